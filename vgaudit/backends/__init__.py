@@ -1,0 +1,1 @@
+"""Turn samples into clips: one file per kind of generator."""

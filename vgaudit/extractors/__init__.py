@@ -1,0 +1,1 @@
+"""Turn frames into features: one file per family of model."""

@@ -1,0 +1,1 @@
+"""Look-alike faces against a gallery of people; knows nothing of HTML."""

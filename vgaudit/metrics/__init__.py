@@ -1,0 +1,1 @@
+"""Turn features into measurements and results: one file per metric."""

@@ -1,0 +1,139 @@
+"""What a metric is: features (+ prompt, + reference) -> a measurement per clip and results per group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from vgaudit.extractors.base import ExtractorSpec, Features
+from vgaudit.plan import Sample
+from vgaudit.records import Measurement, Result
+from vgaudit.video import ClipInfo
+
+
+@dataclass(frozen=True)
+class ValueSpec:
+    """What one value of a metric is.
+
+    Attributes:
+        name: Short name, e.g. ``warp_error``.
+        unit: For people.
+        higher_is_better: Direction; ``None`` when neither end is good.
+        low: Smallest possible value, if any.
+        high: Largest possible value, if any.
+        description: One sentence with the definition.
+        per_clip: Whether each clip has it (otherwise only groups do).
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool | None
+    description: str
+    low: float | None = None
+    high: float | None = None
+    per_clip: bool = True
+
+
+@dataclass(frozen=True)
+class MetricContext:
+    """Where a metric finds itself.
+
+    Attributes:
+        base_dir: Folder that relative paths in its options are relative to (the suite's folder).
+    """
+
+    base_dir: Path = field(default_factory=Path)
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """What a metric sees of one clip.
+
+    Attributes:
+        sample: The sample.
+        info: Facts of the decoded clip (size, fps, frames, duration).
+        sha256: Digest of the clip of record.
+        features: Role (as named in ``needs``) to features.
+    """
+
+    sample: Sample
+    info: ClipInfo
+    sha256: str
+    features: Mapping[str, Features]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A clip's measurement together with what run-level summaries need."""
+
+    sample: Sample
+    measurement: Measurement
+    features: Mapping[str, Features] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SummaryContext:
+    """What a summary may use besides the measurements.
+
+    Attributes:
+        group: The group summarised.
+        planned: All samples of the group, including those without a clip.
+        all_groups: Every measured clip of the run by group (for references that are groups of the run).
+        confidence: Coverage of intervals, e.g. 0.95.
+    """
+
+    group: str
+    planned: Sequence[Sample]
+    all_groups: Mapping[str, Sequence[Measured]]
+    confidence: float = 0.95
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Features -> measurements -> results.
+
+    Class attributes:
+        name: Registered name; results are called ``<name>.<value>``.
+        version: Raised whenever the same features give other numbers; part of the cache key.
+        Options: Pydantic model of the options, validated together with the suite.
+        values: The values it can produce.
+        summary_features: Roles whose features :meth:`summarize` needs (kept out of memory otherwise).
+
+    Constructing a metric must not import torch nor read large files.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    Options: ClassVar[type[BaseModel]]
+    values: ClassVar[tuple[ValueSpec, ...]]
+    summary_features: ClassVar[tuple[str, ...]]
+
+    def __init__(self, options: Any, context: MetricContext) -> None: ...
+
+    def needs(self) -> Mapping[str, ExtractorSpec]:
+        """Role name -> extractor. Roles of ``unit: text`` extractors get the texts of :meth:`texts`."""
+        ...
+
+    def texts(self, sample: Sample) -> Sequence[str]:
+        """Texts to embed for a sample (usually its prompt); empty for metrics without text."""
+        ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON-able identity of everything besides options and features that changes numbers (gallery digest...)."""
+        ...
+
+    def measure(self, clip: ClipView) -> Measurement:
+        """What this metric says of one clip. Pure: equal input, equal output.
+
+        Raises:
+            Unavailable: Something the metric itself needs (gallery, reference) is missing.
+        """
+        ...
+
+    def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
+        """Results of one group: exactly one per value in ``values``, computed or saying why not."""
+        ...

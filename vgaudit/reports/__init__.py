@@ -1,0 +1,1 @@
+"""Write what a run found for people and machines; imports no torch."""

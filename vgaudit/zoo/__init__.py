@@ -1,0 +1,1 @@
+"""Named weights: source, revision, digest, licence, loading."""
