@@ -1,0 +1,105 @@
+"""Bind the metrics a suite names to their extractors: built once, loaded on first need, never twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vgaudit import registry
+from vgaudit.errors import Unavailable
+from vgaudit.extractors.base import Extractor, ExtractorSpec, TextExtractor
+from vgaudit.metrics.base import Metric, MetricContext
+
+
+class ExtractorPool:
+    """Extractors by spec. Constructing is cheap; loading (weights, torch) happens once, on first need."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Extractor | TextExtractor] = {}
+        self._loaded: dict[str, Unavailable | None] = {}
+        self._lock = threading.Lock()
+
+    def get(self, spec: ExtractorSpec) -> Extractor | TextExtractor:
+        """The extractor of ``spec``, constructed but perhaps not loaded."""
+        if spec.key not in self._made:
+            implementation = registry.load("extractors", spec.name)
+            self._made[spec.key] = implementation(implementation.Options(**spec.options))
+        return self._made[spec.key]
+
+    def problem(self, spec: ExtractorSpec) -> Unavailable | None:
+        """Load the extractor if that has not been tried, and say what is missing, if anything is."""
+        with self._lock:
+            if spec.key not in self._loaded:
+                try:
+                    self.get(spec).load()
+                    self._loaded[spec.key] = None
+                except Unavailable as error:
+                    self._loaded[spec.key] = error
+            return self._loaded[spec.key]
+
+
+@dataclass
+class BoundMetric:
+    """A metric of the suite with its extractors.
+
+    Attributes:
+        name: Registered name.
+        metric: The instance.
+        options: Its options as in the suite, JSON-able.
+        select: Short value names to keep, or ``None`` for all.
+        roles: Role to extractor spec.
+        fingerprints: Role to extractor fingerprint.
+        unavailable: Why it cannot be computed at all, or empty.
+    """
+
+    name: str
+    metric: Metric
+    options: Mapping[str, Any]
+    select: frozenset[str] | None
+    roles: Mapping[str, ExtractorSpec]
+    fingerprints: Mapping[str, str]
+    unavailable: str = ""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+    def keeps(self, value: str) -> bool:
+        """Whether a short value name was asked for."""
+        return self.select is None or value in self.select
+
+
+def bind(
+    metrics: Mapping[str, Mapping[str, Any]],
+    select: Mapping[str, Sequence[str]],
+    base_dir: Path,
+    pool: ExtractorPool,
+) -> list[BoundMetric]:
+    """Construct every metric of a suite.
+
+    Args:
+        metrics: Registered name to options.
+        select: Registered name to the short value names asked for; absent means all.
+        base_dir: Folder that relative paths in options are relative to.
+        pool: Where extractors are shared.
+    """
+    context = MetricContext(base_dir=base_dir)
+    bound = []
+    for name, options in metrics.items():
+        implementation = registry.load("metrics", name)
+        parsed = implementation.Options(**options)
+        metric: Metric = implementation(parsed, context)
+        unavailable, roles, fingerprints, identity = "", {}, {}, {}
+        try:
+            roles = dict(metric.needs())
+            fingerprints = {role: pool.get(spec).fingerprint for role, spec in roles.items()}
+            identity = dict(metric.identity())
+        except Unavailable as error:
+            unavailable = str(error)
+        chosen = frozenset(select[name]) if name in select else None
+        bound.append(
+            BoundMetric(
+                name, metric, parsed.model_dump(mode="json"), chosen, roles, fingerprints, unavailable, identity
+            )
+        )
+    return bound

@@ -1,0 +1,294 @@
+"""The run directory: everything of one run on disk, written so that a kill at any moment loses nothing finished.
+
+Layout (``docs/architecture.md`` has it in full)::
+
+    manifest.json  plan.jsonl  results.json  decisions.jsonl
+    clips/<sample_id>.<ext>  + .json record                previews/<clip sha256>.jpg (+ .mp4 where needed)
+    features/<extractor fingerprint>/<clip sha256>.npz     features/info/<clip sha256>.json
+    measurements/log.jsonl                                 append-only, last line of a key wins
+    samples.parquet  measurements.parquet  findings.parquet  junit.xml  summary.md  report/
+
+A file is written under a temporary name, flushed to disk and renamed; so it is either whole or absent.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+from vgaudit.errors import RunDirError
+from vgaudit.plan import Plan
+from vgaudit.records import ClipRecord
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path``; on success it is fsynced and renamed onto ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with open(handle, mode, encoding=None if "b" in mode else "utf-8") as file:  # noqa: PTH123
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: sorted keys, so that equal content means equal bytes; NaN is refused."""
+    with atomic_write(path, "w") as file:
+        json.dump(value, file, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def copy_with_digest(source: Path, target: Path) -> str:
+    """Copy a file atomically and return the SHA-256 of its bytes."""
+    hasher = sha256()
+    with source.open("rb") as reader, atomic_write(target) as writer:
+        while block := reader.read(1 << 20):
+            hasher.update(block)
+            writer.write(block)
+    return hasher.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    hasher = sha256()
+    with path.open("rb") as reader:
+        while block := reader.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link ``source`` to ``target``, or copy it where links are not possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def is_run_dir(path: Path) -> bool:
+    """Whether ``path`` holds a run."""
+    return (path / MANIFEST).is_file()
+
+
+class RunDir:
+    """One run on disk. Reading needs no lock; whoever writes holds :meth:`lock`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._log_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """An existing run.
+
+        Raises:
+            RunDirError: There is no run, or it was written by a newer version.
+        """
+        if not is_run_dir(path):
+            raise RunDirError(f"{path}: expected a run directory (with {MANIFEST}), found none; give the --out folder of a run")
+        run = cls(path)
+        run.manifest()
+        return run
+
+    # -- manifest and plan -------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """The parsed manifest.
+
+        Raises:
+            RunDirError: It is unreadable, or of a newer schema.
+        """
+        file = self.path / MANIFEST
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            version = int(data["schema_version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunDirError(f"{file}: cannot be read as a manifest ({error}); restore it or start a new run") from error
+        if version > SCHEMA_VERSION:
+            raise RunDirError(
+                f"{file}: written with run-directory schema {version}, this vgaudit reads up to {SCHEMA_VERSION}; "
+                "update vgaudit"
+            )
+        return dict(data)
+
+    def write_manifest(self, data: Mapping[str, Any]) -> None:
+        """Replace the manifest."""
+        write_json(self.path / MANIFEST, {**data, "schema_version": SCHEMA_VERSION})
+
+    def plan(self) -> Plan:
+        """The stored plan."""
+        file = self.path / "plan.jsonl"
+        try:
+            return Plan.from_jsonl(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunDirError(f"{file}: cannot be read as a plan ({error})") from error
+
+    def write_plan(self, plan: Plan) -> None:
+        """Replace the plan."""
+        with atomic_write(self.path / "plan.jsonl", "w") as file:
+            file.write(plan.to_jsonl())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; the kernel lets go when the process ends, however it ends.
+
+        Raises:
+            RunDirError: Another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunDirError(
+                    f"{self.path}: another vgaudit (process {holder}) is writing this run; wait for it or choose another --out"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    # -- clips -------------------------------------------------------------------------------------
+
+    def clip_path(self, sample_id: str, suffix: str) -> Path:
+        """Where a clip or its record (``.json``) lies."""
+        return self.path / "clips" / f"{sample_id}{suffix}"
+
+    def preview_path(self, clip_sha256: str, suffix: str) -> Path:
+        """Where the poster (``.jpg``) and, if browsers cannot play the clip, a playable copy (``.mp4``) lie."""
+        return self.path / "previews" / f"{clip_sha256}{suffix}"
+
+    def clip_record(self, sample_id: str) -> ClipRecord:
+        """The record of a sample, with decode facts merged in; outcome ``pending`` when there is none yet."""
+        file = self.clip_path(sample_id, ".json")
+        try:
+            record = ClipRecord.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return ClipRecord(sample_id=sample_id, outcome="pending", message="not generated yet")
+        except (ValueError, TypeError) as error:
+            raise RunDirError(f"{file}: cannot be read as a clip record ({error}); delete it to make the clip again") from error
+        if not record.sha256:
+            return record
+        facts = self.clip_info(record.sha256)
+        poster, play = self.preview_path(record.sha256, ".jpg"), self.preview_path(record.sha256, ".mp4")
+        playable = play if play.is_file() else None
+        if playable is None and facts.get("browser_playable") and record.file:
+            playable = self.path / record.file
+        return replace(
+            record,
+            info=facts.get("info", {}),
+            media_error=facts.get("error", ""),
+            poster=poster.relative_to(self.path).as_posix() if poster.is_file() else None,
+            playable=playable.relative_to(self.path).as_posix() if playable else record.playable,
+        )
+
+    def write_clip_record(self, record: ClipRecord) -> None:
+        """Replace the record of a sample; this commits the clip."""
+        write_json(self.clip_path(record.sample_id, ".json"), record.to_json())
+
+    def clip_info(self, clip_sha256: str) -> dict[str, Any]:
+        """What decoding a clip told (``info`` or ``error``); empty before it was decoded."""
+        try:
+            return dict(json.loads((self.path / "features" / "info" / f"{clip_sha256}.json").read_text("utf-8")))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def write_clip_info(self, clip_sha256: str, facts: Mapping[str, Any]) -> None:
+        """Store what decoding a clip told."""
+        write_json(self.path / "features" / "info" / f"{clip_sha256}.json", facts)
+
+    # -- features ----------------------------------------------------------------------------------
+
+    def features_path(self, fingerprint: str, key: str) -> Path:
+        """Where the features of a clip (by SHA-256) or text (by ``text-<sha256>``) lie."""
+        return self.path / "features" / fingerprint / f"{key}.npz"
+
+    # -- measurements ------------------------------------------------------------------------------
+
+    @property
+    def _log(self) -> Path:
+        return self.path / "measurements" / "log.jsonl"
+
+    def read_measurements(self) -> dict[str, dict[str, Any]]:
+        """Key to ``{key, sample_id, metric, measurement}``; a torn last line is left out."""
+        entries: dict[str, dict[str, Any]] = {}
+        if not self._log.is_file():
+            return entries
+        with self._log.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break  # the writer was killed inside this line; it is measured again
+                try:
+                    entry = json.loads(line)
+                    entries[entry["key"]] = entry
+                except (ValueError, KeyError, TypeError) as error:
+                    raise RunDirError(
+                        f"{self._log}:{number}: damaged line ({error}); delete the file to measure again from features"
+                    ) from error
+        return entries
+
+    def mend_log(self) -> None:
+        """Cut a torn last line off, so that appending starts on a fresh line."""
+        if not self._log.is_file():
+            return
+        data = self._log.read_bytes()
+        if data and not data.endswith(b"\n"):
+            with self._log.open("r+b") as file:
+                file.truncate(data.rfind(b"\n") + 1)
+
+    def append_measurements(self, entries: list[dict[str, Any]]) -> None:
+        """Add entries to the log, flushed to disk; safe to call from several threads."""
+        if not entries:
+            return
+        text = "".join(json.dumps(e, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for e in entries)
+        with self._log_lock:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def results(self) -> dict[str, Any]:
+        """The parsed results.
+
+        Raises:
+            RunDirError: The run has not been scored, or the file is damaged.
+        """
+        file = self.path / "results.json"
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise RunDirError(f"{self.path}: this run has no results yet; run `vgaudit score {self.path}` first") from error
+        except ValueError as error:
+            raise RunDirError(f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again") from error
+
+    def write_results(self, data: Mapping[str, Any]) -> None:
+        """Replace the results."""
+        write_json(self.path / "results.json", data)

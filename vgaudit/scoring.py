@@ -1,0 +1,251 @@
+"""The score stage of one clip: decode once, feed every extractor that lacks features, measure, log.
+
+Each finished step is on disk before the next begins, so a killed run loses at most the clips in progress.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vgaudit.binding import BoundMetric, ExtractorPool
+from vgaudit.encoding import EncoderSettings, PreviewWriter, is_browser_playable
+from vgaudit.errors import MediaError, Unavailable
+from vgaudit.extractors.base import Extraction, Extractor, ExtractorSpec, Features, TextExtractor
+from vgaudit.metrics.base import ClipView
+from vgaudit.plan import Sample
+from vgaudit.records import ClipRecord, Measurement, digest, fingerprinted
+from vgaudit.rundir import RunDir, atomic_write
+from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, probe
+
+_FACTS = "__facts__"
+
+
+def save_features(run: RunDir, fingerprint: str, key: str, features: Features) -> None:
+    """Write features atomically; no pickled object ever enters the file."""
+    facts = np.frombuffer(json.dumps(dict(features.facts), sort_keys=True).encode(), dtype=np.uint8)
+    with atomic_write(run.features_path(fingerprint, key)) as file:
+        np.savez(file, allow_pickle=False, **{_FACTS: facts, **features.arrays})
+
+
+def load_features(run: RunDir, fingerprint: str, key: str) -> Features | None:
+    """Stored features, or ``None`` when there are none."""
+    path = run.features_path(fingerprint, key)
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files if name != _FACTS}
+        facts = json.loads(stored[_FACTS].tobytes().decode())
+    return Features(arrays, facts)
+
+
+# What a bug in one extractor or metric can raise on one clip without taking the others' numbers with it.
+_CONTAINED = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+class _Feed:
+    """One extractor on one clip; its failure stays its own."""
+
+    def __init__(self, fingerprint: str, extraction: Extraction) -> None:
+        self.fingerprint = fingerprint
+        self.error = ""
+        self._extraction = extraction
+
+    def push(self, frames: Frames) -> None:
+        if not self.error:
+            try:
+                self._extraction.push(frames)
+            except _CONTAINED as error:
+                self.error = f"{type(error).__name__}: {error}"
+
+    def finish(self) -> Features | None:
+        if not self.error:
+            try:
+                return self._extraction.finish()
+            except _CONTAINED as error:
+                self.error = f"{type(error).__name__}: {error}"
+        return None
+
+
+class Scorer:
+    """Scores clips of one run; :meth:`score` may be called from several threads."""
+
+    def __init__(
+        self, run: RunDir, metrics: Iterable[BoundMetric], pool: ExtractorPool, limits: MediaLimits,
+        encoder: EncoderSettings,
+    ) -> None:  # fmt: skip
+        self.run = run
+        self.metrics = list(metrics)
+        self.pool = pool
+        self.limits = limits
+        self.encoder = encoder
+        self.decodes = 0
+        self.measured = 0
+        self.errors: dict[tuple[str, str], str] = {}
+        self._broken: dict[tuple[str, str], str] = {}
+        run.mend_log()
+        self._known = run.read_measurements()
+        self._sha_locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    # -- one clip ----------------------------------------------------------------------------------
+
+    def score(self, sample: Sample, record: ClipRecord) -> None:
+        """Do whatever is left to do for the clip of ``sample``."""
+        if record.outcome != "ok" or record.file is None:
+            return
+        due = [b for b in self.metrics if not b.unavailable and self.key(b, sample, record) not in self._known]
+        with self._sha_locks[record.sha256]:
+            facts = self.run.clip_info(record.sha256)
+            missing = self._missing_extractors(due, record.sha256)
+            if not facts or (missing and not facts.get("error")):
+                facts = self._decode(record, missing)
+        if facts.get("error"):
+            return
+        info = ClipInfo.from_json(facts["info"])
+        entries = []
+        for bound in due:
+            if not bound.unavailable and (entry := self._measure(bound, sample, record, info)):
+                entries.append(entry)
+        self.run.append_measurements(entries)
+        with self._lock:
+            self.measured += len(entries)
+            for entry in entries:
+                self._known[entry["key"]] = entry
+
+    def key(self, bound: BoundMetric, sample: Sample, record: ClipRecord) -> str:
+        """Cache key of a measurement: everything that can change it."""
+        return digest(
+            [
+                bound.name, bound.metric.version, dict(bound.options), dict(bound.identity),
+                dict(bound.fingerprints), record.sha256, sample.to_json(),
+            ],
+            40,
+        )  # fmt: skip
+
+    def measurement(self, bound: BoundMetric, sample: Sample, record: ClipRecord) -> Measurement | None:
+        """The stored measurement of a clip, or ``None``."""
+        entry = self._known.get(self.key(bound, sample, record))
+        return Measurement.from_json(entry["measurement"]) if entry else None
+
+    def features(self, bound: BoundMetric, sample: Sample, record: ClipRecord, roles: Iterable[str]) -> dict[str, Features]:
+        """Stored features of ``roles``.
+
+        Raises:
+            Unavailable: An extractor cannot be had.
+            LookupError: An extractor failed on this clip.
+        """
+        found = {}
+        for role in roles:
+            spec, fingerprint = bound.roles[role], bound.fingerprints[role]
+            extractor = self.pool.get(spec)
+            if extractor.unit == "text":
+                found[role] = self._text_features(bound, sample, spec, fingerprint)
+                continue
+            features = load_features(self.run, fingerprint, record.sha256)
+            if features is None:
+                if problem := self.pool.problem(spec):
+                    raise problem
+                raise LookupError(f"{spec.name}: {self._broken.get((fingerprint, record.sha256), 'no features')}")
+            found[role] = features
+        return found
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def _missing_extractors(self, due: list[BoundMetric], sha: str) -> dict[str, Extractor]:
+        missing: dict[str, Extractor] = {}
+        for bound in due:
+            for role, spec in bound.roles.items():
+                extractor = self.pool.get(spec)
+                if extractor.unit == "text" or self.run.features_path(bound.fingerprints[role], sha).is_file():
+                    continue
+                problem = self.pool.problem(spec)
+                if problem is not None:
+                    bound.unavailable = str(problem)
+                    break
+                assert isinstance(extractor, Extractor)
+                missing[bound.fingerprints[role]] = extractor
+        return missing
+
+    def _decode(self, record: ClipRecord, extractors: Mapping[str, Extractor]) -> dict[str, Any]:
+        """Decode a clip once, into every extractor at the same time; returns (and stores) its decode facts."""
+        assert record.file is not None
+        path = self.run.path / record.file
+        with self._lock:
+            self.decodes += 1
+        facts: dict[str, Any]
+        try:
+            header = probe(path, self.limits)
+            playable = is_browser_playable(header)
+            poster = self.run.preview_path(record.sha256, ".jpg")
+            video = None if playable else self.run.preview_path(record.sha256, ".mp4")
+            feeds = [_Feed(fingerprint, e.start(header)) for fingerprint, e in extractors.items()]
+            preview = None if poster.is_file() else PreviewWriter(video, poster, header, self.encoder)
+            with ClipReader(path, self.limits) as reader:
+                for frames in reader:
+                    if preview:
+                        preview.push(frames)
+                    for feed in feeds:
+                        feed.push(frames)
+                info = replace(reader.info, path=record.file)
+            if preview:
+                preview.finish()
+            for feed in feeds:
+                features = feed.finish()
+                if features is None:
+                    self._broken[feed.fingerprint, record.sha256] = feed.error
+                else:
+                    save_features(self.run, feed.fingerprint, record.sha256, features)
+            facts = {"info": info.to_json(), "browser_playable": playable}
+        except MediaError as error:
+            facts = {"error": error.reason}
+        self.run.write_clip_info(record.sha256, facts)
+        return facts
+
+    def _text_features(self, bound: BoundMetric, sample: Sample, spec: ExtractorSpec, fingerprint: str) -> Features:
+        texts = list(bound.metric.texts(sample))
+        key = f"text-{digest(texts, 40)}"
+        if (stored := load_features(self.run, fingerprint, key)) is not None:
+            return stored
+        problem = self.pool.problem(spec)
+        if problem is not None:
+            raise problem
+        extractor = self.pool.get(spec)
+        assert isinstance(extractor, TextExtractor)
+        features = extractor.extract_texts(texts)
+        save_features(self.run, fingerprint, key, features)
+        return features
+
+    def _measure(
+        self, bound: BoundMetric, sample: Sample, record: ClipRecord, info: ClipInfo
+    ) -> dict[str, Any] | None:
+        try:
+            features = self.features(bound, sample, record, bound.roles)
+            measurement = bound.metric.measure(ClipView(sample, info, record.sha256, features))
+        except Unavailable as error:
+            bound.unavailable = str(error)
+            return None
+        except _CONTAINED as error:  # the clip then counts as unmeasured, and gates do not pass
+            with self._lock:
+                self.errors[sample.sample_id, bound.name] = f"{type(error).__name__}: {error}"
+            return None
+        detector = f"{bound.name}/{bound.metric.version}/{digest(dict(bound.fingerprints), 12)}"
+        measurement = Measurement(
+            values={k: v for k, v in measurement.values.items() if bound.keeps(k)},
+            series=measurement.series,
+            findings=tuple(fingerprinted(f, record.sha256, detector) for f in measurement.findings),
+            missing={k: v for k, v in measurement.missing.items() if bound.keeps(k)},
+            facts=measurement.facts,
+        )
+        return {
+            "key": self.key(bound, sample, record),
+            "sample_id": sample.sample_id,
+            "metric": bound.name,
+            "measurement": measurement.to_json(),
+        }

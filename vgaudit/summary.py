@@ -1,0 +1,179 @@
+"""The summarize stage: measurements -> results per group, tables, gates, verdict, all from stored data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vgaudit.binding import BoundMetric
+from vgaudit.errors import Unavailable
+from vgaudit.metrics.base import Measured, SummaryContext
+from vgaudit.plan import Plan, Sample
+from vgaudit.records import ClipRecord, Measurement, Result
+from vgaudit.scoring import Scorer
+
+REFUSED = ("refused_input", "refused_output")
+
+
+def value_specs(metrics: Iterable[BoundMetric]) -> dict[str, dict[str, Any]]:
+    """``<metric>.<value>`` -> what the value is, for reports."""
+    specs: dict[str, dict[str, Any]] = {}
+    for bound in metrics:
+        for spec in bound.metric.values:
+            if bound.keeps(spec.name):
+                facts = asdict(spec)
+                specs[f"{bound.name}.{facts.pop('name')}"] = facts
+    return specs
+
+
+class Collected:
+    """Everything measured in a run, by metric and group, in plan order."""
+
+    def __init__(self, plan: Plan, records: Mapping[str, ClipRecord], scorer: Scorer) -> None:
+        self.plan = plan
+        self.records = records
+        self.scorer = scorer
+        self.measurements: dict[str, dict[str, Measurement]] = {}
+        for bound in scorer.metrics:
+            for sample in plan:
+                record = records[sample.sample_id]
+                measurement = None if bound.unavailable else scorer.measurement(bound, sample, record)
+                if measurement is not None:
+                    self.measurements.setdefault(bound.name, {})[sample.sample_id] = measurement
+
+    def by_group(self, bound: BoundMetric) -> dict[str, list[Measured]]:
+        """Measured clips of each group, with the features the metric's summary asks for.
+
+        Raises:
+            Unavailable: Features of the summary are not there.
+        """
+        found: dict[str, list[Measured]] = {group: [] for group in self.plan.groups}
+        measurements = self.measurements.get(bound.name, {})
+        roles = [r for r in bound.metric.summary_features if r in bound.roles]
+        for sample in self.plan:
+            if measurement := measurements.get(sample.sample_id):
+                record = self.records[sample.sample_id]
+                features = self.scorer.features(bound, sample, record, roles)
+                found[sample.group].append(Measured(sample, measurement, features))
+        return found
+
+    def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Metric -> group -> (clips measured, clips that should have been); refused samples are no clips."""
+        counts: dict[str, dict[str, tuple[int, int]]] = {}
+        for bound in self.scorer.metrics:
+            measured = self.measurements.get(bound.name, {})
+            for group in self.plan.groups:
+                due = [s for s in self.plan if s.group == group and self.records[s.sample_id].outcome not in REFUSED]
+                done = sum(1 for s in due if s.sample_id in measured)
+                counts.setdefault(bound.name, {})[group] = (done, len(due))
+        return counts
+
+
+def summarize(collected: Collected, confidence: float) -> list[Result]:
+    """Results of every metric and group: one per declared value, computed or saying why not."""
+    results: list[Result] = []
+    for bound in collected.scorer.metrics:
+        try:
+            groups = collected.by_group(bound)
+        except Unavailable as error:
+            bound.unavailable = str(error)
+            groups = {}
+        for group in collected.plan.groups:
+            results += _of_group(bound, group, groups, collected, confidence)
+    return results
+
+
+def _of_group(
+    bound: BoundMetric, group: str, groups: Mapping[str, list[Measured]], collected: Collected, confidence: float
+) -> list[Result]:
+    names = [f"{bound.name}.{spec.name}" for spec in bound.metric.values if bound.keeps(spec.name)]
+    if bound.unavailable:
+        return [Result.not_computed(name, group, bound.unavailable) for name in names]
+    planned = [s for s in collected.plan if s.group == group]
+    context = SummaryContext(group=group, planned=planned, all_groups=groups, confidence=confidence)
+    try:
+        made = {r.name: r for r in bound.metric.summarize(groups[group], context)}
+    except Unavailable as error:
+        return [Result.not_computed(name, group, str(error)) for name in names]
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        return [Result.not_computed(name, group, f"{type(error).__name__}: {error}") for name in names]
+    gap = _gap(bound, planned, groups[group], collected)
+    return [
+        _with_gap(made.get(n) or Result.not_computed(n, group, "the metric gave no such result"), gap) for n in names
+    ]
+
+
+def _gap(bound: BoundMetric, planned: Sequence[Sample], measured: Sequence[Measured], collected: Collected) -> Counter[str]:
+    """Reasons of the clips a metric could not be asked about, with how many each."""
+    have = {m.sample.sample_id for m in measured}
+    reasons: Counter[str] = Counter()
+    for sample in planned:
+        record = collected.records[sample.sample_id]
+        if sample.sample_id in have or record.outcome in REFUSED:
+            continue
+        error = collected.scorer.errors.get((sample.sample_id, bound.name))
+        if error:
+            reasons[error] += 1
+        elif record.media_error:
+            reasons["the clip cannot be decoded"] += 1
+        elif record.outcome != "ok":
+            reasons["there is no clip"] += 1
+        else:
+            reasons["not measured"] += 1
+    return reasons
+
+
+def _with_gap(result: Result, gap: Counter[str]) -> Result:
+    """``result`` with the clips that never reached the metric added to its account of missing clips."""
+    if not gap or result.name.startswith("integrity."):
+        return result  # integrity counts them itself: a clip that is not there is not ok
+    detail = dict(result.detail)
+    missing = Counter(detail.get("missing", {}))
+    missing.update(gap)
+    detail["missing"] = dict(missing)
+    detail["n_missing"] = int(detail.get("n_missing", 0)) + gap.total()
+    return Result(**{**_fields(result), "detail": detail})
+
+
+def _fields(result: Result) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in result.__dataclass_fields__}
+
+
+def refusal_results(plan: Plan, records: Mapping[str, ClipRecord], confidence: float) -> list[Result]:
+    """``generation.refusal_rate`` per group, and per tag (``...@key=value``) where any request was refused."""
+    from vgaudit.stats import clopper_pearson
+
+    results = []
+    for group in plan.groups:
+        asked = [s for s in plan if s.group == group and s.source is None]
+        if not asked:
+            continue
+        slices: dict[str, list[Sample]] = {"": asked}
+        for sample in asked:
+            for key, value in sample.tags.items():
+                slices.setdefault(f"@{key}={value}", []).append(sample)
+        for suffix, samples in slices.items():
+            answered = [s for s in samples if records[s.sample_id].outcome in (*REFUSED, "ok")]
+            refused = [s for s in answered if records[s.sample_id].outcome in REFUSED]
+            name = f"generation.refusal_rate{suffix}"
+            if not answered:
+                if not suffix:
+                    results.append(Result.not_computed(name, group, "no request was answered"))
+                continue
+            if suffix and not refused:
+                continue
+            low, high = clopper_pearson(len(refused), len(answered), confidence)
+            results.append(
+                Result(
+                    name, group, len(refused) / len(answered), low, high, confidence, len(answered),
+                    len({s.prompt_id for s in answered}), "fraction of requests", None,
+                    detail={
+                        "interval": "exact (Clopper-Pearson)",
+                        "refused_input": sum(records[s.sample_id].outcome == "refused_input" for s in refused),
+                        "refused_output": sum(records[s.sample_id].outcome == "refused_output" for s in refused),
+                    },
+                )
+            )  # fmt: skip
+    return results
