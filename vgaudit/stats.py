@@ -6,13 +6,13 @@ sample ids, and neither the order of the input nor the number of workers changes
 
 Which interval, and why (coverage simulated in ``tests/test_stats.py``, written up in ``docs/gates.md``):
 
-* From :data:`MIN_BOOTSTRAP_CLUSTERS` prompts on: the *expanded percentile* bootstrap (Hesterberg, "What Teachers
-  Should Know About the Bootstrap", The American Statistician 69(4), 2015, section 4.2). The plain percentile
-  interval is too short by ``sqrt((n-1)/n) * z/t``; the expansion asks for more extreme percentiles so
-  that its length matches Student's t while it keeps the bootstrap's skewness. BCa corrects skewness but not length
-  and covers less at 8-30 prompts.
-* Below that: Student's t over the prompt means, because resampled means of so few values cannot leave the range of
-  the data, which misses the true mean with probability up to ``2^(1-n)``.
+* From :data:`MIN_BOOTSTRAP_CLUSTERS` prompts on: the *expanded percentile* bootstrap (Hesterberg, "What
+  Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). The plain percentile
+  interval is too short by ``sqrt((n-1)/n) * z/t``; the expansion reads more extreme percentiles, so that its
+  length matches Student's t while it keeps the bootstrap's skewness. BCa corrects skewness but not length and
+  covers less at 8-30 prompts.
+* Below that: Student's t over the prompt means, because resampled means of so few values cannot leave the
+  range of the data, which misses the true mean with probability up to ``2^(1-n)``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.records import NOT_APPLICABLE, Result
+from vgaudit.records import Result
 
 MIN_BOOTSTRAP_CLUSTERS = 8
 """Fewest prompts that are resampled; below, the interval is Student's t."""
@@ -142,7 +142,7 @@ def bootstrap_means(means: NDArray[np.float64], resamples: int, seed: int) -> ND
 def expanded_tail(n: int, confidence: float) -> float:
     """Tail probability at which an expanded percentile interval reads each end.
 
-    ``Phi(-sqrt(n / (n - 1)) * t(1 - alpha/2; n - 1))``, Hesterberg 2015; tends to ``alpha/2`` for large ``n``.
+    ``Phi(-sqrt(n / (n - 1)) * t(1 - alpha/2; n - 1))``, Hesterberg 2015; tends to ``alpha/2`` with ``n``.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -189,7 +189,9 @@ def cluster_bootstrap(
             return Estimate(
                 value, None, None, n, k, f"no interval: {why} (at least {MIN_EQUAL_CLUSTERS} needed)"
             )
-        note = f"all {k} prompts have the same value: the interval has no width and does not bound rare exceptions"
+        note = (
+            f"all {k} prompts have the same value: an interval without width does not bound rare exceptions"
+        )
         return Estimate(value, value, value, n, k, note, "bootstrap")
     if k < MIN_BOOTSTRAP_CLUSTERS:
         from scipy.special import stdtrit
@@ -206,7 +208,8 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95, sides: int = 2) ->
     """Exact binomial interval of a rate: ``k`` events in ``n`` independent clips.
 
     With ``sides=1`` each end is a one-sided bound at ``confidence`` (use one of the two). 0 of 100 gives a
-    one-sided 95 % upper bound of 2.95 %; to show less than 1 % takes 299 clean clips, less than 0.1 % takes 2,995.
+    one-sided 95 % upper bound of 2.95 %; to show less than 1 % takes 299 clean clips, less than 0.1 % takes
+    2,995.
 
     Source: Clopper and Pearson, Biometrika 26 (1934); ends are quantiles of beta distributions.
 
@@ -248,9 +251,7 @@ def mean_result(
         detail: Further facts for the result's ``detail``.
 
     Returns:
-        Computed over the clips that have the value; ``detail`` then holds ``interval`` (the method) and, where clips
-        lack it, ``n_missing`` (gaps), ``n_not_applicable`` and ``missing`` (reason -> count). Not applicable if no
-        clip can have the value; else not computed if no clip has it.
+        Computed over the clips that have the value; ``detail`` then X
     """
     have = [(sample, float(value)) for sample, value, _ in measured if value is not None]
     bad = [sample.sample_id for sample, value in have if not math.isfinite(value)]
@@ -265,7 +266,7 @@ def mean_result(
         text = _missing_text(gaps, len(measured))
         if facts["n_missing"]:
             return Result.not_computed(name, group, text, detail=facts, **common)
-        return Result(name, group, None, status=NOT_APPLICABLE, reason=text, detail=facts, **common)
+        return Result(name, group, None, status="not applicable", reason=text, detail=facts, **common)
     estimate = cluster_bootstrap(
         [value for _, value in have],
         [sample.prompt_id for sample, _ in have],
@@ -274,7 +275,9 @@ def mean_result(
     )
     if gaps:
         facts["n_measured"] = len(measured)
-    return _as_result(name, group, estimate, spec, confidence, facts, gaps, len(measured))
+    return _as_result(
+        (name, group), estimate, spec, confidence=confidence, facts=facts, gaps=(gaps, len(measured))
+    )
 
 
 def rate_result(
@@ -311,27 +314,28 @@ def rate_result(
     note = f"a prompt with an event in any of its clips counts as one of {trials} trials" if several else ""
     estimate = Estimate(events / trials, low, high, len(have), trials, note, "exact")
     facts = {**(detail or {}), **_missing_facts(gaps), "events": events, "trials": trials}
-    return _as_result(name, group, estimate, spec, confidence, facts, gaps, len(measured))
+    return _as_result(
+        (name, group), estimate, spec, confidence=confidence, facts=facts, gaps=(gaps, len(measured))
+    )
 
 
 def _as_result(
-    name: str,
-    group: str,
+    key: tuple[str, str],
     estimate: Estimate,
     spec: ValueFacts,
+    *,
     confidence: float,
     facts: dict[str, Any],
-    gaps: Sequence[str],
-    n_all: int,
+    gaps: tuple[Sequence[str], int],
 ) -> Result:
     notes = [estimate.reason] if estimate.reason else []
-    if gaps:
-        notes.append(_missing_text(gaps, n_all))
+    if gaps[0]:
+        notes.append(_missing_text(*gaps))
     if estimate.method:
         facts["interval"] = estimate.method
     return Result(
-        name=name,
-        group=group,
+        name=key[0],
+        group=key[1],
         value=estimate.value,
         low=_cut(estimate.low, spec),
         high=_cut(estimate.high, spec),
@@ -373,7 +377,8 @@ def _missing_text(gaps: Sequence[str], n_all: int) -> str:
     shown = "; ".join(f"{count} x {reason}" for reason, count in counts[:3])
     rest = len(counts) - 3
     more = f"; and {rest} further reason{'s' if rest > 1 else ''}" if rest > 0 else ""
-    return f"{len(gaps)} of {n_all} clip{'s' if n_all != 1 else ''} ha{'ve' if len(gaps) > 1 else 's'} no value: {shown}{more}"
+    clips = f"{len(gaps)} of {n_all} clip{'s' if n_all != 1 else ''}"
+    return f"{clips} {'have' if len(gaps) > 1 else 'has'} no value: {shown}{more}"
 
 
 def _check_confidence(confidence: float) -> None:

@@ -1,0 +1,245 @@
+"""How a suite writes a gate: the schema, the one-line form, and what can be wrong with it.
+
+A gate is a condition on a result (``temporal.warp_error <= 0.05``) or on the number of open findings
+(``findings likeness.* <= 0``). Holding it against a run is ``vgaudit.gates``' business.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from vgaudit.records import Severity
+from vgaudit.registry import nearest
+
+ALL, ANY = "all", "any"
+
+_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_@-]+)+"
+_CONDITION = re.compile(
+    rf"""\s*(?:(?P<findings>findings)\s+(?P<kind>[A-Za-z0-9_.*-]+)|(?P<metric>{_NAME}))
+    \s*(?P<op><=|>=|<|>)
+    \s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\s*(?P<percent>%))?
+    (?P<rest>.*)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ON = re.compile(r"\s+on\s+(?:the\s+)?(estimate|interval)\b")
+_FOR = re.compile(r"\s+for\s+(?:(any|all)(?:\s+groups?)?|group\s+(\S+))(?=\s|$)")
+_KIND = re.compile(r"\*|[A-Za-z0-9_-]+\.(?:\*|[A-Za-z0-9_.-]+\*?)")
+_OPS = {"<=": "max", ">=": "min", "<": "below", ">": "above"}
+_SIGNS = {field: sign for sign, field in _OPS.items()}
+_FORM = "'temporal.warp_error <= 0.05', optionally with 'on estimate' and 'for group NAME' or 'for any'"
+
+
+class GateSpec(BaseModel):
+    """One gate of a suite: a condition on a result, or on the number of open findings.
+
+    Written as text (``temporal.warp_error <= 0.05 on estimate for group wan``, ``findings likeness.* <= 0``)
+    or as a mapping with these fields.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    metric: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("metric", "result"),
+        description="Result the gate is about: <metric>.<value>, e.g. temporal.warp_error.",
+    )
+    findings: str | None = Field(
+        default=None,
+        description="Findings the gate counts: a kind (likeness.match), a metric's (likeness.*) or *.",
+    )
+    max: float | None = Field(default=None, description="Passes at or below.")
+    min: float | None = Field(default=None, description="Passes at or above.")
+    below: float | None = Field(default=None, description="Passes strictly below.")
+    above: float | None = Field(default=None, description="Passes strictly above.")
+    on: Literal["interval", "estimate"] = Field(
+        default="interval",
+        description="Whether the whole interval or only the estimate must be on the good side.",
+    )
+    group: str = Field(
+        default=ALL,
+        description="all: every group is held to it; any: one passing group is enough; or one group's name.",
+    )
+    severity: Literal["fail", "warn"] = Field(
+        default="fail", description="fail counts for the exit code, warn is shown."
+    )
+    reason: str = Field(default="", description="Why this gate is there; shown when it does not pass.")
+    at_least: Severity | None = Field(
+        default=None, description="Findings gates: count only findings of this severity or worse."
+    )
+    allow_not_applicable: bool = Field(
+        default=False, description="Pass where the value cannot exist for any clip (no prompts, no faces)."
+    )
+    allow_missing: int = Field(
+        default=0,
+        ge=0,
+        description="Clips that may lack the value, or go unassessed, before the gate gives no answer.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return parse_condition(data) if isinstance(data, str) else data
+
+    @field_validator("max", "min", "below", "above")
+    @classmethod
+    def _finite(cls, value: float | None) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"the limit is {value}; expected a finite number")
+        return value
+
+    @field_validator("metric")
+    @classmethod
+    def _dotted(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(_NAME, name):
+            raise ValueError(
+                f"{name!r} names no result; expected <metric>.<value>, such as temporal.warp_error"
+            )
+        return name
+
+    @field_validator("findings")
+    @classmethod
+    def _finding_kind(cls, kind: str | None) -> str | None:
+        if kind is not None and not _KIND.fullmatch(kind):
+            raise ValueError(
+                f"{kind!r} names no findings; expected a kind (likeness.match), a metric's (likeness.*) or *"
+            )
+        return kind
+
+    @field_validator("group")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not name.strip():
+            raise ValueError("the group is empty; expected all, any or a group's name")
+        return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GateSpec:
+        if (self.metric is None) == (self.findings is None):
+            raise ValueError("a gate needs exactly one of metric (a result) and findings (a kind of finding)")
+        limits = [side for side in _SIGNS if getattr(self, side) is not None]
+        if self.findings is not None:
+            limit = 0.0 if self.max is None else self.max
+            if limits not in ([], ["max"]) or limit < 0 or limit != int(limit):
+                raise ValueError("a findings gate takes only max, a whole number of findings from 0 on")
+            if self.on == "estimate":
+                raise ValueError("findings are counted, not estimated; leave out on: estimate")
+            return self
+        if not limits:
+            raise ValueError("a gate needs a limit: max, min, below or above")
+        if self.at_least is not None:
+            raise ValueError("at_least is a severity of findings; a gate on a result has none")
+        upper = [getattr(self, side) for side in ("max", "below") if side in limits]
+        lower = [getattr(self, side) for side in ("min", "above") if side in limits]
+        if len(upper) > 1 or len(lower) > 1:
+            raise ValueError("give one upper limit (max or below) and one lower limit (min or above) at most")
+        if (
+            upper
+            and lower
+            and (lower[0] > upper[0] or (lower[0] == upper[0] and len({*limits} & {"below", "above"})))
+        ):
+            raise ValueError(f"no number is within the limits {' and '.join(self._limits())}")
+        return self
+
+    def _limits(self) -> list[str]:
+        return [
+            f"{sign} {getattr(self, side):g}"
+            for side, sign in _SIGNS.items()
+            if getattr(self, side) is not None
+        ]
+
+    @property
+    def text(self) -> str:
+        """The condition as one line, the same for both ways of writing it; without the group."""
+        if self.findings is not None:
+            floor = f" of {self.at_least.value} or worse" if self.at_least else ""
+            return f"findings {self.findings}{floor} <= {self.max or 0:g}"
+        suffix = " on estimate" if self.on == "estimate" else ""
+        return f"{self.metric} {' and '.join(self._limits())}{suffix}"
+
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics (``temporal``, not ``temporal.warp_error``) the suite must have; none for ``*``."""
+        name = self.metric or self.findings or ""
+        return () if name == "*" else (name.partition(".")[0],)
+
+    def problems(
+        self,
+        values: Collection[str],
+        groups: Collection[str] = (),
+        finding_kinds: Mapping[str, Collection[str]] | None = None,
+    ) -> list[str]:
+        """What is wrong with this gate in a suite, as sentences; empty if nothing.
+
+        Args:
+            values: Names of all results the suite computes (``<metric>.<value>``).
+            groups: Groups of the run, where they are known before it starts.
+            finding_kinds: Metric of the suite -> kinds of findings it can make, where it declares them.
+        """
+        found = []
+        if self.metric is not None and self.metric not in values:
+            known = sorted(values)
+            found.append(
+                f"gate {self.text!r}: the suite computes no {self.metric!r}{nearest(self.metric, known)} "
+                f"(computed: {', '.join(known) or 'nothing'})"
+            )
+        for metric in self.metric_names() if self.findings is not None else ():
+            metrics = sorted({v.partition(".")[0] for v in values})
+            if metric not in metrics:
+                found.append(
+                    f"gate {self.text!r}: the suite has no metric {metric!r}{nearest(metric, metrics)} "
+                    f"(metrics: {', '.join(metrics) or 'none'})"
+                )
+            elif unknown := unknown_kind(self.findings or "", metric, finding_kinds):
+                found.append(f"gate {self.text!r}: {unknown}")
+        if groups and self.group not in (ALL, ANY, *groups):
+            found.append(f"gate {self.text!r}: {unknown_group(self.group, groups)}")
+        return found
+
+
+def parse_condition(text: str) -> dict[str, Any]:
+    """The fields of a gate written as text.
+
+    Raises:
+        ValueError: The text is no condition; the message says what was expected and what came.
+    """
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        hint = ""
+        if "==" in text or "=<" in text or "=>" in text or re.search(r"[^<>=]=[^=<>]", text):
+            hint = "; the comparisons are <=, >=, < and >"
+        raise ValueError(f"{text!r} is no condition; expected {_FORM}{hint}")
+    fields: dict[str, Any] = {"findings": match["kind"]} if match["findings"] else {"metric": match["metric"]}
+    fields[_OPS[match["op"]]] = float(match["number"]) / (100 if match["percent"] else 1)
+    rest = match["rest"]
+    if on := _ON.search(rest):
+        fields["on"] = on[1]
+        rest = rest[: on.start()] + rest[on.end() :]
+    if group := _FOR.search(rest):
+        fields["group"] = group[1] or group[2]
+        rest = rest[: group.start()] + rest[group.end() :]
+    if rest.strip():
+        raise ValueError(f"{text!r} is no condition: {rest.strip()!r} is not understood; expected {_FORM}")
+    return fields
+
+
+def unknown_kind(pattern: str, metric: str, kinds: Mapping[str, Collection[str]] | None) -> str:
+    """A sentence if ``metric`` declares its kinds of findings and ``pattern`` matches none of them."""
+    if pattern == "*" or kinds is None or metric not in kinds:
+        return ""
+    known = sorted(kinds[metric])
+    if any(fnmatchcase(kind, pattern) for kind in known):
+        return ""
+    return (
+        f"{metric} finds no {pattern!r}{nearest(pattern, known)} (it finds: {', '.join(known) or 'nothing'})"
+    )
+
+
+def unknown_group(name: str, groups: Collection[str]) -> str:
+    """The sentence for a group that the run does not have."""
+    known = sorted(groups)
+    return f"there is no group {name!r}{nearest(name, known)} (groups: {', '.join(known) or 'none'})"

@@ -1,0 +1,257 @@
+"""Conditions on results and findings -> passed, failed or not computed -> the verdict and its exit code.
+
+Fail closed: only a number that was computed, over every clip it should cover, with its whole interval on the
+good side, passes. Everything else is ``failed`` or ``not computed`` with the reason in one sentence.
+``docs/gates.md`` lists the situations; ``tests/test_gates.py`` holds each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from vgaudit.conditions import ALL, ANY, GateSpec, unknown_group, unknown_kind
+from vgaudit.errors import ExitCode
+from vgaudit.records import COMPUTED, NOT_APPLICABLE, Finding, GateResult, Outcome, Result, Verdict
+from vgaudit.registry import nearest
+
+__all__ = ["Coverage", "GateSpec", "evaluate", "verdict"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many clips of a group one metric looked at.
+
+    Attributes:
+        assessed: Clips the metric measured.
+        planned: Clips it should have measured: those that were generated, decodable or not.
+        reason: Why some were not, if known.
+    """
+
+    assessed: int
+    planned: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What findings gates are held against; fields as in :func:`evaluate`."""
+
+    findings: Sequence[Finding]
+    owners: Mapping[str, str]
+    coverage: Mapping[str, Mapping[str, Coverage]]
+    kinds: Mapping[str, Collection[str]] | None
+
+
+def evaluate(
+    gates: Sequence[GateSpec],
+    results: Sequence[Result],
+    groups: Sequence[str],
+    *,
+    findings: Sequence[Finding] = (),
+    sample_groups: Mapping[str, str] | None = None,
+    coverage: Mapping[str, Mapping[str, Coverage]] | None = None,
+    finding_kinds: Mapping[str, Collection[str]] | None = None,
+) -> list[GateResult]:
+    """Hold every gate against every group it names.
+
+    Args:
+        gates: In the suite's order.
+        results: All results of the run.
+        groups: All groups of the plan, including those without a single clip.
+        findings: The *open* findings: without those a reviewer has closed.
+        sample_groups: Sample id -> group, for all samples of the plan; needed where there are findings.
+        coverage: Metric -> group -> how many clips it looked at. A findings gate passes only where it looked
+            at all of them.
+        finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
+            that would pass for ever.
+
+    Returns:
+        For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.
+    """
+    by_key: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        by_key.setdefault((result.name, result.group), []).append(result)
+    names = sorted({result.name for result in results})
+    evidence = _Evidence(findings, sample_groups or {}, coverage or {}, finding_kinds)
+    out: list[GateResult] = []
+    for gate in gates:
+        wanted = list(groups) if gate.group in (ALL, ANY) else [gate.group]
+        held: list[GateResult] = []
+        for group in wanted:
+            if group not in groups:
+                outcome, why = Outcome.NOT_COMPUTED, unknown_group(group, groups)
+            elif gate.findings is not None:
+                outcome, why = _hold_findings(gate, group, evidence)
+            else:
+                outcome, why = _hold_result(gate, by_key.get((gate.metric or "", group), []), names)
+            held.append(_gate_result(gate, group, outcome, why))
+        if not wanted:
+            held = [_gate_result(gate, gate.group, Outcome.NOT_COMPUTED, "the run has no groups")]
+        out += [_any_of(gate, held)] if gate.group == ANY else held
+    return out
+
+
+def verdict(gate_results: Sequence[GateResult], failed_samples: int = 0, max_failed: int = 0) -> Verdict:
+    """The run's answer. A failed gate (3) wins over one that could not be computed (4); warnings never count.
+
+    Args:
+        gate_results: From :func:`evaluate`.
+        failed_samples: Samples without a usable clip (generation failed, or the clip cannot be decoded).
+        max_failed: How many of those the suite tolerates.
+    """
+    counted = [g for g in gate_results if g.severity == "fail"]
+    failed = [g for g in counted if g.outcome == Outcome.FAILED]
+    unknown = [g for g in counted if g.outcome == Outcome.NOT_COMPUTED]
+    warned = sum(g.severity == "warn" and g.outcome != Outcome.PASSED for g in gate_results)
+    notes = []
+    if failed:
+        notes.append(f"{_count(len(failed), 'gate')} failed: {_listing(failed)}")
+    if unknown:
+        notes.append(f"{_count(len(unknown), 'gate')} could not be computed: {_listing(unknown)}")
+    if failed_samples > max_failed:
+        notes.append(f"{_count(failed_samples, 'sample')} failed, {max_failed} allowed by max_failed")
+    if warned:
+        notes.append(f"{_count(warned, 'warning gate')} did not pass")
+    if failed:
+        return Verdict(Outcome.FAILED, int(ExitCode.GATE_FAILED), "; ".join(notes))
+    if unknown or failed_samples > max_failed:
+        return Verdict(Outcome.NOT_COMPUTED, int(ExitCode.NOT_COMPUTED), "; ".join(notes))
+    passed = f"all {_count(len(counted), 'gate')} passed" if len(counted) > 1 else "the gate passed"
+    return Verdict(Outcome.PASSED, int(ExitCode.OK), "; ".join([passed if counted else "no gates", *notes]))
+
+
+def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) -> tuple[Outcome, str]:
+    unknown = Outcome.NOT_COMPUTED
+    if not found:
+        known = nearest(gate.metric or "", list(names))
+        return unknown, f"there is no result {gate.metric}{known}"
+    if len(found) > 1:
+        return unknown, f"there are {len(found)} results {gate.metric} for this group; expected one"
+    result = found[0]
+    if result.status == NOT_APPLICABLE:
+        if gate.allow_not_applicable:
+            return Outcome.PASSED, f"not applicable, which the gate allows: {result.reason}"
+        return unknown, f"not applicable: {result.reason} (allow_not_applicable: true lets this pass)"
+    if result.status != COMPUTED:
+        return unknown, result.reason or f"the result is {result.status}"
+    value = result.value
+    if value is None or not math.isfinite(value):
+        return unknown, f"the value is {value}"
+    if result.n <= 0:
+        return unknown, "the value rests on no clips (n = 0)"
+    if why := _disqualified(result, gate.allow_missing):
+        return unknown, why
+    facts = f"{value:.4g}, n = {result.n}, {_count(result.n_clusters, 'prompt')}"
+    if gate.on == "estimate":
+        good = _good(gate, value, value)
+        return (Outcome.PASSED if good else Outcome.FAILED), f"{facts} (estimate only)"
+    if result.low is None and result.high is None:
+        return (
+            unknown,
+            f"insufficient evidence: {facts}, without an interval ({result.reason or 'no reason given'})",
+        )
+    low = -math.inf if result.low is None else result.low
+    high = math.inf if result.high is None else result.high
+    if math.isnan(low) or math.isnan(high) or low > high:
+        return unknown, f"the interval {low} to {high} is none"
+    if result.confidence is None:
+        return unknown, f"the interval {low:.4g} to {high:.4g} does not say its confidence"
+    facts = f"{facts}, {result.confidence:.4g} interval {low:.4g} to {high:.4g}"
+    if _good(gate, low, high):
+        return Outcome.PASSED, facts
+    if _bad(gate, low, high):
+        return Outcome.FAILED, facts
+    return unknown, f"insufficient evidence: the limit lies inside the interval ({facts})"
+
+
+def _disqualified(result: Result, allow_missing: int) -> str:
+    """Why a computed number must not be gated on, or an empty text."""
+    detail = result.detail
+    if detail.get("uncalibrated"):
+        return "uncalibrated: the value has no known error rate; calibrate, or gate on open findings instead"
+    if insufficient := detail.get("insufficient"):
+        return f"insufficient evidence: {insufficient if isinstance(insufficient, str) else result.reason}"
+    n_missing = detail.get("n_missing", 0)
+    if not isinstance(n_missing, int) or n_missing > allow_missing:
+        return f"not every clip was measured: {result.reason or f'{n_missing} clips have no value'}"
+    return ""
+
+
+def _good(gate: GateSpec, low: float, high: float) -> bool:
+    """Whether every number from ``low`` to ``high`` is within the gate's limits."""
+    return (
+        (gate.max is None or high <= gate.max)
+        and (gate.below is None or high < gate.below)
+        and (gate.min is None or low >= gate.min)
+        and (gate.above is None or low > gate.above)
+    )
+
+
+def _bad(gate: GateSpec, low: float, high: float) -> bool:
+    """Whether every number from ``low`` to ``high`` is outside the gate's limits, on one side."""
+    return (
+        (gate.max is not None and low > gate.max)
+        or (gate.below is not None and low >= gate.below)
+        or (gate.min is not None and high < gate.min)
+        or (gate.above is not None and high <= gate.above)
+    )
+
+
+def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Outcome, str]:
+    pattern, limit = gate.findings or "", int(gate.max or 0)
+    relevant = [
+        f
+        for f in evidence.findings
+        if fnmatchcase(f.kind, pattern) and (gate.at_least is None or f.severity.rank >= gate.at_least.rank)
+    ]
+    count = sum(evidence.owners.get(f.sample_id) == group for f in relevant)
+    if count > limit:
+        worst = max(
+            (f for f in relevant if evidence.owners.get(f.sample_id) == group), key=lambda f: f.severity.rank
+        )
+        first = f"the worst: {worst.kind} at {worst.start_s:.2f} s of {worst.sample_id}"
+        return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}"
+    if stray := sum(f.sample_id not in evidence.owners for f in relevant):
+        return Outcome.NOT_COMPUTED, f"{_count(stray, 'finding')} cannot be put to a group: unknown sample"
+    metrics = gate.metric_names() or tuple(evidence.coverage)
+    if not metrics:
+        return Outcome.NOT_COMPUTED, "no metric was run"
+    for metric in metrics:
+        if unknown := unknown_kind(pattern, metric, evidence.kinds):
+            return Outcome.NOT_COMPUTED, unknown
+        seen = evidence.coverage.get(metric, {}).get(group)
+        if seen is None:
+            return Outcome.NOT_COMPUTED, f"{metric} was not run on this group"
+        if seen.planned <= 0:
+            return Outcome.NOT_COMPUTED, f"there are no clips {metric} could have looked at"
+        if seen.planned - seen.assessed > gate.allow_missing or seen.assessed <= 0:
+            why = f": {seen.reason}" if seen.reason else ""
+            return Outcome.NOT_COMPUTED, f"{metric} looked at {seen.assessed} of {seen.planned} clips{why}"
+    looked = ", ".join(f"{m} looked at {evidence.coverage[m][group].assessed} clips" for m in metrics)
+    return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}"
+
+
+def _any_of(gate: GateSpec, held: Sequence[GateResult]) -> GateResult:
+    """One answer for ``group: any``: passed if one group passes, failed only if every group fails."""
+    for outcome in (Outcome.PASSED, Outcome.NOT_COMPUTED, Outcome.FAILED):
+        if of_it := [g for g in held if g.outcome == outcome]:
+            why = "; ".join(f"{g.group}: {g.reason}" for g in of_it[:3])
+            return GateResult(gate.text, ANY, outcome, why, gate.severity)
+    raise AssertionError("a gate was held against no group")
+
+
+def _gate_result(gate: GateSpec, group: str, outcome: Outcome, why: str) -> GateResult:
+    note = f" [{gate.reason}]" if gate.reason and outcome != Outcome.PASSED else ""
+    return GateResult(gate.text, group, outcome, why + note, gate.severity)
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def _listing(gates: Sequence[GateResult]) -> str:
+    shown = [f"{g.gate} ({g.group})" for g in gates[:3]]
+    return ", ".join(shown) + (f" and {len(gates) - 3} more" if len(gates) > 3 else "")
