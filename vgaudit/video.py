@@ -1,176 +1,333 @@
-"""A clip as the rest of vgaudit sees it: its facts, and its frames in blocks of bounded memory."""
+"""Reads a clip once: its facts, and its frames in blocks of bounded memory.
+
+The door to everything about a clip: the types of :mod:`vgaudit.frames` and the limits of
+:mod:`vgaudit.containers` are meant to be imported from here.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-import cv2
+import av
 import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-__all__ = ["ClipInfo", "Frames", "MediaLimits"]
+from vgaudit.colour import RgbConverter
+from vgaudit.containers import MediaLimits, open_clip
+from vgaudit.errors import MediaError
+from vgaudit.frames import ClipInfo, Frames, short_side_size
+from vgaudit.timeline import Timeline
+
+__all__ = ["ClipInfo", "ClipReader", "Frames", "MediaLimits", "decodes_started", "probe", "short_side_size"]
+
+DEFAULT_LIMITS = MediaLimits()
 
 UInt8 = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class MediaLimits:
-    """How large a clip may be before it is refused (suite key ``limits``).
+class _Counter:
+    """Counts across threads; lets a test prove that each clip was decoded exactly once."""
 
-    Attributes:
-        max_frames: Frames in one clip.
-        max_pixels: Width x height of one frame.
-        max_bytes: Size of the file on disk.
-        max_seconds: Length of the clip by its time stamps.
+    def __init__(self) -> None:
+        self._count = itertools.count(1)
+        self.value = 0
+
+    def add(self) -> None:
+        self.value = next(self._count)
+
+
+_DECODES = _Counter()
+
+
+def decodes_started() -> int:
+    """How many full decodes (iterations of a :class:`ClipReader`) this process has begun."""
+    return _DECODES.value
+
+
+def probe(path: Path | str, limits: MediaLimits = DEFAULT_LIMITS) -> ClipInfo:
+    """Facts of a clip from its header and first picture; ``frames`` may be ``None`` and ``duration_s`` 0.
+
+    The first picture is decoded because rotation, alpha and colour are known only with it.
+
+    Raises:
+        MediaError: As :class:`ClipReader`.
+    """
+    with ClipReader(path, limits) as reader:
+        reader.read_first()
+        return reader.info
+
+
+class ClipReader:
+    """Decodes a clip once, into consecutive blocks of bounded memory.
+
+        with ClipReader(path) as reader:
+            for frames in reader:
+                ...
+        reader.info  # complete now
+
+    The size of the blocks depends on the picture size only. Damage does not end the reading while anything
+    can be decoded; it is counted in ``info.decode_errors`` and described in ``info.warnings``. With
+    ``threads`` above 1 (frame threads) sound clips decode to the same bytes, damaged ones may not: hence the
+    default of one.
+
+    Args:
+        path: A regular file.
+        limits: What is refused as too large.
+        block_bytes: RGB bytes in a block at most (one frame at least).
+        max_block_frames: Frames in a block at most.
+        threads: Decoder threads.
+
+    Raises:
+        MediaError: On entering or iterating: not a media file that is read, no frame could be decoded, a
+            limit is broken, or the picture size changes within the clip.
     """
 
-    max_frames: int = 20_000
-    max_pixels: int = 7680 * 4320
-    max_bytes: int = 4 * 1024**3
-    max_seconds: float = 3600.0
+    def __init__(
+        self,
+        path: Path | str,
+        limits: MediaLimits = DEFAULT_LIMITS,
+        *,
+        block_bytes: int = 48 * 1024**2,
+        max_block_frames: int = 64,
+        threads: int = 1,
+    ) -> None:
+        self.path = Path(path)
+        self.limits = limits
+        self._block_bytes = block_bytes
+        self._max_block_frames = max_block_frames
+        self._threads = threads
+        self._stack = ExitStack()
+        self._info: ClipInfo | None = None
+        self._begun = False
 
+    def __enter__(self) -> Self:
+        self._container, self._stream, notes = self._stack.enter_context(open_clip(self.path, self.limits))
+        context = self._stream.codec_context
+        context.thread_count = self._threads
+        context.thread_type = "FRAME" if self._threads > 1 else "NONE"
+        self._converter = RgbConverter()
+        self._timeline = Timeline(
+            self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate
+        )
+        self._damage = _Damage()
+        self._info = _header_info(self.path, self._container, self._stream, tuple(notes))
+        if self._info.duration_s:
+            self.limits.check_seconds(self.path, self._info.duration_s)
+        return self
 
-@dataclass(frozen=True)
-class ClipInfo:
-    """Facts of a clip: of its header after :func:`probe`, of its decoded frames after a full read.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
-    Attributes:
-        path: Where it was read from.
-        width: Displayed width in pixels, after rotation; odd sizes stay odd.
-        height: Displayed height in pixels, after rotation.
-        fps: Average frames per second.
-        frames: Frames; ``None`` where the header does not say and nothing was decoded.
-        duration_s: Seconds from the first frame's start to the last frame's end; 0 where unknown.
-        codec: Decoder's name of the video codec, e.g. ``h264``.
-        container: Demuxer's name of the container, e.g. ``mov,mp4,m4a,3gp,3g2,mj2``.
-        pixel_format: Stored pixel format, e.g. ``yuv420p``.
-        rotation: Degrees (0, 90, 180, 270) the stored picture was turned counter-clockwise for display.
-        has_alpha: Whether the clip carries transparency.
-        has_audio: Whether there is an audio stream.
-        variable_frame_rate: Whether the frames are unevenly spaced in time.
-        color_space: Matrix used for the conversion to RGB (``bt709``, ``bt601``, ``bt2020``, ``rgb`` ...).
-        color_range: Range used, ``limited`` or ``full``.
-        decode_errors: Errors met while decoding: packets or frames that were damaged or missing.
-        assumptions: Sentences on what the file does not say and we chose.
-        warnings: Sentences on what is wrong with the file.
-    """
+    @property
+    def info(self) -> ClipInfo:
+        """Facts of the clip: of the header, and complete once all frames have been read."""
+        if self._info is None:
+            raise RuntimeError(
+                "a ClipReader must be entered (`with ClipReader(path) as reader:`) before it is used"
+            )
+        return self._info
 
-    path: str
-    width: int
-    height: int
-    fps: float
-    frames: int | None
-    duration_s: float
-    codec: str
-    container: str
-    pixel_format: str
-    rotation: int = 0
-    has_alpha: bool = False
-    has_audio: bool = False
-    variable_frame_rate: bool = False
-    color_space: str = ""
-    color_range: str = ""
-    decode_errors: int = 0
-    assumptions: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    def read_first(self) -> None:
+        """Decode the first picture only, to complete the header's facts; ends the reader's use."""
+        self._begin()
+        for frame in self._decoded():
+            picture = self._converter.convert(frame)
+            self._info = self._described(picture)
+            return
+        raise self._nothing_decoded()
 
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {
-            **asdict(self),
-            "assumptions": list(self.assumptions),
-            "warnings": list(self.warnings),
-        }
+    def __iter__(self) -> Iterator[Frames]:
+        self._begin()
+        _DECODES.add()
+        block: UInt8 | None = None
+        times: list[float] = []
+        count = 0
+        shape: tuple[int, ...] = ()
+        for frame in self._decoded():
+            picture = self._to_rgb(frame)
+            if not shape:
+                shape = picture.shape
+            elif picture.shape != shape:
+                raise MediaError(self.path, _size_changed(shape, picture.shape, count))
+            seconds = self._timeline.add(frame.pts, frame.duration)
+            self.limits.check_frames(self.path, count + 1)
+            self.limits.check_seconds(self.path, seconds)
+            if block is None:
+                block = np.empty((self._frames_per_block(picture.nbytes), *shape), dtype=np.uint8)
+            block[len(times)] = picture
+            times.append(seconds)
+            count += 1
+            if len(times) == len(block):
+                yield Frames(block, count - len(times), np.asarray(times))
+                block, times = None, []
+        if block is not None:
+            yield Frames(block[: len(times)], count - len(times), np.asarray(times))
+        if not count:
+            raise self._nothing_decoded()
+        self.limits.check_seconds(self.path, self._timeline.duration_s)
+        self._damage.compare(self._stream, self._container, self._timeline)
+        self._info = self._complete(shape)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_json`."""
-        return cls(
-            **{
-                **data,
-                "assumptions": tuple(data.get("assumptions", ())),
-                "warnings": tuple(data.get("warnings", ())),
-            }
+    def _begin(self) -> None:
+        _ = self.info
+        if self._begun:
+            raise RuntimeError(
+                f"{self.path} has been decoded by this reader already; open another to read it again"
+            )
+        self._begun = True
+
+    def _frames_per_block(self, frame_bytes: int) -> int:
+        return max(1, min(self._max_block_frames, self._block_bytes // frame_bytes))
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError as error:
+                self._damage.failed(f"reading stopped: {error.strerror}")
+                return
+            if packet.size:
+                self._damage.packets += 1
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                self._damage.failed(f"a packet could not be decoded: {error.strerror}")
+                continue
+            if packet.is_corrupt:
+                self._damage.failed("a packet is marked as damaged or cut short")
+            for frame in frames:
+                if not isinstance(frame, VideoFrame):
+                    continue
+                if frame.is_corrupt:
+                    self._damage.failed("a picture is damaged (gaps were filled in by the decoder)")
+                yield frame
+
+    def _to_rgb(self, frame: VideoFrame) -> UInt8:
+        try:
+            return self._converter.convert(frame)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise MediaError(
+                self.path, f"pixel format {frame.format.name} cannot be turned into RGB: {error}"
+            ) from error
+
+    def _nothing_decoded(self) -> MediaError:
+        why = f" ({self._damage.last})" if self._damage.last else ""
+        return MediaError(
+            self.path, f"no frame could be decoded{why}; the file is damaged, cut short or empty"
+        )
+
+    def _described(self, picture: UInt8) -> ClipInfo:
+        converter = self._converter
+        return replace(
+            self.info,
+            height=picture.shape[0],
+            width=picture.shape[1],
+            rotation=converter.rotation,
+            has_alpha=converter.transparent,
+            color_space=converter.color_space,
+            color_range=converter.color_range,
+            assumptions=(*self.info.assumptions, *converter.assumptions),
+        )
+
+    def _complete(self, shape: tuple[int, ...]) -> ClipInfo:
+        timeline, damage = self._timeline, self._damage
+        return replace(
+            self._described(np.empty((*shape[:2], 0), dtype=np.uint8)),
+            fps=timeline.fps,
+            frames=len(timeline),
+            duration_s=timeline.duration_s,
+            variable_frame_rate=timeline.variable,
+            decode_errors=damage.errors,
+            assumptions=(*self.info.assumptions, *self._converter.assumptions, *timeline.assumptions),
+            warnings=(*damage.warnings, *timeline.warnings),
         )
 
 
-def short_side_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """``(height, width)`` whose shorter side is ``side``, aspect kept; the input size if that is not smaller.
+class _Damage:
+    """What went wrong while one clip was read."""
 
-    The longer side is rounded half up to whole pixels.
+    def __init__(self) -> None:
+        self.packets = 0
+        self.errors = 0
+        self._kinds: dict[str, int] = {}
 
-    >>> short_side_size(1080, 1920, 256)
-    (256, 455)
-    >>> short_side_size(100, 50, 256)
-    (100, 50)
-    """
-    short = min(height, width)
-    if short <= side:
-        return height, width
-    return tuple((2 * n * side + short) // (2 * short) for n in (height, width))  # type: ignore[return-value]
+    @property
+    def last(self) -> str:
+        return next(reversed(self._kinds), "")
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.errors:
+            return ()
+        kinds = "; ".join(f"{kind} ({count}x)" for kind, count in self._kinds.items())
+        return (f"{self.errors} decode errors: {kinds}",)
 
-class Frames:
-    """A block of consecutive frames of one clip, with views that several extractors share.
+    def failed(self, kind: str) -> None:
+        self.errors += 1
+        self._kinds[kind] = self._kinds.pop(kind, 0) + 1
 
-    Every view is computed at most once, on first use, and may be asked for from several threads.
-    Treat all arrays as read-only.
-
-    Attributes:
-        rgb: uint8 ``(n, height, width, 3)``.
-        start: Index in the clip of the first frame.
-        pts_s: float64 ``(n,)``: seconds from the clip's first frame.
-    """
-
-    def __init__(self, rgb: UInt8, start: int = 0, pts_s: NDArray[np.float64] | None = None) -> None:
-        if rgb.ndim != 4 or rgb.shape[3] != 3 or rgb.dtype != np.uint8:
-            raise ValueError(f"frames must be uint8 (n, height, width, 3), not {rgb.dtype} {rgb.shape}")
-        times = np.zeros(0) if pts_s is None else np.asarray(pts_s, dtype=np.float64)
-        if times.shape != (len(rgb),):
-            raise ValueError(f"{len(rgb)} frames need as many time stamps, not an array {times.shape}")
-        self.rgb = rgb
-        self.start = start
-        self.pts_s = times
-        self._lock = threading.RLock()
-        self._views: dict[str, UInt8] = {}
-
-    def __len__(self) -> int:
-        return len(self.rgb)
-
-    def luma(self) -> UInt8:
-        """uint8 ``(n, height, width)``: BT.601 luma of the RGB frames, full range."""
-        return self._view("luma", lambda: _each(self.rgb, lambda f: cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)))
-
-    def luma_short_side(self, side: int) -> UInt8:
-        """uint8 ``(n, h, w)``: :meth:`luma` scaled down (area) to :func:`short_side_size`; never up."""
-        return self._view(f"luma{side}", lambda: _shrink(self.luma(), side))
-
-    def rgb_short_side(self, side: int) -> UInt8:
-        """uint8 ``(n, h, w, 3)``: :attr:`rgb` scaled down (area) to :func:`short_side_size`; never up."""
-        return self._view(f"rgb{side}", lambda: _shrink(self.rgb, side))
-
-    def _view(self, name: str, make: Callable[[], UInt8]) -> UInt8:
-        with self._lock:
-            if name not in self._views:
-                self._views[name] = make()
-            return self._views[name]
+    def compare(self, stream: VideoStream, container: InputContainer, timeline: Timeline) -> None:
+        """Hold what was read against what the header promised; a clip cut short is damaged."""
+        if stream.frames and self.packets < stream.frames:
+            self.failed(
+                f"cut short: the header promises {stream.frames} frames, {self.packets} are in the file"
+            )
+            return
+        promised = _promised_seconds(stream, container)
+        missing = promised - timeline.duration_s if promised else 0.0
+        if missing > max(0.25, 3 / timeline.fps):
+            there = f"{timeline.duration_s:.2f} s are in the file"
+            self.failed(f"cut short: the header promises {promised:.2f} s, {there}")
 
 
-def _each(frames: UInt8, turn: Callable[[UInt8], Any]) -> UInt8:
-    return np.stack([turn(frame) for frame in frames]) if len(frames) else frames[..., 0]
+def _promised_seconds(stream: VideoStream, container: InputContainer) -> float | None:
+    """Length of the video by its header; ``None`` where it does not say it of the video alone."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if len(container.streams) == 1 and container.duration:
+        return float(Fraction(container.duration, av.time_base))
+    return None
 
 
-def _shrink(frames: UInt8, side: int) -> UInt8:
-    if side < 1:
-        raise ValueError(f"the short side must be at least one pixel, not {side}")
-    height, width = frames.shape[1:3]
-    new_height, new_width = short_side_size(height, width, side)
-    if (new_height, new_width) == (height, width):
-        return frames
-    out = np.empty((len(frames), new_height, new_width, *frames.shape[3:]), dtype=np.uint8)
-    for source, target in zip(frames, out, strict=True):
-        cv2.resize(source, (new_width, new_height), dst=target, interpolation=cv2.INTER_AREA)
-    return out
+def _header_info(
+    path: Path, container: InputContainer, stream: VideoStream, notes: tuple[str, ...]
+) -> ClipInfo:
+    context = stream.codec_context
+    rate = stream.average_rate or stream.guessed_rate
+    ratio = stream.sample_aspect_ratio
+    if ratio and ratio != 1:
+        shape = f"{ratio.numerator}:{ratio.denominator}"
+        notes = (*notes, f"pixel aspect ratio {shape} is not applied: pixels are used as stored")
+    return ClipInfo(
+        path=str(path),
+        width=context.width,
+        height=context.height,
+        fps=float(rate) if rate else 0.0,
+        frames=stream.frames or None,
+        duration_s=_promised_seconds(stream, container) or 0.0,
+        codec=context.codec.name,
+        container=container.format.name,
+        pixel_format=context.pix_fmt or "",
+        has_audio=bool(container.streams.audio),
+        assumptions=notes,
+    )
+
+
+def _size_changed(before: tuple[int, ...], after: tuple[int, ...], frame: int) -> str:
+    was, now = f"{before[1]}x{before[0]}", f"{after[1]}x{after[0]}"
+    return f"the picture size changes from {was} to {now} at frame {frame}; re-encode the clip at one size"
