@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from vgaudit import registry
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Extractor, ExtractorSpec, TextExtractor
 from vgaudit.metrics.base import Metric, MetricContext
+from vgaudit.runspec import MetricSpec
 
 
 class ExtractorPool:
@@ -49,57 +50,47 @@ class BoundMetric:
         name: Registered name.
         metric: The instance.
         options: Its options as in the suite, JSON-able.
-        select: Short value names to keep, or ``None`` for all.
+        select: Short value names to keep; empty for all.
         roles: Role to extractor spec.
         fingerprints: Role to extractor fingerprint.
+        identity: What besides options and features changes its numbers (digest of a gallery ...).
         unavailable: Why it cannot be computed at all, or empty.
     """
 
     name: str
     metric: Metric
     options: Mapping[str, Any]
-    select: frozenset[str] | None
-    roles: Mapping[str, ExtractorSpec]
-    fingerprints: Mapping[str, str]
-    unavailable: str = ""
+    select: frozenset[str] = frozenset()
+    roles: Mapping[str, ExtractorSpec] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
+    unavailable: str = ""
 
     def keeps(self, value: str) -> bool:
         """Whether a short value name was asked for."""
-        return self.select is None or value in self.select
+        return not self.select or value in self.select
 
 
-def bind(
-    metrics: Mapping[str, Mapping[str, Any]],
-    select: Mapping[str, Sequence[str]],
-    base_dir: Path,
-    pool: ExtractorPool,
-) -> list[BoundMetric]:
-    """Construct every metric of a suite.
+def bind(metrics: Mapping[str, MetricSpec], base_dir: Path, pool: ExtractorPool) -> list[BoundMetric]:
+    """Construct every metric of a run.
 
     Args:
-        metrics: Registered name to options.
-        select: Registered name to the short value names asked for; absent means all.
+        metrics: Registered name to what the suite asked of it.
         base_dir: Folder that relative paths in options are relative to.
         pool: Where extractors are shared.
     """
     context = MetricContext(base_dir=base_dir)
     bound = []
-    for name, options in metrics.items():
+    for name, spec in metrics.items():
         implementation = registry.load("metrics", name)
-        parsed = implementation.Options(**options)
-        metric: Metric = implementation(parsed, context)
-        unavailable, roles, fingerprints, identity = "", {}, {}, {}
+        options = implementation.Options(**spec.options)
+        metric: Metric = implementation(options, context)
+        made = BoundMetric(name, metric, options.model_dump(mode="json"), frozenset(spec.select))
         try:
-            roles = dict(metric.needs())
-            fingerprints = {role: pool.get(spec).fingerprint for role, spec in roles.items()}
-            identity = dict(metric.identity())
+            made.roles = dict(metric.needs())
+            made.fingerprints = {role: pool.get(need).fingerprint for role, need in made.roles.items()}
+            made.identity = dict(metric.identity())
         except Unavailable as error:
-            unavailable = str(error)
-        chosen = frozenset(select[name]) if name in select else None
-        bound.append(
-            BoundMetric(
-                name, metric, parsed.model_dump(mode="json"), chosen, roles, fingerprints, unavailable, identity
-            )
-        )
+            made.unavailable = str(error)
+        bound.append(made)
     return bound

@@ -60,9 +60,13 @@ class ClipStore:
             record = ClipRecord(outcome=made.outcome.value, message=made.message, facts=facts, **common)
         else:
             try:
-                record = ClipRecord(outcome="ok", message=made.message, **common, **self._store(made, source, facts))
+                record = ClipRecord(
+                    outcome="ok", message=made.message, **common, **self._store(made, source, facts)
+                )
             except (MediaError, OSError) as error:
-                record = ClipRecord(outcome=GenerationOutcome.ERROR.value, message=str(error), facts=facts, **common)
+                record = ClipRecord(
+                    outcome=GenerationOutcome.ERROR.value, message=str(error), facts=facts, **common
+                )
         self.run.write_clip_record(record)
         return record
 
@@ -73,15 +77,21 @@ class ClipStore:
             if source is not None:
                 facts["source"] = _source_facts(source)
             suffix = made.path.suffix.lower()
-            target = self.run.clip_path(made.sample.sample_id, suffix if suffix in _KNOWN_SUFFIXES else ".media")
+            target = self.run.clip_path(
+                made.sample.sample_id, suffix if suffix in _KNOWN_SUFFIXES else ".media"
+            )
             sha = copy_with_digest(made.path, target)
             return {"file": self._relative(target), "sha256": sha, "facts": facts}
         if made.fps is None or made.fps <= 0:
-            raise MediaError(made.sample.sample_id, f"frames came with fps {made.fps}; set `fps` on the backend or in `video`")
+            raise MediaError(
+                made.sample.sample_id,
+                f"frames came with fps {made.fps}; set `fps` on the backend or in `video`",
+            )
         if source is not None:
             facts["source"] = _source_facts(source)
         settings = self.encoder.model_copy(update={"lossless": True}) if made.exact else self.encoder
         target = self.run.clip_path(made.sample.sample_id, ".mkv" if settings.lossless else ".mp4")
+        assert made.frames is not None  # by the first check
         encode(made.frames, made.fps, target, settings)
         facts["encoder"] = dict(settings.identity())
         return {"file": self._relative(target), "sha256": file_digest(target), "facts": facts}
@@ -107,7 +117,9 @@ def source_of(backend: Backend, sample: Sample) -> Path | None:
     return find(sample) if find else None
 
 
-def missing_samples(run: RunDir, store: ClipStore, backend: Backend, samples: tuple[Sample, ...]) -> list[Sample]:
+def missing_samples(
+    run: RunDir, store: ClipStore, backend: Backend, samples: tuple[Sample, ...]
+) -> list[Sample]:
     """Samples of ``backend`` that have no finished clip."""
     return [s for s in samples if not store.is_finished(s, source_of(backend, s))]
 

@@ -96,7 +96,9 @@ class Plan:
 
     def to_jsonl(self) -> str:
         """One sample a line."""
-        return "".join(json.dumps(s.to_json(), sort_keys=True, ensure_ascii=False) + "\n" for s in self.samples)
+        return "".join(
+            json.dumps(s.to_json(), sort_keys=True, ensure_ascii=False) + "\n" for s in self.samples
+        )
 
     @classmethod
     def from_jsonl(cls, text: str) -> Plan:

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-COMPUTED = "computed"
-NOT_COMPUTED = "not computed"
-NOT_APPLICABLE = "not applicable"
 Status = Literal["computed", "not computed", "not applicable"]
+COMPUTED: Status = "computed"
+NOT_COMPUTED: Status = "not computed"
+NOT_APPLICABLE: Status = "not applicable"
 
 
 class Severity(StrEnum):

@@ -54,10 +54,13 @@ def _plugins(kind: Kind) -> dict[str, EntryPoint]:
     for point in entry_points(group=f"vgaudit.{kind}"):
         if point.name in BUILT_IN[kind]:
             raise UsageError(
-                f"{point.value} wants to be {kind} {point.name!r}, which is built in; the plugin must choose another name"
+                f"{point.value} wants to be {kind} {point.name!r}, which is built in; "
+                "the plugin must choose another name"
             )
         if point.name in found and found[point.name].value != point.value:
-            raise UsageError(f"two packages provide {kind} {point.name!r}: {found[point.name].value}, {point.value}")
+            raise UsageError(
+                f"two packages provide {kind} {point.name!r}: {found[point.name].value}, {point.value}"
+            )
         found[point.name] = point
     return found
 

@@ -108,7 +108,9 @@ class RunDir:
             RunDirError: There is no run, or it was written by a newer version.
         """
         if not is_run_dir(path):
-            raise RunDirError(f"{path}: expected a run directory (with {MANIFEST}), found none; give the --out folder of a run")
+            raise RunDirError(
+                f"{path}: expected a run directory (with {MANIFEST}), found none; give the --out folder of a run"
+            )
         run = cls(path)
         run.manifest()
         return run
@@ -126,7 +128,9 @@ class RunDir:
             data = json.loads(file.read_text(encoding="utf-8"))
             version = int(data["schema_version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunDirError(f"{file}: cannot be read as a manifest ({error}); restore it or start a new run") from error
+            raise RunDirError(
+                f"{file}: cannot be read as a manifest ({error}); restore it or start a new run"
+            ) from error
         if version > SCHEMA_VERSION:
             raise RunDirError(
                 f"{file}: written with run-directory schema {version}, this vgaudit reads up to {SCHEMA_VERSION}; "
@@ -166,7 +170,8 @@ class RunDir:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
                 raise RunDirError(
-                    f"{self.path}: another vgaudit (process {holder}) is writing this run; wait for it or choose another --out"
+                    f"{self.path}: another vgaudit (process {holder}) is writing this run; "
+                    "wait for it or choose another --out"
                 ) from error
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -191,7 +196,9 @@ class RunDir:
         except FileNotFoundError:
             return ClipRecord(sample_id=sample_id, outcome="pending", message="not generated yet")
         except (ValueError, TypeError) as error:
-            raise RunDirError(f"{file}: cannot be read as a clip record ({error}); delete it to make the clip again") from error
+            raise RunDirError(
+                f"{file}: cannot be read as a clip record ({error}); delete it to make the clip again"
+            ) from error
         if not record.sha256:
             return record
         facts = self.clip_info(record.sha256)
@@ -214,7 +221,9 @@ class RunDir:
     def clip_info(self, clip_sha256: str) -> dict[str, Any]:
         """What decoding a clip told (``info`` or ``error``); empty before it was decoded."""
         try:
-            return dict(json.loads((self.path / "features" / "info" / f"{clip_sha256}.json").read_text("utf-8")))
+            return dict(
+                json.loads((self.path / "features" / "info" / f"{clip_sha256}.json").read_text("utf-8"))
+            )
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -248,7 +257,7 @@ class RunDir:
                     entries[entry["key"]] = entry
                 except (ValueError, KeyError, TypeError) as error:
                     raise RunDirError(
-                        f"{self._log}:{number}: damaged line ({error}); delete the file to measure again from features"
+                        f"{self._log}:{number}: damaged line ({error}); delete the file to measure again"
                     ) from error
         return entries
 
@@ -265,7 +274,9 @@ class RunDir:
         """Add entries to the log, flushed to disk; safe to call from several threads."""
         if not entries:
             return
-        text = "".join(json.dumps(e, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for e in entries)
+        text = "".join(
+            json.dumps(e, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n" for e in entries
+        )
         with self._log_lock:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as file:
@@ -285,9 +296,13 @@ class RunDir:
         try:
             return dict(json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
-            raise RunDirError(f"{self.path}: this run has no results yet; run `vgaudit score {self.path}` first") from error
+            raise RunDirError(
+                f"{self.path}: this run has no results yet; run `vgaudit score {self.path}` first"
+            ) from error
         except ValueError as error:
-            raise RunDirError(f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again") from error
+            raise RunDirError(
+                f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again"
+            ) from error
 
     def write_results(self, data: Mapping[str, Any]) -> None:
         """Replace the results."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +73,32 @@ class _Feed:
         return None
 
 
+class _Preview:
+    """Poster and playable copy on the way; a clip that cannot be shown can still be scored."""
+
+    def __init__(self, writer: PreviewWriter | None) -> None:
+        self._writer = writer
+
+    def push(self, frames: Frames) -> None:
+        self._guarded(lambda writer: writer.push(frames))
+
+    def finish(self) -> None:
+        self._guarded(lambda writer: writer.finish())
+        self._writer = None
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+
+    def _guarded(self, step: Callable[[PreviewWriter], None]) -> None:
+        if self._writer is not None:
+            try:
+                step(self._writer)
+            except MediaError:
+                self.abort()
+
+
 class Scorer:
     """Scores clips of one run; :meth:`score` may be called from several threads."""
 
@@ -100,7 +126,9 @@ class Scorer:
         """Do whatever is left to do for the clip of ``sample``."""
         if record.outcome != "ok" or record.file is None:
             return
-        due = [b for b in self.metrics if not b.unavailable and self.key(b, sample, record) not in self._known]
+        due = [
+            b for b in self.metrics if not b.unavailable and self.key(b, sample, record) not in self._known
+        ]
         with self._sha_locks[record.sha256]:
             facts = self.run.clip_info(record.sha256)
             missing = self._missing_extractors(due, record.sha256)
@@ -134,7 +162,9 @@ class Scorer:
         entry = self._known.get(self.key(bound, sample, record))
         return Measurement.from_json(entry["measurement"]) if entry else None
 
-    def features(self, bound: BoundMetric, sample: Sample, record: ClipRecord, roles: Iterable[str]) -> dict[str, Features]:
+    def features(
+        self, bound: BoundMetric, sample: Sample, record: ClipRecord, roles: Iterable[str]
+    ) -> dict[str, Features]:
         """Stored features of ``roles``.
 
         Raises:
@@ -152,7 +182,9 @@ class Scorer:
             if features is None:
                 if problem := self.pool.problem(spec):
                     raise problem
-                raise LookupError(f"{spec.name}: {self._broken.get((fingerprint, record.sha256), 'no features')}")
+                raise LookupError(
+                    f"{spec.name}: {self._broken.get((fingerprint, record.sha256), 'no features')}"
+                )
             found[role] = features
         return found
 
@@ -163,7 +195,10 @@ class Scorer:
         for bound in due:
             for role, spec in bound.roles.items():
                 extractor = self.pool.get(spec)
-                if extractor.unit == "text" or self.run.features_path(bound.fingerprints[role], sha).is_file():
+                if (
+                    extractor.unit == "text"
+                    or self.run.features_path(bound.fingerprints[role], sha).is_file()
+                ):
                     continue
                 problem = self.pool.problem(spec)
                 if problem is not None:
@@ -186,16 +221,19 @@ class Scorer:
             poster = self.run.preview_path(record.sha256, ".jpg")
             video = None if playable else self.run.preview_path(record.sha256, ".mp4")
             feeds = [_Feed(fingerprint, e.start(header)) for fingerprint, e in extractors.items()]
-            preview = None if poster.is_file() else PreviewWriter(video, poster, header, self.encoder)
-            with ClipReader(path, self.limits) as reader:
-                for frames in reader:
-                    if preview:
+            preview = _Preview(
+                None if poster.is_file() else PreviewWriter(video, poster, header, self.encoder)
+            )
+            try:
+                with ClipReader(path, self.limits) as reader:
+                    for frames in reader:
                         preview.push(frames)
-                    for feed in feeds:
-                        feed.push(frames)
-                info = replace(reader.info, path=record.file)
-            if preview:
+                        for feed in feeds:
+                            feed.push(frames)
+                    info = replace(reader.info, path=record.file)
                 preview.finish()
+            finally:
+                preview.abort()
             for feed in feeds:
                 features = feed.finish()
                 if features is None:
@@ -208,7 +246,9 @@ class Scorer:
         self.run.write_clip_info(record.sha256, facts)
         return facts
 
-    def _text_features(self, bound: BoundMetric, sample: Sample, spec: ExtractorSpec, fingerprint: str) -> Features:
+    def _text_features(
+        self, bound: BoundMetric, sample: Sample, spec: ExtractorSpec, fingerprint: str
+    ) -> Features:
         texts = list(bound.metric.texts(sample))
         key = f"text-{digest(texts, 40)}"
         if (stored := load_features(self.run, fingerprint, key)) is not None:

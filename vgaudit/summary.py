@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from vgaudit.binding import BoundMetric
@@ -65,7 +65,11 @@ class Collected:
         for bound in self.scorer.metrics:
             measured = self.measurements.get(bound.name, {})
             for group in self.plan.groups:
-                due = [s for s in self.plan if s.group == group and self.records[s.sample_id].outcome not in REFUSED]
+                due = [
+                    s
+                    for s in self.plan
+                    if s.group == group and self.records[s.sample_id].outcome not in REFUSED
+                ]
                 done = sum(1 for s in due if s.sample_id in measured)
                 counts.setdefault(bound.name, {})[group] = (done, len(due))
         return counts
@@ -86,7 +90,11 @@ def summarize(collected: Collected, confidence: float) -> list[Result]:
 
 
 def _of_group(
-    bound: BoundMetric, group: str, groups: Mapping[str, list[Measured]], collected: Collected, confidence: float
+    bound: BoundMetric,
+    group: str,
+    groups: Mapping[str, list[Measured]],
+    collected: Collected,
+    confidence: float,
 ) -> list[Result]:
     names = [f"{bound.name}.{spec.name}" for spec in bound.metric.values if bound.keeps(spec.name)]
     if bound.unavailable:
@@ -99,46 +107,42 @@ def _of_group(
         return [Result.not_computed(name, group, str(error)) for name in names]
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         return [Result.not_computed(name, group, f"{type(error).__name__}: {error}") for name in names]
-    gap = _gap(bound, planned, groups[group], collected)
-    return [
-        _with_gap(made.get(n) or Result.not_computed(n, group, "the metric gave no such result"), gap) for n in names
-    ]
+    accounts = [made.get(n) or Result.not_computed(n, group, "the metric gave no such result") for n in names]
+    return [_with_account(r, bound, planned, groups[group], collected) for r in accounts]
 
 
-def _gap(bound: BoundMetric, planned: Sequence[Sample], measured: Sequence[Measured], collected: Collected) -> Counter[str]:
-    """Reasons of the clips a metric could not be asked about, with how many each."""
+def _with_account(
+    result: Result,
+    bound: BoundMetric,
+    planned: Sequence[Sample],
+    measured: Sequence[Measured],
+    collected: Collected,
+) -> Result:
+    """``result`` with an account of the clips that never reached the metric.
+
+    Samples that failed (no clip, or none that decodes) are the suite's ``max_failed`` to judge and stand as
+    ``failed_samples``; clips a metric broke on count as missing, which keeps gates from passing.
+    """
+    if bound.name == "integrity":
+        return result  # it counts failed samples itself: a clip that is not there is not ok
     have = {m.sample.sample_id for m in measured}
-    reasons: Counter[str] = Counter()
+    broken: Counter[str] = Counter()
+    failed = 0
     for sample in planned:
         record = collected.records[sample.sample_id]
         if sample.sample_id in have or record.outcome in REFUSED:
             continue
-        error = collected.scorer.errors.get((sample.sample_id, bound.name))
-        if error:
-            reasons[error] += 1
-        elif record.media_error:
-            reasons["the clip cannot be decoded"] += 1
-        elif record.outcome != "ok":
-            reasons["there is no clip"] += 1
+        if record.outcome != "ok" or record.media_error:
+            failed += 1
         else:
-            reasons["not measured"] += 1
-    return reasons
-
-
-def _with_gap(result: Result, gap: Counter[str]) -> Result:
-    """``result`` with the clips that never reached the metric added to its account of missing clips."""
-    if not gap or result.name.startswith("integrity."):
-        return result  # integrity counts them itself: a clip that is not there is not ok
+            broken[collected.scorer.errors.get((sample.sample_id, bound.name), "not measured")] += 1
     detail = dict(result.detail)
-    missing = Counter(detail.get("missing", {}))
-    missing.update(gap)
-    detail["missing"] = dict(missing)
-    detail["n_missing"] = int(detail.get("n_missing", 0)) + gap.total()
-    return Result(**{**_fields(result), "detail": detail})
-
-
-def _fields(result: Result) -> dict[str, Any]:
-    return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    if failed:
+        detail["failed_samples"] = failed
+    if broken:
+        detail["missing"] = dict(broken + Counter(detail.get("missing", {})))
+        detail["n_missing"] = int(detail.get("n_missing", 0)) + broken.total()
+    return replace(result, detail=detail)
 
 
 def refusal_results(plan: Plan, records: Mapping[str, ClipRecord], confidence: float) -> list[Result]:

@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict
 
 from vgaudit.plan import Sample
 
+OptionsClass = type[BaseModel]
+"""Type of a backend's ``Options``; an alias because the protocol has a member named ``type``."""
+
 
 class Options(BaseModel):
     """Base of all option models: unknown names are errors, values are immutable."""
@@ -98,6 +101,8 @@ class BackendContext:
         index: Position of the backend in the suite.
         video: What the suite asks of every clip.
         identity: Further JSON-able identity (encoder settings) that goes into every sample id.
+        work_dir: Folder of the run in which a backend may keep notes that must survive ``kill -9`` (jobs it
+            submitted); ``None`` when there is none.
     """
 
     base_dir: Path
@@ -105,6 +110,7 @@ class BackendContext:
     index: int = 0
     video: VideoRequest = VideoRequest()
     identity: Mapping[str, Any] = field(default_factory=dict)
+    work_dir: Path | None = None
 
 
 @runtime_checkable
@@ -119,7 +125,7 @@ class Backend(Protocol):
     """
 
     type: ClassVar[str]
-    Options: ClassVar[type[BaseModel]]
+    Options: ClassVar[OptionsClass]
     fingerprint: str
 
     def __init__(self, options: Any, context: BackendContext) -> None: ...

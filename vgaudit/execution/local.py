@@ -15,7 +15,9 @@ from types import TracebackType
 
 def default_workers() -> int:
     """One per core available to this process, four at most (models share the cores with them)."""
-    return max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    return max(
+        1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    )
 
 
 class LocalExecutor:

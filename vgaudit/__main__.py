@@ -1,0 +1,5 @@
+"""``python -m vgaudit`` is ``vgaudit``."""
+
+from vgaudit.cli import main
+
+main()

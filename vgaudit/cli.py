@@ -1,0 +1,359 @@
+"""The command line: parse, call one library function, print. Everything heavy is imported inside a command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
+
+app = typer.Typer(
+    name="vgaudit",
+    help="Evaluate and safety-audit text-to-video generators: intervals, gates, evidence, look-alike faces.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="The run directory itself; default reports/<suite>-<digest>.", show_default=False
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value of the suite, e.g. seeds=2 or metrics.temporal={}.",
+    ),
+]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE:WHAT",
+        help="Another backend, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or files:clips.",
+    ),
+]
+Gallery = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="People to look for: a folder per person, or a built gallery."),
+]
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N samples of each group.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="Clips scored at the same time.")]
+ExitZero = Annotated[
+    bool, typer.Option("--exit-zero", help="Exit 0 whatever the gates say (errors still count).")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    out: Out = None,
+    backend: BackendOption = None,
+    gallery: Gallery = None,
+    limit: Limit = None,
+    set_: Set = None,
+    workers: Workers = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    exit_zero: ExitZero = False,
+    quiet: Quiet = False,
+) -> None:
+    """Generate what is missing, score it, hold it against the gates, and write the report.
+
+    The same command again continues the same run. The exit code is 0 if all gates passed, 3 if one failed, 4 if one
+    could not be computed.
+    """
+    from vgaudit.console import make_progress
+    from vgaudit.pipeline import execute
+
+    prepared = _prepare(suite, backend, gallery, limit, set_)
+    if dry_run:
+        from vgaudit.dry_run import describe
+
+        for line in describe(prepared, out):
+            print(line)
+        return
+    finished = execute(prepared, out, progress=make_progress(quiet), workers=workers)
+    assert finished is not None
+    _conclude(finished.data, finished.report, finished.changed, exit_zero)
+
+
+@app.command()
+def generate(
+    suite: SuiteArgument,
+    out: Out = None,
+    backend: BackendOption = None,
+    limit: Limit = None,
+    set_: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the clips of a suite and stop there; `vgaudit score RUN` goes on."""
+    from vgaudit.console import make_progress
+    from vgaudit.finish import is_failed
+    from vgaudit.pipeline import execute
+    from vgaudit.rundir import RunDir
+
+    prepared = _prepare(suite, backend, None, limit, set_)
+    execute(prepared, out, progress=make_progress(quiet), generate_only=True)
+    path = out or prepared.default_out
+    records = [RunDir(path).clip_record(s.sample_id) for s in prepared.plan]
+    failed = [r for r in records if is_failed(r)]
+    print(f"{len(records) - len(failed)} of {len(records)} samples have an answer; clips in {path / 'clips'}")
+    for record in failed[:10]:
+        print(f"  {record.sample_id}: {record.outcome}: {record.message}")
+    if len(failed) > 10:
+        print(f"  ... and {len(failed) - 10} more")
+    print(f"next: vgaudit score {path}")
+    if len(failed) > prepared.spec.max_failed:
+        raise typer.Exit(ExitCode.NOT_COMPUTED)
+
+
+@app.command()
+def score(
+    what: Annotated[
+        Path, typer.Argument(metavar="RUN|FOLDER", help="A run directory, or a folder of clips.")
+    ],
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prompts of the clips (CSV, JSONL or TXT).")
+    ] = None,
+    gallery: Gallery = None,
+    embedder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Face embedder for the gallery.")
+    ] = None,
+    out: Out = None,
+    workers: Workers = None,
+    exit_zero: ExitZero = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score stored clips: those of a run, or any folder of finished clips.
+
+    For a folder there is no suite and nothing is estimated: each clip gets an answer - publish, review or hold -
+    with the reasons. The exit code is 0 if all may be published, 3 if one is on hold, 4 if one needs a review.
+    """
+    from vgaudit.console import make_progress
+    from vgaudit.pipeline import census_suite, execute, prepare, score_run
+    from vgaudit.rundir import is_run_dir
+
+    progress = make_progress(quiet)
+    if is_run_dir(what):
+        if prompts or gallery or embedder or out:
+            raise UsageError(
+                f"{what} is a run: its suite says which prompts and gallery it uses; "
+                "expected no --prompts, --gallery, --embedder or --out (change the suite and `vgaudit run` it)"
+            )
+        finished = score_run(what, progress=progress, workers=workers)
+    else:
+        _expect_folder(what, "a run directory or a folder of clips")
+        loaded = census_suite(what, prompts=prompts, gallery=gallery, embedder=embedder)
+        done = execute(prepare(loaded, kind="census"), out, progress=progress, workers=workers)
+        assert done is not None
+        finished = done
+    _conclude(finished.data, finished.report, finished.changed, exit_zero)
+
+
+@app.command()
+def gate(
+    run_dir: RunArgument,
+    suite: Annotated[
+        str | None,
+        typer.Option(metavar="SUITE", help="Take the gates of this suite instead of the run's own."),
+    ] = None,
+    exit_zero: ExitZero = False,
+) -> None:
+    """Hold a scored run against its gates (or those of another suite) and say so in the exit code."""
+    from vgaudit.finish import regate
+    from vgaudit.rundir import RunDir
+    from vgaudit.runspec import RunSpec
+
+    run_ = RunDir.open(run_dir)
+    spec = RunSpec.from_json(run_.manifest()["spec"])
+    gates, max_failed = spec.gates, spec.max_failed
+    if suite is not None:
+        from vgaudit.suite import load_suite
+
+        loaded = load_suite(suite)
+        gates, max_failed = loaded.gates, loaded.max_failed(len(run_.plan()))
+    with run_.lock():
+        data = regate(run_, gates, max_failed)
+    _conclude(data, None, True, exit_zero)
+
+
+@app.command()
+def report(run_dir: RunArgument) -> None:
+    """Write the reports of a scored run again."""
+    from vgaudit.finish import read_report_data
+    from vgaudit.reports.write import write_reports
+    from vgaudit.rundir import RunDir
+
+    run_ = RunDir.open(run_dir)
+    with run_.lock():
+        print(write_reports(read_report_data(run_)))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the suite.")] = Path(),
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="VIDEOS", help="A folder of clips to write a suite and an index for."),
+    ] = None,
+) -> None:
+    """Write a suite to start from; with --from, for clips you have."""
+    from vgaudit.scaffold import scaffold_new, scaffold_suite
+
+    if from_ is not None:
+        _expect_folder(from_, "a folder of clips")
+        written = scaffold_suite(from_, folder)
+    else:
+        written = scaffold_new(folder)
+    for path in written:
+        print(f"wrote {path}")
+    suites = [p for p in written if p.suffix == ".yaml"]
+    if suites:
+        print(f"next: vgaudit run {suites[0]}")
+
+
+@app.command()
+def validate(suite: SuiteArgument, set_: Set = None) -> None:
+    """Check a suite, everything it names, and its gates; nothing is generated."""
+    prepared = _prepare(suite, None, None, None, set_)
+    plan = prepared.plan
+    clusters = len({s.prompt_id for s in plan})
+    print(
+        f"{suite}: valid; {len(plan)} samples, {clusters} prompts, "
+        f"{len(plan.groups)} group(s): {', '.join(plan.groups)}"
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suites, for editors."""
+    import json
+
+    from vgaudit.suite import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="backends|metrics|extractors|embedders|suites")],
+) -> None:
+    """Show what there is by name."""
+    from vgaudit.listing import KINDS, lines
+
+    if what not in KINDS:
+        from vgaudit.registry import nearest
+
+        raise UsageError(
+            f"cannot list {what!r}{nearest(what, list(KINDS))}; expected one of {', '.join(KINDS)}"
+        )
+    for line in lines(what):
+        print(line)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine: what is installed, what works, what is missing and how to get it."""
+    from vgaudit.doctor import checks
+
+    broken = False
+    for check in checks():
+        broken |= not check.ok and check.required
+        mark = "ok     " if check.ok else ("MISSING" if check.required else "absent ")
+        print(f"{mark} {check.name}: {check.text}")
+    if broken:
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _prepare(
+    suite: str, backend: str | None, gallery: Path | None, limit: int | None, overrides: list[str] | None
+) -> Any:
+    from vgaudit.pipeline import prepare
+    from vgaudit.suite import load_suite
+
+    texts = list(overrides or [])
+    if backend is not None:
+        texts.insert(0, f"backend={_backend_block(backend)}")
+    if gallery is not None:
+        if not gallery.exists():
+            raise UsageError(
+                f"--gallery {gallery}: expected a folder of people or a gallery file, found nothing there"
+            )
+        texts.append(f"metrics.likeness.gallery={_quoted(str(gallery.resolve()))}")
+    return prepare(load_suite(suite, texts), limit=limit)
+
+
+def _backend_block(text: str) -> str:
+    """``diffusers:hub/id`` as the block a suite would hold, in YAML's flow style."""
+    kind, _, what = text.partition(":")
+    if not kind or not what:
+        raise UsageError(
+            f"--backend {text!r}: expected TYPE:WHAT, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or files:clips"
+        )
+    local = str(Path(what).resolve()) if Path(what).exists() else what
+    key = {"files": "root", "command": "argv"}.get(kind, "model")
+    if key == "argv":
+        import shlex
+
+        return f"{{type: command, argv: [{', '.join(_quoted(a) for a in shlex.split(what))}]}}"
+    return f"{{type: {_quoted(kind)}, {key}: {_quoted(local)}}}"
+
+
+def _quoted(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _expect_folder(path: Path, what: str) -> None:
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing there"
+        raise UsageError(f"{path}: expected {what}, found {found}")
+
+
+def _conclude(data: Any, report_path: Path | None, changed: bool, exit_zero: bool) -> None:
+    from vgaudit.conclusion import print_conclusion
+
+    print_conclusion(data, report_path, changed)
+    code = data.verdict.exit_code
+    if code and not exit_zero:
+        raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point: errors become one readable text on standard error and the right exit code."""
+    try:
+        app(standalone_mode=True)
+    except SuiteError as error:
+        many = len(error.problems)
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        print(f"{many} problem{'s' if many != 1 else ''} in the suite", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except VgauditError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues where this stopped", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(ExitCode.ERROR)
+
+
+if __name__ == "__main__":
+    main()

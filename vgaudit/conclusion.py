@@ -1,0 +1,64 @@
+"""What stands on the terminal at the end of a run: verdict, gates, results, and the report's path last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from vgaudit.records import COMPUTED, Outcome, Result
+from vgaudit.reports.data import ReportData
+
+_WORDS = {Outcome.PASSED: "PASSED", Outcome.FAILED: "FAILED", Outcome.NOT_COMPUTED: "NOT COMPUTED"}
+_MOST = 12
+
+
+def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> None:
+    """Print the answer of a run for a person; plain text, no colours, the same in a log file."""
+    if not changed:
+        print("nothing to do: everything was there already")
+    if data.kind == "census":
+        _census(data)
+    else:
+        for line in _results(data):
+            print(line)
+    for gate in data.gates:
+        warn = " (warning)" if gate.severity == "warn" else ""
+        print(f"gate {gate.outcome.value:<13} {gate.gate} [{gate.group}]{warn}: {gate.reason}")
+    for note in data.notes:
+        print(f"note: {note}")
+    print(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
+    if report is not None:
+        print(f"report: {report}")
+
+
+def _results(data: ReportData) -> list[str]:
+    if not data.results:
+        return []
+    width = max(len(r.name) for r in data.results)
+    groups = max(len(r.group) for r in data.results)
+    return [f"{r.name:<{width}}  {r.group:<{groups}}  {_value(r)}" for r in data.results]
+
+
+def _value(result: Result) -> str:
+    if result.status != COMPUTED or result.value is None:
+        return f"{result.status}: {result.reason}"
+    interval = "no interval"
+    if result.low is not None or result.high is not None:
+        low = "-inf" if result.low is None else f"{result.low:.4g}"
+        high = "inf" if result.high is None else f"{result.high:.4g}"
+        interval = f"[{low}, {high}]"
+    prompts = f", {result.n_clusters} prompts" if result.n_clusters and result.n_clusters != result.n else ""
+    return f"{result.value:.4g} {interval} n = {result.n}{prompts}"
+
+
+def _census(data: ReportData) -> None:
+    for word in ("hold", "review"):
+        entries = [e for e in data.clips if e.publish and e.publish.decision == word]
+        for entry in entries[:_MOST]:
+            assert entry.publish is not None
+            name = entry.sample.source or entry.sample.sample_id
+            print(f"{word:<8} {name}: {entry.publish.reasons[0]}")
+        if len(entries) > _MOST:
+            print(f"{word:<8} ... and {len(entries) - _MOST} more, all in the report")
+    counts = Counter(e.publish.decision for e in data.clips if e.publish)
+    print(f"{len(data.clips)} clips: {', '.join(f'{counts[w]} {w}' for w in ('publish', 'review', 'hold'))}")

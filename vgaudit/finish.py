@@ -1,0 +1,268 @@
+"""From stored measurements to results, verdict, tables and reports. Does nothing when nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import vgaudit
+from vgaudit.conditions import GateSpec
+from vgaudit.errors import RunDirError
+from vgaudit.gates import Coverage, evaluate, verdict
+from vgaudit.plan import Plan
+from vgaudit.progress import Progress
+from vgaudit.publish import decide
+from vgaudit.records import (
+    ClipRecord,
+    Finding,
+    GateResult,
+    Measurement,
+    Outcome,
+    Result,
+    Verdict,
+    digest,
+)  # fmt: skip
+from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
+from vgaudit.reports.write import write_reports
+from vgaudit.rundir import RunDir
+from vgaudit.runspec import RunSpec
+from vgaudit.scoring import Scorer
+from vgaudit.summary import Collected, refusal_results, summarize, value_specs
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run.
+
+    Attributes:
+        run_dir: Where everything lies.
+        report: The HTML report.
+        verdict: The answer.
+        data: What the reports were written from.
+        changed: Whether anything had to be done.
+    """
+
+    run_dir: Path
+    report: Path
+    verdict: Verdict
+    data: ReportData
+    changed: bool
+
+
+def finish(
+    run: RunDir,
+    spec: RunSpec,
+    plan: Plan,
+    records: Mapping[str, ClipRecord],
+    scorer: Scorer,
+    progress: Progress,
+) -> Finished:
+    """Summarize, gate and report what has been measured."""
+    collected = Collected(plan, records, scorer)
+    inputs = _inputs_digest(spec, plan, records, scorer, collected)
+    report = run.path / "report" / "index.html"
+    if (run.path / "results.json").is_file() and report.is_file() and run.results().get("inputs") == inputs:
+        data = read_report_data(run)
+        return Finished(run.path, report, data.verdict, data, changed=False)
+    progress.note("summarizing")
+    results = [] if spec.kind == "census" else summarize(collected, spec.confidence)
+    if spec.kind != "census":
+        results = refusal_results(plan, records, spec.confidence) + results
+    kinds = {b.name: tuple(getattr(b.metric, "finding_kinds", ())) for b in scorer.metrics}
+    stored: dict[str, Any] = {
+        "schema_version": 1,
+        "inputs": inputs,
+        "kind": spec.kind,
+        "name": spec.name,
+        "results": [r.to_json() for r in results],
+        "value_specs": value_specs(scorer.metrics),
+        "coverage": {m: {g: list(c) for g, c in by.items()} for m, by in collected.coverage().items()},
+        "finding_kinds": {m: sorted(k) for m, k in kinds.items() if k},
+        "groups": list(plan.groups),
+        "unchecked": _unchecked(plan, records, scorer, collected),
+        "notes": _notes(spec, scorer, collected),
+        "measurement_keys": {
+            b.name: [
+                scorer.key(b, s, records[s.sample_id])
+                for s in plan
+                if s.sample_id in collected.measurements.get(b.name, {})
+            ]
+            for b in scorer.metrics
+        },
+    }
+    stored |= _gated(spec.kind, spec.gates, spec.max_failed, stored, plan, records, collected.measurements)
+    run.write_results(stored)
+    data = read_report_data(run)
+    return Finished(run.path, write_reports(data), data.verdict, data, changed=True)
+
+
+def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportData:
+    """Hold gates against stored results again (``vgaudit gate``); models and features are not touched."""
+    stored = run.results()
+    plan = run.plan()
+    records = {s.sample_id: run.clip_record(s.sample_id) for s in plan}
+    measurements = _stored_measurements(run, stored)
+    stored |= _gated(stored["kind"], gates, max_failed, stored, plan, records, measurements)
+    run.write_results(stored)
+    return read_report_data(run)
+
+
+def _gated(
+    kind: str, gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any], plan: Plan,
+    records: Mapping[str, ClipRecord], measurements: Mapping[str, Mapping[str, Measurement]],
+) -> dict[str, Any]:  # fmt: skip
+    failed = sum(1 for r in records.values() if is_failed(r))
+    if kind == "census":
+        answer = _census_verdict(stored, plan, records, measurements)
+        return {"gates": [], "verdict": answer.to_json()}
+    findings: list[Finding] = [
+        f
+        for sample in plan
+        for by_sample in measurements.values()
+        if sample.sample_id in by_sample
+        for f in by_sample[sample.sample_id].findings
+    ]
+    held: list[GateResult] = evaluate(
+        gates,
+        [Result.from_json(r) for r in stored["results"]],
+        stored["groups"],
+        findings=findings,
+        sample_groups={s.sample_id: s.group for s in plan},
+        coverage={m: {g: Coverage(*c) for g, c in by.items()} for m, by in stored["coverage"].items()},
+        finding_kinds=stored["finding_kinds"],
+    )
+    return {"gates": [g.to_json() for g in held], "verdict": verdict(held, failed, max_failed).to_json()}
+
+
+def is_failed(record: ClipRecord) -> bool:
+    """Whether a sample ended without a usable clip; a refusal is an answer, not a failure."""
+    return bool(record.media_error) or record.outcome in ("error", "pending", "retry_after")
+
+
+def _census_verdict(
+    stored: Mapping[str, Any], plan: Plan, records: Mapping[str, ClipRecord],
+    measurements: Mapping[str, Mapping[str, Measurement]],
+) -> Verdict:  # fmt: skip
+    """Hold wins over review: any clip on hold is like a failed gate, any to review like one not computed."""
+    answers = [d.decision for d in _decisions(stored, plan, records, measurements).values()]
+    count = {word: answers.count(word) for word in ("publish", "review", "hold")}
+    reason = f"{count['publish']} to publish, {count['review']} to review, {count['hold']} on hold"
+    if count["hold"]:
+        return Verdict(Outcome.FAILED, 3, reason)
+    if count["review"]:
+        return Verdict(Outcome.NOT_COMPUTED, 4, reason)
+    return Verdict(Outcome.PASSED, 0, reason)
+
+
+def _decisions(
+    stored: Mapping[str, Any], plan: Plan, records: Mapping[str, ClipRecord],
+    measurements: Mapping[str, Mapping[str, Measurement]],
+) -> dict[str, PublishDecision]:  # fmt: skip
+    unchecked: Mapping[str, Mapping[str, str]] = stored["unchecked"]
+    return {
+        s.sample_id: decide(
+            records[s.sample_id],
+            {m: by[s.sample_id] for m, by in measurements.items() if s.sample_id in by},
+            unchecked.get(s.sample_id, {}),
+        )
+        for s in plan
+    }
+
+
+def read_report_data(run: RunDir) -> ReportData:
+    """Everything a report needs, from the run directory alone."""
+    stored = run.results()
+    plan = run.plan()
+    manifest = run.manifest()
+    records = {s.sample_id: run.clip_record(s.sample_id) for s in plan}
+    measurements = _stored_measurements(run, stored)
+    census = stored["kind"] == "census"
+    decisions = _decisions(stored, plan, records, measurements) if census else {}
+    clips = tuple(
+        ClipEntry(
+            s,
+            records[s.sample_id],
+            {m: by[s.sample_id] for m, by in measurements.items() if s.sample_id in by},
+            decisions.get(s.sample_id),
+        )
+        for s in plan
+    )
+    return ReportData(
+        run_dir=run.path,
+        kind=cast(Literal["run", "census"], stored["kind"]),
+        name=stored["name"],
+        manifest=manifest,
+        clips=clips,
+        results=tuple(Result.from_json(r) for r in stored["results"]),
+        gates=tuple(GateResult.from_json(g) for g in stored["gates"]),
+        verdict=Verdict.from_json(stored["verdict"]),
+        notes=tuple(stored["notes"]),
+        value_specs=stored["value_specs"],
+    )
+
+
+def _stored_measurements(run: RunDir, stored: Mapping[str, Any]) -> dict[str, dict[str, Measurement]]:
+    log = run.read_measurements()
+    found: dict[str, dict[str, Measurement]] = {}
+    for metric, keys in stored["measurement_keys"].items():
+        for key in keys:
+            if key not in log:
+                raise RunDirError(
+                    f"{run.path}: results.json names a measurement that the log lacks; "
+                    f"run `vgaudit score {run.path}` again"
+                )
+            entry = log[key]
+            found.setdefault(metric, {})[entry["sample_id"]] = Measurement.from_json(entry["measurement"])
+    return found
+
+
+def _inputs_digest(
+    spec: RunSpec, plan: Plan, records: Mapping[str, ClipRecord], scorer: Scorer, collected: Collected
+) -> str:
+    """Digest of everything results and reports follow from."""
+    return digest(
+        [
+            vgaudit.__version__, spec.to_json(), plan.digest,
+            [[r.outcome, r.sha256, r.media_error, r.message] for r in records.values()],
+            {b.name: [b.unavailable, sorted(collected.measurements.get(b.name, {})), dict(b.identity),
+                      dict(b.fingerprints), b.metric.version] for b in scorer.metrics},
+            sorted([*key, why] for key, why in scorer.errors.items()),
+        ]
+    )  # fmt: skip
+
+
+def _unchecked(
+    plan: Plan, records: Mapping[str, ClipRecord], scorer: Scorer, collected: Collected
+) -> dict[str, dict[str, str]]:
+    """Sample -> metric -> why a metric that was asked for has no measurement of a decodable clip."""
+    found: dict[str, dict[str, str]] = {}
+    for bound in scorer.metrics:
+        for sample in plan:
+            record = records[sample.sample_id]
+            if record.outcome != "ok" or record.media_error:
+                continue
+            if sample.sample_id not in collected.measurements.get(bound.name, {}):
+                why = bound.unavailable or scorer.errors.get((sample.sample_id, bound.name)) or "not measured"
+                found.setdefault(sample.sample_id, {})[bound.name] = why
+    return found
+
+
+def _notes(spec: RunSpec, scorer: Scorer, collected: Collected) -> list[str]:
+    """What a reader must know before reading a number."""
+    notes = []
+    if "likeness" not in spec.metrics:
+        how = (
+            "give --gallery DIR"
+            if spec.kind == "census"
+            else "add metrics: {likeness: {gallery: DIR}} to the suite"
+        )
+        notes.append(f"Likeness was not assessed: no gallery of people was given ({how}).")
+    notes += [f"{b.name} was not computed: {b.unavailable}." for b in scorer.metrics if b.unavailable]
+    damaged = [r for r in collected.records.values() if r.media_error]
+    if damaged:
+        notes.append(
+            f"{len(damaged)} of {len(collected.records)} clips cannot be decoded; no score covers them."
+        )
+    return notes

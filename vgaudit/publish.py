@@ -1,0 +1,56 @@
+"""The answer for one finished clip: publish, review or hold, and why.
+
+For someone about to publish finished clips there is nothing to estimate: each clip gets an answer of its own.
+
+* ``hold``: the clip cannot be decoded, is damaged, or carries an ``alert``;
+* ``review``: something needs a person's eyes, or something that was asked for could not be checked;
+* ``publish``: everything asked for was checked and nothing was found. What was not asked for was not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vgaudit.records import ClipRecord, Finding, Measurement, Severity
+from vgaudit.reports.data import PublishDecision
+
+# Findings that make a clip unfit whatever else is said of it.
+HOLD_KINDS = frozenset({"integrity.damaged", "integrity.black", "integrity.constant"})
+
+
+def decide(
+    record: ClipRecord, measurements: Mapping[str, Measurement], unchecked: Mapping[str, str]
+) -> PublishDecision:
+    """Answer for one clip.
+
+    Args:
+        record: What is stored of the clip.
+        measurements: Metric to measurement.
+        unchecked: Metric to the reason it could not be computed for this clip.
+    """
+    if record.outcome != "ok":
+        return PublishDecision("hold", (f"there is no clip: {record.message or record.outcome}",))
+    if record.media_error:
+        return PublishDecision("hold", (f"the clip cannot be decoded: {record.media_error}",))
+    hold: list[str] = []
+    review: list[str] = []
+    for measurement in measurements.values():
+        for finding in measurement.findings:
+            if finding.severity is Severity.ALERT or _holds(finding):
+                hold.append(_sentence(finding))
+            elif finding.severity.rank >= Severity.MINOR.rank:
+                review.append(_sentence(finding))
+    review += [f"{metric} was asked for but not computed: {why}" for metric, why in unchecked.items()]
+    if hold:
+        return PublishDecision("hold", (*hold, *review))
+    if review:
+        return PublishDecision("review", tuple(review))
+    return PublishDecision("publish", ())
+
+
+def _holds(finding: Finding) -> bool:
+    return finding.kind in HOLD_KINDS and finding.severity.rank >= Severity.MAJOR.rank
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.kind} at {finding.start_s:.2f}-{finding.end_s:.2f} s: {finding.message}"
