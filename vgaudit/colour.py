@@ -32,7 +32,7 @@ _TRANSFERS = {16: "PQ (HDR)", 18: "HLG (HDR)"}
 
 
 def assumed_matrix(width: int, height: int) -> tuple[int, str]:
-    """Matrix of an untagged picture: BT.709 from 1280 columns or above 576 lines, else BT.601 (as players do)."""
+    """Matrix of an untagged picture: BT.709 from 1280 columns or 577 lines on, else BT.601."""
     return _MATRICES[1] if width >= 1280 or height > 576 else _MATRICES[5]
 
 
