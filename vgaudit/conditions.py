@@ -19,7 +19,8 @@ from vgaudit.registry import nearest
 
 ALL, ANY = "all", "any"
 
-_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_@-]+)+"
+# A slice of a result keeps the tag it is about behind an @, whatever that holds: refusal_rate@genre=horror.
+_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+(?:@\S+)?"
 _CONDITION = re.compile(
     rf"""\s*(?:(?P<findings>findings)\s+(?P<kind>[A-Za-z0-9_.*-]+)|(?P<metric>{_NAME}))
     \s*(?P<op><=|>=|<|>)
@@ -181,7 +182,7 @@ class GateSpec(BaseModel):
             finding_kinds: Metric of the suite -> kinds of findings it can make, where it declares them.
         """
         found = []
-        if self.metric is not None and self.metric not in values:
+        if self.metric is not None and self.metric.partition("@")[0] not in values:
             known = sorted(values)
             found.append(
                 f"gate {self.text!r}: the suite computes no {self.metric!r}{nearest(self.metric, known)} "

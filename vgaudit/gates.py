@@ -14,25 +14,27 @@ from fnmatch import fnmatchcase
 
 from vgaudit.conditions import ALL, ANY, GateSpec, unknown_group, unknown_kind
 from vgaudit.errors import ExitCode
-from vgaudit.records import COMPUTED, NOT_APPLICABLE, Finding, GateResult, Outcome, Result, Verdict
+from vgaudit.records import (
+    COMPUTED,
+    NOT_APPLICABLE,
+    Finding,
+    GateResult,
+    Measurement,
+    Outcome,
+    Result,
+    Verdict,
+)
 from vgaudit.registry import nearest
 
-__all__ = ["Coverage", "GateSpec", "evaluate", "verdict"]
+__all__ = ["GateSpec", "evaluate", "is_assessed", "verdict"]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How many clips of a group one metric looked at.
+def is_assessed(measurement: Measurement) -> bool:
+    """Whether a metric really looked at a clip: no value is missing but for a reason that makes it not applicable.
 
-    Attributes:
-        assessed: Clips the metric measured.
-        planned: Clips it should have measured: those that were generated, decodable or not.
-        reason: Why some were not, if known.
+    Count clips with this for the ``coverage`` of :func:`evaluate`; a clip that was only tried is no clip looked at.
     """
-
-    assessed: int
-    planned: int
-    reason: str = ""
+    return all(reason.startswith(f"{NOT_APPLICABLE}:") for reason in measurement.missing.values())
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class _Evidence:
 
     findings: Sequence[Finding]
     owners: Mapping[str, str]
-    coverage: Mapping[str, Mapping[str, Coverage]]
+    coverage: Mapping[str, Mapping[str, tuple[int, int]]]
     kinds: Mapping[str, Collection[str]] | None
 
 
@@ -52,7 +54,7 @@ def evaluate(
     *,
     findings: Sequence[Finding] = (),
     sample_groups: Mapping[str, str] | None = None,
-    coverage: Mapping[str, Mapping[str, Coverage]] | None = None,
+    coverage: Mapping[str, Mapping[str, tuple[int, int]]] | None = None,
     finding_kinds: Mapping[str, Collection[str]] | None = None,
 ) -> list[GateResult]:
     """Hold every gate against every group it names.
@@ -63,8 +65,8 @@ def evaluate(
         groups: All groups of the plan, including those without a single clip.
         findings: The *open* findings: without those a reviewer has closed.
         sample_groups: Sample id -> group, for all samples of the plan; needed where there are findings.
-        coverage: Metric -> group -> how many clips it looked at. A findings gate passes only where it looked
-            at all of them.
+        coverage: Metric -> group -> (clips it looked at, see :func:`is_assessed`; clips it should have looked
+            at). A findings gate passes only where it looked at all of them.
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
             that would pass for ever.
 
@@ -225,12 +227,12 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         seen = evidence.coverage.get(metric, {}).get(group)
         if seen is None:
             return Outcome.NOT_COMPUTED, f"{metric} was not run on this group"
-        if seen.planned <= 0:
+        assessed, planned = seen
+        if planned <= 0:
             return Outcome.NOT_COMPUTED, f"there are no clips {metric} could have looked at"
-        if seen.planned - seen.assessed > gate.allow_missing or seen.assessed <= 0:
-            why = f": {seen.reason}" if seen.reason else ""
-            return Outcome.NOT_COMPUTED, f"{metric} looked at {seen.assessed} of {seen.planned} clips{why}"
-    looked = ", ".join(f"{m} looked at {evidence.coverage[m][group].assessed} clips" for m in metrics)
+        if planned - assessed > gate.allow_missing or assessed <= 0:
+            return Outcome.NOT_COMPUTED, f"{metric} looked at only {assessed} of {planned} clips"
+    looked = ", ".join(f"{m} looked at {evidence.coverage[m][group][0]} clips" for m in metrics)
     return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}"
 
 

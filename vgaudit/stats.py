@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.records import Result
+from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 
 MIN_BOOTSTRAP_CLUSTERS = 8
 """Fewest prompts that are resampled; below, the interval is Student's t."""
@@ -35,7 +35,7 @@ MIN_BOOTSTRAP_CLUSTERS = 8
 MIN_EQUAL_CLUSTERS = 6
 """Fewest prompts whose values may all be equal and still carry an interval: ``2^(1-6) < 0.05``."""
 
-NOT_APPLICABLE_PREFIX = "not applicable:"
+NOT_APPLICABLE_PREFIX = f"{NOT_APPLICABLE}:"
 """How the reason of a legitimately missing value begins (no face in the clip, no prompt to compare with)."""
 
 _CHUNK = 1 << 21  # resampled values held at once: 16 MiB
@@ -76,6 +76,29 @@ class ValueFacts(Protocol):
     @property
     def high(self) -> float | None:
         """Largest possible value."""
+        ...
+
+
+class NamedValueFacts(ValueFacts, Protocol):
+    """:class:`ValueFacts` with the value's short name."""
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        ...
+
+
+class MeasuredClip(Protocol):
+    """A sample with its measurement (``vgaudit.metrics.base.Measured`` has both)."""
+
+    @property
+    def sample(self) -> ClusteredSample:
+        """The sample."""
+        ...
+
+    @property
+    def measurement(self) -> Measurement:
+        """What the metric said of its clip."""
         ...
 
 
@@ -278,6 +301,36 @@ def mean_result(
     return _as_result(
         (name, group), estimate, spec, confidence=confidence, facts=facts, gaps=(gaps, len(measured))
     )
+
+
+def mean_results(
+    metric: str,
+    specs: Sequence[NamedValueFacts],
+    measured: Sequence[MeasuredClip],
+    group: str,
+    confidence: float,
+) -> list[Result]:
+    """:func:`mean_result` of every value of a metric, in the order of ``specs``: what most metrics summarise to.
+
+    A value a measurement neither has nor explains counts as a gap.
+    """
+    return [
+        mean_result(
+            f"{metric}.{spec.name}",
+            group,
+            [
+                (
+                    clip.sample,
+                    clip.measurement.values.get(spec.name),
+                    clip.measurement.missing.get(spec.name, "the metric gave neither a value nor a reason"),
+                )
+                for clip in measured
+            ],
+            spec,
+            confidence,
+        )
+        for spec in specs
+    ]
 
 
 def rate_result(

@@ -1,0 +1,159 @@
+"""Optical flow of neighbouring frames: how much moves, and how well one frame explains the next.
+
+Dense inverse search flow (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016; OpenCV,
+preset FAST) runs forwards and backwards on luma with a short side of at most 256 pixels. All constants below
+are in the pixels of that smaller picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from vgaudit.extractors.base import Features, Unit, make_fingerprint
+from vgaudit.video import ClipInfo, Frames
+
+SHORT_SIDE = 256
+"""Short side, in pixels, that frames are scaled down to (never up)."""
+
+MIN_SIDE = 12
+"""Smaller frames hold no patch pyramid; their pairs are marked invalid."""
+
+Float32 = NDArray[np.float32]
+
+
+class MotionOptions(BaseModel):
+    """The motion extractor has no options: its constants are part of the metrics' definition."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MotionExtractor:
+    """Pairs of neighbouring frames -> flow statistics.
+
+    Arrays, for a clip of T frames (all pair arrays are empty for T < 2):
+
+    * ``warp_error`` float64 ``(T-1,)``, in [0, 1]: mean of ``|f_t - warp(f_{t+1})| / 255`` over luma pixels that
+      are neither occluded nor led out of the frame, where ``warp`` samples ``f_{t+1}`` bilinearly along the
+      forward flow (after Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, with L1).
+    * ``occluded_fraction`` float64 ``(T-1,)``, in [0, 1]: share of all pixels that fail the forward-backward
+      check ``|f + b_w|^2 > 0.01 (|f|^2 + |b_w|^2) + 0.5`` (Sundaram et al., ECCV 2010), with ``f`` the forward
+      flow and ``b_w`` the backward flow sampled where ``f`` leads (at the nearest border pixel if outside).
+    * ``motion_top5`` float64 ``(T-1,)``: mean of the largest 5 % of flow magnitudes, as a fraction of the
+      short side, per step of one frame; divide by the step's duration for a speed.
+    * ``motion_mean`` float64 ``(T-1,)``: mean flow magnitude, in the same unit.
+    * ``valid`` bool ``(T-1,)``: whether a pixel was left to compare, so that ``warp_error`` exists (it is 0
+      otherwise). False also where the picture is too small for flow; every value of such a pair is 0.
+    * ``pts_s`` float64 ``(T,)``: seconds from the clip's first frame.
+
+    Facts: ``height`` and ``width`` of the pictures the flow ran on, and ``too_small``.
+    """
+
+    name: ClassVar[str] = "motion"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BaseModel]] = MotionOptions
+    unit: ClassVar[Unit] = "pair"
+
+    def __init__(self, options: MotionOptions) -> None:
+        self.options = options
+        self.fingerprint = make_fingerprint(
+            self.name, self.version, {"flow": "DIS-fast", "short_side": SHORT_SIDE}, opencv=cv2.__version__
+        )
+
+    def load(self) -> None:
+        """Nothing to load: the flow has no weights."""
+
+    def start(self, info: ClipInfo) -> MotionExtraction:
+        """Begin a clip; each clip has a flow object of its own, so clips may run side by side."""
+        return MotionExtraction()
+
+
+class MotionExtraction:
+    """One clip on its way; holds one frame between blocks."""
+
+    def __init__(self) -> None:
+        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._previous: NDArray[np.uint8] | None = None
+        self._rows: list[tuple[float, float, float, float, bool]] = []
+        self._pts: list[float] = []
+
+    def push(self, frames: Frames) -> None:
+        """Take the next block; the pair across the border of two blocks is not lost."""
+        for luma, pts in zip(frames.luma_short_side(SHORT_SIDE), frames.pts_s, strict=True):
+            current = np.ascontiguousarray(luma)
+            if self._previous is not None:
+                self._rows.append(self._pair(self._previous, current))
+            self._previous = current
+            self._pts.append(float(pts))
+
+    def finish(self) -> Features:
+        """Features of all frames pushed."""
+        columns = np.array([row[:4] for row in self._rows], dtype=np.float64).reshape(-1, 4)
+        valid = np.array([row[4] for row in self._rows], dtype=bool)
+        size = [0, 0] if self._previous is None else [int(n) for n in self._previous.shape]
+        return Features(
+            arrays={
+                "warp_error": columns[:, 0].copy(),
+                "occluded_fraction": columns[:, 1].copy(),
+                "motion_top5": columns[:, 2].copy(),
+                "motion_mean": columns[:, 3].copy(),
+                "valid": valid,
+                "pts_s": np.array(self._pts, dtype=np.float64),
+            },
+            facts={
+                "height": size[0],
+                "width": size[1],
+                "too_small": bool(self._pts) and min(size) < MIN_SIDE,
+            },
+        )
+
+    def _pair(
+        self, first: NDArray[np.uint8], second: NDArray[np.uint8]
+    ) -> tuple[float, float, float, float, bool]:
+        if first.shape != second.shape:
+            raise ValueError(f"frames of one clip differ in size: {first.shape} and {second.shape}")
+        if min(first.shape) < MIN_SIDE:
+            return 0.0, 0.0, 0.0, 0.0, False
+        forward = self._flow.calc(first, second, None)
+        backward = self._flow.calc(second, first, None)
+        return pair_statistics(first, second, forward, backward)
+
+
+def pair_statistics(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], forward: Float32, backward: Float32
+) -> tuple[float, float, float, float, bool]:
+    """What :class:`MotionExtractor` says of a pair: its first four pair arrays, and ``valid``.
+
+    Args:
+        first: uint8 ``(h, w)`` luma.
+        second: uint8 ``(h, w)`` luma of the next frame.
+        forward: float32 ``(h, w, 2)`` flow (x, y) in pixels from ``first`` to ``second``.
+        backward: float32 ``(h, w, 2)`` flow from ``second`` to ``first``.
+    """
+    height, width = first.shape
+    x = forward[..., 0] + np.arange(width, dtype=np.float32)
+    y = forward[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    back = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    length2 = np.square(forward).sum(axis=-1)
+    mismatch = np.square(forward + back).sum(axis=-1)
+    occluded = mismatch > 0.01 * (length2 + np.square(back).sum(axis=-1)) + 0.5
+    seen = inside & ~occluded
+    n_seen = int(np.count_nonzero(seen))
+    warped = cv2.remap(second.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    error = float(np.abs(first - warped)[seen].mean(dtype=np.float64)) / 255 if n_seen else 0.0
+    lengths = np.sqrt(length2).ravel()
+    top = max(1, round(0.05 * lengths.size))
+    largest = np.partition(lengths, lengths.size - top)[lengths.size - top :]
+    side = min(height, width)
+    return (
+        error,
+        float(np.count_nonzero(occluded)) / lengths.size,
+        float(largest.mean(dtype=np.float64)) / side,
+        float(lengths.mean(dtype=np.float64)) / side,
+        n_seen > 0,
+    )

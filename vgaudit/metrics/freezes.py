@@ -1,0 +1,115 @@
+"""Freezes: stretches in which a moving clip shows the same picture again and again.
+
+A freeze is told from stillness by the clip itself. A clip in which nothing moves has no freezes and no freeze
+fraction either: it must not win by standing still, and a clip that was asked to be still must not lose.
+Animation that holds each drawing for two or three frames keeps its rhythm and is no freeze.
+
+The constants were measured with x264 at CRF 10 to 28 on real and generated clips: a repeated frame differs
+from its predecessor by 0 to 0.05 grey levels (the first repetition by up to 0.7), the key frames of a still clip
+pulse by up to 1.5, and frames of moving clips differ by 2 to 35.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOVING_LEVEL = 1.5
+"""Grey levels of mean difference above which two frames differ by more than an encoder's pulse."""
+
+MOVING_SHARE = 0.1
+"""Share of pairs (and at least two) that must differ by that much before a clip counts as moving."""
+
+MAX_TOLERANCE = 0.5
+"""Grey levels of mean difference up to which a picture may be the same as the one before it ..."""
+
+RELATIVE_TOLERANCE = 0.1
+"""... and the fraction of the clip's own median movement it may not exceed either."""
+
+MIN_FRAMES = 3
+"""Fewest equal frames in a freeze."""
+
+LONGEST_RHYTHM_S = 0.17
+"""Longest regular hold that counts as the rhythm of an animation (four frames at 24 a second)."""
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Equal frames from ``first`` to ``last`` (inclusive), shown from ``start_s`` to ``end_s``."""
+
+    first: int
+    last: int
+    start_s: float
+    end_s: float
+
+    @property
+    def frames(self) -> int:
+        """How many frames show the same picture."""
+        return self.last - self.first + 1
+
+    @property
+    def seconds(self) -> float:
+        """How long it is shown."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True)
+class FreezeReport:
+    """What :func:`find_freezes` found in a clip that moves.
+
+    Attributes:
+        freezes: In order of time.
+        fraction: Share of frame pairs that lie inside a freeze, in [0, 1].
+        tolerance: Grey levels up to which frames counted as equal.
+        min_frames: Equal frames it takes to be a freeze, given the clip's rhythm.
+        rhythm: Frames for which the clip regularly holds a picture; 1 unless animated on twos or threes.
+    """
+
+    freezes: tuple[Freeze, ...]
+    fraction: float
+    tolerance: float
+    min_frames: int
+    rhythm: int
+
+
+def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> FreezeReport | None:
+    """Freezes of a clip, or ``None`` where too little moves to tell a freeze from stillness.
+
+    Args:
+        mae_next: ``(T-1,)`` mean absolute difference of neighbouring frames, grey levels 0-255.
+        pts_s: ``(T,)`` seconds, increasing.
+
+    Raises:
+        ValueError: Shapes do not belong together, or a number is not finite.
+    """
+    if len(pts_s) != len(mae_next) + 1:
+        raise ValueError(
+            f"{len(mae_next)} differences need {len(mae_next) + 1} time stamps, not {len(pts_s)}"
+        )
+    if not (np.isfinite(mae_next).all() and np.isfinite(pts_s).all()):
+        raise ValueError("differences and time stamps must be finite")
+    moving = mae_next[mae_next > MOVING_LEVEL]
+    if len(moving) < max(2, MOVING_SHARE * len(mae_next)):
+        return None
+    tolerance = min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
+    steps = np.diff(pts_s)
+    holds = _holds(mae_next <= tolerance)
+    rhythm = int(np.median([last - first + 1 for first, last in holds]))
+    if rhythm * float(np.median(steps)) > LONGEST_RHYTHM_S:
+        rhythm = 1
+    min_frames = max(MIN_FRAMES, 2 * rhythm + 1)
+    found = []
+    for first, last in holds:
+        if last - first + 1 >= min_frames:
+            end = pts_s[last + 1] if last + 1 < len(pts_s) else pts_s[last] + steps[-1]
+            found.append(Freeze(first, last, float(pts_s[first]), float(end)))
+    pairs = sum(freeze.frames - 1 for freeze in found)
+    return FreezeReport(tuple(found), pairs / len(mae_next), tolerance, min_frames, rhythm)
+
+
+def _holds(equal: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """``(first, last)`` frame of each stretch of equal frames; a picture shown once is a stretch of one."""
+    starts = [0, *(int(i) + 1 for i in np.flatnonzero(~equal))]
+    return [(start, stop - 1) for start, stop in zip(starts, [*starts[1:], len(equal) + 1], strict=True)]

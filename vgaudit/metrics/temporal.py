@@ -1,0 +1,172 @@
+"""Temporal consistency: what a viewer notices between frames - flicker along the motion, speed, freezes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from vgaudit.extractors.base import ExtractorSpec
+from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.metrics.freezes import FreezeReport, find_freezes
+from vgaudit.plan import Sample
+from vgaudit.records import Finding, Measurement, Result, Series, Severity
+from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_results
+
+MAJOR_FREEZE_S = 0.5
+"""Seconds from which a freeze is a major finding."""
+
+Floats = NDArray[np.float64]
+
+
+class TemporalOptions(BaseModel):
+    """The temporal metric has no options yet: its constants are part of its definition."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Temporal:
+    """Temporal metric; ``docs/metrics/temporal.md`` gives the formulas, their sources and their limits.
+
+    * ``warp_error``, [0, 1], lower is better: mean over pairs of frames of the photometric error that is left
+      after the next frame is warped back along the optical flow, over pixels that are not occluded.
+    * ``motion``, >= 0, neither end is good: sum over pairs of the mean of the largest 5 % of flow magnitudes
+      (fraction of the frame's short side) divided by the clip's duration: short sides per second.
+    * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
+      (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves.
+
+    Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
+    that counts, both in seconds.
+    """
+
+    name: ClassVar[str] = "temporal"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BaseModel]] = TemporalOptions
+    values: ClassVar[tuple[ValueSpec, ...]] = (
+        ValueSpec(
+            "warp_error", "fraction of full scale", False,
+            "Mean absolute luma difference after motion compensation, over pixels that are not occluded.", 0.0, 1.0,
+        ),
+        ValueSpec(
+            "motion", "short sides per second", None,
+            "Mean of the largest 5 % of optical flow magnitudes, relative to the frame's short side, per second.",
+            0.0,
+        ),
+        ValueSpec(
+            "freeze_fraction", "fraction of frame pairs", False,
+            "Share of frame pairs inside a stretch of repeated frames, in clips that otherwise move.", 0.0, 1.0,
+        ),
+    )  # fmt: skip
+    summary_features: ClassVar[tuple[str, ...]] = ()
+    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze",)
+
+    def __init__(self, options: TemporalOptions, context: MetricContext) -> None:
+        self.options = options
+
+    def needs(self) -> Mapping[str, ExtractorSpec]:
+        """Differences of neighbouring frames, and their optical flow."""
+        return {"pixels": ExtractorSpec("pixels"), "motion": ExtractorSpec("motion")}
+
+    def texts(self, sample: Sample) -> Sequence[str]:
+        """No text is needed."""
+        return ()
+
+    def identity(self) -> Mapping[str, Any]:
+        """Options and features say everything."""
+        return {}
+
+    def measure(self, clip: ClipView) -> Measurement:
+        """Values, series over time and freezes of one clip."""
+        pixels, motion = clip.features["pixels"], clip.features["motion"]
+        pts = np.asarray(motion["pts_s"], dtype=np.float64)
+        if len(pts) < 2:
+            why = f"the clip has {len(pts)} frame{'' if len(pts) == 1 else 's'}; two are needed to compare"
+            return Measurement(missing={spec.name: why for spec in self.values})
+        steps = np.diff(pts)
+        if not np.isfinite(pts).all() or (steps <= 0).any():
+            why = "the frames' time stamps do not increase, so nothing per second can be measured"
+            return Measurement(missing={spec.name: why for spec in self.values})
+        values: dict[str, float] = {}
+        missing: dict[str, str] = {}
+        facts: dict[str, Any] = {}
+        valid = np.asarray(motion["valid"], dtype=bool)
+        error = np.asarray(motion["warp_error"], dtype=np.float64)
+        speed = np.asarray(motion["motion_top5"], dtype=np.float64)
+        difference = np.asarray(pixels["mae_next"], dtype=np.float64)
+        _require_pairs(len(steps), valid=valid, warp_error=error, motion_top5=speed, mae_next=difference)
+
+        if motion.facts.get("too_small"):
+            missing["warp_error"] = missing["motion"] = "the picture is too small for optical flow"
+        else:
+            facts["pairs_without_warp_error"] = int(np.count_nonzero(~valid))
+            if not np.isfinite(error[valid]).all():
+                missing["warp_error"] = "the warp error of a pair is not a finite number"
+            elif not valid.any():
+                missing["warp_error"] = "no pixel of any pair is visible in both frames"
+            else:
+                values["warp_error"] = float(error[valid].mean())
+            if np.isfinite(speed).all():
+                values["motion"] = float(speed.sum() / (pts[-1] - pts[0]))
+            else:
+                missing["motion"] = "the motion of a pair is not a finite number"
+
+        findings: tuple[Finding, ...] = ()
+        if not np.isfinite(difference).all():
+            missing["freeze_fraction"] = "the difference of a pair is not a finite number"
+        elif (report := find_freezes(difference, pts)) is None:
+            why = f"{NOT_APPLICABLE_PREFIX} too little moves in this clip to tell a freeze from stillness"
+            missing["freeze_fraction"] = why
+        else:
+            values["freeze_fraction"] = report.fraction
+            facts |= {"freeze_tolerance": report.tolerance, "rhythm_frames": report.rhythm}
+            findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
+
+        usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
+        series = {
+            "warp_error": _series(pts, error, usable, "fraction of full scale"),
+            "motion": _series(pts, speed / steps, np.isfinite(speed), "short sides per second"),
+            "frame_difference": _series(pts, difference, np.isfinite(difference), "grey levels"),
+        }
+        return Measurement(values, series, findings, missing, facts)
+
+    def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
+        """Mean over prompts of each value."""
+        return mean_results(self.name, self.values, measured, context.group, context.confidence)
+
+
+def _require_pairs(n_pairs: int, **arrays: NDArray[Any]) -> None:
+    for name, array in arrays.items():
+        if array.shape != (n_pairs,):
+            raise ValueError(
+                f"{name} has shape {array.shape}; expected one value for each of {n_pairs} pairs"
+            )
+
+
+def _series(pts: Floats, values: Floats, there: NDArray[np.bool_], unit: str) -> Series:
+    """A pair's value stands at the time of its second frame; ``None`` where there is none."""
+    shown = tuple(
+        float(v) if ok and np.isfinite(v) else None
+        for v, ok in zip(values.tolist(), there.tolist(), strict=True)
+    )
+    return Series(tuple(pts[1:].tolist()), shown, unit)
+
+
+def _freeze_findings(sample_id: str, report: FreezeReport, step: float) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            sample_id=sample_id,
+            kind="temporal.freeze",
+            severity=Severity.MAJOR if freeze.seconds >= MAJOR_FREEZE_S else Severity.MINOR,
+            start_s=freeze.start_s,
+            end_s=freeze.end_s,
+            score=freeze.seconds,
+            threshold=report.min_frames * step,
+            message=f"The picture stands still for {freeze.seconds:.2f} s ({freeze.frames} equal frames) "
+            "in a clip that otherwise moves.",
+            detail={"first_frame": freeze.first, "last_frame": freeze.last, "tolerance": report.tolerance},
+        )
+        for freeze in report.freezes
+    )
