@@ -1,0 +1,121 @@
+"""Which weights have a name here: where they come from, which bytes they are, and under what licence.
+
+Nothing in this list ships with the package. A digest stands here only where it is established; an entry without
+one cannot be loaded by name alone (see :mod:`vgaudit.zoo.resolve`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["open_clip", "torchscript"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights that can be asked for by name.
+
+    Attributes:
+        name: Name in suites and reports.
+        repo: Hugging Face repository that holds the file.
+        filename: File in the repository.
+        revision: Commit of the repository.
+        sha256: Digest of the file; ``None`` where it is not established.
+        licence: SPDX name of the weights' licence, or what is known of it.
+        size: Bytes; ``None`` where not established.
+        kind: What loads it.
+        quick_gelu: The network was trained with OpenAI's approximation of GELU (open_clip only).
+    """
+
+    name: str
+    repo: str
+    filename: str
+    revision: str
+    sha256: str | None
+    licence: str
+    size: int | None
+    kind: Kind
+    quick_gelu: bool = False
+
+    @property
+    def download_command(self) -> str:
+        """Shell command that puts the file into the Hugging Face cache, where it is found afterwards."""
+        return f"hf download {self.repo} {self.filename} --revision {self.revision}"
+
+    @property
+    def mirror_path(self) -> str:
+        """Where the file is looked for below the folder ``VGAUDIT_WEIGHTS``."""
+        return f"{self.repo}/{self.filename}"
+
+
+_ALL = (
+    Weights(
+        name="ViT-B-32/openai",
+        repo="timm/vit_base_patch32_clip_224.openai",
+        filename="open_clip_model.safetensors",
+        revision="a6f597a30f7b82c51704746581f9a4e41421e878",
+        sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+        licence="MIT",
+        size=605_143_284,
+        kind="open_clip",
+        quick_gelu=True,
+    ),
+    Weights(
+        name="ViT-L-14/openai",
+        repo="timm/vit_large_patch14_clip_224.openai",
+        filename="open_clip_model.safetensors",
+        revision="18d0535469bb561bf468d76c1d73aa35156c922b",
+        sha256="9ce2e8a8ebfff3793d7d375ad6d3c35cb9aebf3de7ace0fc7308accab7cd207e",
+        licence="MIT",
+        size=None,
+        kind="open_clip",
+        quick_gelu=True,
+    ),
+    Weights(
+        name="ViT-B-32/laion2b_s34b_b79k",
+        repo="laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+        filename="open_clip_model.safetensors",
+        revision="1a25a446712ba5ee05982a381eed697ef9b435cf",
+        sha256="ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6",
+        licence="MIT",
+        size=605_143_316,
+        kind="open_clip",
+    ),
+    Weights(
+        name="ViT-L-14/laion2b_s32b_b82k",
+        repo="laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+        filename="open_clip_model.safetensors",
+        revision="main",
+        sha256=None,
+        licence="MIT",
+        size=None,
+        kind="open_clip",
+    ),
+    Weights(
+        name="i3d-kinetics400-styleganv",
+        repo="flateon/FVD-I3D-torchscript",
+        filename="i3d_torchscript.pt",
+        revision="1c2d61711c52571ad617a1063e6fa691b212e184",
+        sha256="bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+        licence="not stated (port of Apache-2.0 kinetics-i3d)",
+        size=51_235_320,
+        kind="torchscript",
+    ),
+)
+
+WEIGHTS: dict[str, Weights] = {w.name: w for w in _ALL}
+"""Every entry by name."""
+
+CLIP_ALIASES = {
+    "openai/ViT-B-32": ("ViT-B-32", "openai"),
+    "openai/ViT-L-14": ("ViT-L-14", "openai"),
+    "laion/ViT-B-32": ("ViT-B-32", "laion2b_s34b_b79k"),
+    "laion/ViT-L-14": ("ViT-L-14", "laion2b_s32b_b82k"),
+}
+"""``<publisher>/<model>`` as people write it -> open_clip's model name and pretrained tag."""
+
+
+def by_digest(sha256: str) -> Weights | None:
+    """The entry whose file has this digest, so that a local copy is known for what it is."""
+    return next((w for w in _ALL if w.sha256 == sha256), None)

@@ -1,0 +1,290 @@
+"""CLIP networks through open_clip: both towers loaded once per process and shared by all who ask for them.
+
+Named models take open_clip's own preprocessing; a local checkpoint takes that of its JSON config, or
+open_clip's default. Nothing here unpickles: checkpoints are safetensors, or ``torch.load(weights_only=True)``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vgaudit.errors import Unavailable
+from vgaudit.records import digest
+from vgaudit.registry import nearest
+from vgaudit.zoo.catalogue import CLIP_ALIASES, WEIGHTS, Weights, by_digest
+from vgaudit.zoo.resolve import ResolvedWeights, file_sha256, is_path, pinned_digest, resolve
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Device = Literal["auto", "cpu", "cuda"]
+
+_MAX_CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """Which network: the part of the options that decides what is loaded.
+
+    Attributes:
+        model: open_clip's model name; ignored where ``config`` is given.
+        pretrained: open_clip's tag for the weights, or the path of a checkpoint.
+        config: Path of an open_clip JSON config, or ``None`` for the named model's.
+        sha256: Digest the checkpoint must have.
+        device: ``auto`` takes a GPU where there is one.
+    """
+
+    model: str
+    pretrained: str
+    config: str | None = None
+    sha256: str | None = None
+    device: Device = "auto"
+
+    def identity(self) -> dict[str, Any]:
+        """What identifies the network in a fingerprint, computed without torch; no path is in it."""
+        config = Path(self.config).expanduser() if self.config else None
+        architecture = (file_sha256(config) if config.is_file() else "absent") if config else self.model
+        local = is_path(self.pretrained)
+        name = self.pretrained if local else f"{self.model}/{self.pretrained}"
+        return {
+            "architecture": architecture,
+            "tag": None if local else self.pretrained,
+            "sha256": pinned_digest(name, self.sha256),
+            "device": self.device,
+            "open_clip": version("open_clip_torch"),
+        }
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """A loaded CLIP: what the image and the text extractor need of it.
+
+    Attributes:
+        network: The open_clip module, in evaluation mode, float32.
+        preprocess: PIL image -> ``(3, H, W)`` float tensor: open_clip's evaluation transform.
+        tokenize: Texts -> ``(n, context_length)`` token ids, cut to the context length.
+        count_tokens: Tokens of a text before cutting, start and end tokens included.
+        context_length: Tokens the text tower takes.
+        device: Where it runs.
+        facts: JSON-able facts for reports: model, weights and their digest, licence, device.
+    """
+
+    network: Any
+    preprocess: Callable[[Image], torch.Tensor]
+    tokenize: Callable[[list[str]], torch.Tensor]
+    count_tokens: Callable[[str], int]
+    context_length: int
+    device: str
+    facts: Mapping[str, Any]
+
+
+@cache
+def model_names() -> tuple[str, ...]:
+    """Architectures open_clip has a config for, read from its folder without importing it (or torch)."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or not spec.submodule_search_locations:
+        return ()
+    folder = Path(spec.submodule_search_locations[0]) / "model_configs"
+    return tuple(sorted(p.stem for p in folder.glob("*.json")))
+
+
+def split_name(model: str, pretrained: str | None) -> tuple[str, str]:
+    """``(model, pretrained)`` from either spelling: ``ViT-B-32`` + ``openai``, or ``openai/ViT-B-32``.
+
+    Raises:
+        ValueError: The model is not one of open_clip's; names the nearest.
+    """
+    if model in CLIP_ALIASES:
+        name, tag = CLIP_ALIASES[model]
+        return name, pretrained or tag
+    if model not in (known := model_names()):
+        hint = nearest(model, [*known, *CLIP_ALIASES])
+        raise ValueError(
+            f"open_clip has no model {model!r}{hint}; expected one of its names such as ViT-B-32, or one of "
+            f"{', '.join(CLIP_ALIASES)}"
+        )
+    return model, pretrained or "openai"
+
+
+_loaded: dict[str, ClipModel] = {}
+_lock = threading.Lock()
+
+
+def load_clip(choice: ClipChoice) -> ClipModel:
+    """The network of ``choice``; loaded on the first call, shared afterwards.
+
+    Raises:
+        Unavailable: open_clip, the weights, the config or the GPU are not there, or do not fit each other.
+    """
+    with _lock:
+        key = digest(choice.identity())
+        if key not in _loaded:
+            _loaded[key] = _load(choice)
+        return _loaded[key]
+
+
+def pick_device(wanted: Device) -> str:
+    """``cpu`` or ``cuda``.
+
+    Raises:
+        Unavailable: A GPU is demanded and there is none.
+    """
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise Unavailable(
+            "device: cuda is asked for, but torch sees no GPU here", "set `device: auto` or `cpu`"
+        )
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _load(choice: ClipChoice) -> ClipModel:
+    try:
+        import torch
+        from open_clip import transform
+    except ImportError as error:
+        raise Unavailable(f"open_clip cannot be imported: {error}", "pip install open-clip-torch") from error
+    device = pick_device(choice.device)
+    weights, entry = _weights(choice)
+    tag = entry.name.partition("/")[2] if entry else ""
+    settings = _read_config(choice.config) if choice.config else _named_config(choice.model, tag)
+    if entry and entry.quick_gelu:
+        settings["model_cfg"]["quick_gelu"] = True
+    try:
+        network, tokenizer = _build(settings, weights.path, choice)
+    except (
+        Exception
+    ) as error:  # open_clip, torch and safetensors raise many kinds for a file that does not fit
+        raise Unavailable(
+            f"{weights.name} does not load as {choice.config or choice.model}: {type(error).__name__}: {error}",
+            "name the model (or config) the checkpoint was trained with; checkpoints are safetensors or plain "
+            "tensors in .pt",
+        ) from error
+    network = network.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
+    preprocess_cfg = transform.PreprocessCfg(**network.visual.preprocess_cfg)
+    return ClipModel(
+        network=network,
+        preprocess=transform.image_transform_v2(preprocess_cfg, is_train=False),
+        tokenize=tokenizer,
+        count_tokens=_counter(tokenizer),
+        context_length=int(tokenizer.context_length),
+        device=device,
+        facts={
+            "model": _label(Path(choice.config)) if choice.config else choice.model,
+            "weights": entry.name if entry else weights.name,
+            "weights_sha256": weights.sha256,
+            "weights_pinned": weights.pinned or entry is not None,
+            "licence": entry.licence if entry else "not stated",
+            "device": device,
+        },
+    )
+
+
+def _label(config: Path) -> str:
+    return config.resolve().parent.name if config.stem == "open_clip_config" else config.stem
+
+
+def _weights(choice: ClipChoice) -> tuple[ResolvedWeights, Weights | None]:
+    """The verified file, and what is known of it (by name, or by digest for a local copy)."""
+    if is_path(choice.pretrained):
+        found = resolve(choice.pretrained, choice.sha256)
+        return found, by_digest(found.sha256)
+    name = f"{choice.model}/{choice.pretrained}"
+    entry = WEIGHTS.get(name) or _from_open_clip(choice)
+    return resolve(name, choice.sha256, entry=entry), entry
+
+
+def _from_open_clip(choice: ClipChoice) -> Weights:
+    """Description of weights only open_clip knows; without a digest, so the user has to state one."""
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(choice.model)
+    known = open_clip.get_pretrained_cfg(choice.model, choice.pretrained) if choice.pretrained in tags else {}
+    repo, _, filename = str(known.get("hf_hub", "")).rpartition("/")
+    if not repo:
+        raise Unavailable(
+            f"open_clip knows no weights {choice.pretrained!r} for {choice.model}{nearest(choice.pretrained, tags)}",
+            f"name one of its tags ({', '.join(tags) or 'there are none'}), or a local checkpoint",
+        )
+    return Weights(
+        name=f"{choice.model}/{choice.pretrained}",
+        repo=repo,
+        filename=filename or "open_clip_model.safetensors",
+        revision="main",
+        sha256=None,
+        licence="not stated",
+        size=None,
+        kind="open_clip",
+        quick_gelu=bool(known.get("quick_gelu", False)),
+    )
+
+
+def _named_config(model: str, tag: str) -> dict[str, Any]:
+    """open_clip's architecture, with the preprocessing of the tag (its default for unknown weights)."""
+    import open_clip
+
+    known = open_clip.get_pretrained_cfg(model, tag) if tag else {}
+    keys = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+    preprocess = {key: known[key] for key in keys if key in known}
+    return {"model_cfg": open_clip.get_model_config(model), "preprocess_cfg": preprocess}
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """A local open_clip JSON config; it may not send the loader to a hub."""
+    file = Path(path).expanduser()
+    remedy = (
+        "expected open_clip's JSON: {model_cfg: {embed_dim, vision_cfg, text_cfg}, preprocess_cfg: {...}}"
+    )
+    if not file.is_file():
+        raise Unavailable(f"no CLIP config at {path}", remedy)
+    if file.stat().st_size > _MAX_CONFIG_BYTES:
+        raise Unavailable(f"{path} is larger than a config can be ({_MAX_CONFIG_BYTES} bytes)", remedy)
+    try:
+        raw = json.loads(file.read_text("utf-8"))
+        model_cfg = dict(raw.get("model_cfg", raw))
+        vision, text = dict(model_cfg["vision_cfg"]), dict(model_cfg["text_cfg"])
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise Unavailable(f"{path} is no CLIP config: {type(error).__name__}: {error}", remedy) from error
+    named = [k for k in ("hf_model_name", "hf_tokenizer_name") if text.get(k)]
+    if ":" in str(vision.get("timm_model_name", "")):
+        named.append("timm_model_name")
+    if named:
+        raise Unavailable(
+            f"{path} names a model on a hub ({', '.join(named)}), which a local config may not load", remedy
+        )
+    return {"model_cfg": model_cfg, "preprocess_cfg": dict(raw.get("preprocess_cfg", {}))}
+
+
+def _build(settings: dict[str, Any], checkpoint: Path, choice: ClipChoice) -> tuple[Any, Any]:
+    """The network with its weights, and its tokenizer; open_clip takes a config only as a file in a folder."""
+    import open_clip
+
+    hub_tokenizer = settings["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
+    name = (
+        "open_clip_model.safetensors"
+        if checkpoint.suffix == ".safetensors"
+        else "open_clip_pytorch_model.bin"
+    )
+    with tempfile.TemporaryDirectory(prefix="vgaudit-clip-") as folder:
+        (Path(folder) / "open_clip_config.json").write_text(json.dumps(settings), "utf-8")
+        (Path(folder) / name).symlink_to(checkpoint.resolve())
+        source = f"local-dir:{folder}"
+        network = open_clip.create_model(source, precision="fp32", require_pretrained=True, weights_only=True)
+        tokenizer = open_clip.get_tokenizer(choice.model if hub_tokenizer and not choice.config else source)
+    return network, tokenizer
+
+
+def _counter(tokenizer: Any) -> Callable[[str], int]:
+    if hasattr(tokenizer, "encode"):  # open_clip's own byte-pair tokenizer: adds a start and an end token
+        return lambda text: len(tokenizer.encode(text)) + 2
+    return lambda text: len(tokenizer.tokenizer(tokenizer.clean_fn(text))["input_ids"])

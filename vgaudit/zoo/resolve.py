@@ -1,0 +1,180 @@
+"""From a name or a path to a verified file of weights, without importing torch.
+
+Order: a local path; the folder named by the environment variable ``VGAUDIT_WEIGHTS`` (laid out as
+``<repo>/<filename>``); the Hugging Face cache; a download, unless ``HF_HUB_OFFLINE`` forbids it. Whatever is
+found is hashed before anything reads it, and refused if the digest is not the pinned one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vgaudit.errors import Unavailable
+from vgaudit.registry import nearest
+from vgaudit.zoo.catalogue import WEIGHTS, Weights
+
+MIRROR_VARIABLE = "VGAUDIT_WEIGHTS"
+CONNECT_TIMEOUT_S = 3.0
+"""Seconds to wait for the hub to answer at all; its client alone would retry for half a minute."""
+
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """A file of weights on this machine, verified.
+
+    Attributes:
+        path: Where it is.
+        sha256: Digest of its bytes.
+        name: Catalogue name, or the file's name for a local file.
+        pinned: Whether the digest was held against one stated in the catalogue or by the user.
+    """
+
+    path: Path
+    sha256: str
+    name: str
+    pinned: bool
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hex; remembered until its size or modification time changes."""
+    stat = path.stat()
+    return _hash(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_path(name: str) -> bool:
+    """Whether ``name`` is meant as a file: it ends like one, or begins with ``.``, ``~`` or ``/``."""
+    return name not in WEIGHTS and (name.lower().endswith(_SUFFIXES) or name.startswith((".", "~", "/")))
+
+
+def local_path(name: str, base_dir: Path) -> str:
+    """``name`` made absolute against ``base_dir`` if it is meant as a file; otherwise unchanged."""
+    return str((base_dir / Path(name).expanduser()).resolve()) if is_path(name) else name
+
+
+def pinned_digest(name_or_path: str, sha256: str | None = None) -> str:
+    """Digest that identifies these weights in a fingerprint, without fetching anything.
+
+    The stated digest, else the catalogue's; for a local file its own. ``"absent"`` where there is none:
+    such weights never load, so no feature is ever stored under it.
+    """
+    if sha256:
+        return sha256.lower()
+    if is_path(name_or_path):
+        path = Path(name_or_path).expanduser()
+        return file_sha256(path) if path.is_file() else "absent"
+    entry = WEIGHTS.get(name_or_path)
+    return entry.sha256 if entry and entry.sha256 else "absent"
+
+
+def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | None = None) -> ResolvedWeights:
+    """Find the file, verify its digest.
+
+    Args:
+        name_or_path: Catalogue name, or path of a local file.
+        sha256: Digest the user states; it replaces the catalogue's.
+        entry: Description of weights that are not in the catalogue (then ``sha256`` is needed).
+
+    Raises:
+        Unavailable: Not found, not fetched, or not the bytes that were pinned; says what to do.
+    """
+    if entry is None and is_path(name_or_path):
+        path = Path(name_or_path).expanduser()
+        if not path.is_file():
+            raise Unavailable(f"no file at {name_or_path}", "put the weights there, or name another path")
+        return _verified(path, path.name, sha256)
+    entry = entry or WEIGHTS.get(name_or_path)
+    if entry is None:
+        known = sorted(WEIGHTS)
+        raise Unavailable(
+            f"no weights are known as {name_or_path!r}{nearest(name_or_path, known)}",
+            f"name one of {', '.join(known)}, or a local file",
+        )
+    pin = sha256 or entry.sha256
+    if pin is None:
+        raise Unavailable(
+            f"no digest is established for {entry.name}, so its bytes cannot be verified",
+            f"run `{entry.download_command}`, check the file, and state its digest as `sha256:` in the suite",
+        )
+    return _verified(_mirrored(entry) or _cached(entry) or _download(entry), entry.name, pin)
+
+
+def _verified(path: Path, name: str, pin: str | None) -> ResolvedWeights:
+    found = file_sha256(path)
+    if pin is not None and found != pin.lower():
+        raise Unavailable(
+            f"{path} has sha256 {found}, but {name} is pinned to {pin.lower()}",
+            "the file is damaged or another one: delete it and fetch it again",
+        )
+    return ResolvedWeights(path, found, name, pinned=pin is not None)
+
+
+def _mirrored(entry: Weights) -> Path | None:
+    folder = os.environ.get(MIRROR_VARIABLE)
+    if not folder:
+        return None
+    path = Path(folder).expanduser() / entry.mirror_path
+    return path if path.is_file() else None
+
+
+def _cached(entry: Weights) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(entry.repo, entry.filename, revision=entry.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _download(entry: Weights) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    if constants.HF_HUB_OFFLINE:
+        raise Unavailable(
+            f"{entry.name} is not on this machine, and HF_HUB_OFFLINE forbids fetching it", _remedy(entry)
+        )
+    if not _answers(constants.ENDPOINT):
+        raise Unavailable(
+            f"{entry.name} is not on this machine, and {constants.ENDPOINT} does not answer", _remedy(entry)
+        )
+    try:
+        path = hf_hub_download(
+            entry.repo, entry.filename, revision=entry.revision, etag_timeout=CONNECT_TIMEOUT_S
+        )
+    except Exception as error:  # the hub's client raises its own, httpx's and OS errors
+        raise Unavailable(
+            f"{entry.name} could not be fetched: {type(error).__name__}: {error}", _remedy(entry)
+        ) from error
+    return Path(path)
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether the hub can be reached; behind a proxy nobody knows, so its client may try."""
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    url = urlsplit(endpoint)
+    try:
+        port = url.port or (80 if url.scheme == "http" else 443)
+        socket.create_connection((url.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _remedy(entry: Weights) -> str:
+    digest = f" (sha256 {entry.sha256})" if entry.sha256 else ""
+    return (
+        f"where there is a network run `{entry.download_command}`, or copy the file{digest} to "
+        f"${MIRROR_VARIABLE}/{entry.mirror_path}"
+    )
