@@ -1,0 +1,193 @@
+"""Embeddings of whole clips by a video network, for Frechet distances: the I3D that published FVDs use."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import warnings
+from collections import deque
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from vgaudit.errors import Unavailable
+from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
+from vgaudit.video import ClipInfo, Frames
+from vgaudit.zoo.clip_models import pick_device
+from vgaudit.zoo.resolve import is_path, pinned_digest, resolve
+
+_VERSION = 1
+WINDOW = 16
+"""Frames the network sees at once."""
+
+I3D = "i3d-kinetics400-styleganv"
+
+
+class VideoEmbeddingOptions(BaseModel):
+    """Which network, and which windows of a clip it sees."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: Literal["fvd@styleganv"] = Field(
+        "fvd@styleganv", description="What the network is fed and gives."
+    )
+    weights: str = Field(
+        I3D, description="Name of the weights, or path of a TorchScript file (needs `sha256`)."
+    )
+    sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Digest the file must have.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+    random_window: bool = Field(
+        False, description="Embed a window at a random offset too (real clips' protocol)."
+    )
+
+
+class VideoEmbeddingExtractor:
+    """Clips -> I3D logits, one row per window of 16 consecutive frames at the clip's own frame rate.
+
+    Arrays: ``embedding`` float32 ``(k, d)`` and ``window_start`` int64 ``(k,)``. Row 0 is the window from frame 0;
+    with ``random_window`` row 1 is a window drawn evenly from all of the clip's, by a generator seeded with the
+    first frame's bytes. A clip shorter than 16 frames has no row, and the fact ``too_short`` says so.
+
+    The network is TorchScript with the call of StyleGAN-V's I3D: ``net(x, rescale=True, resize=True,
+    return_features=True)`` for uint8 ``x`` of shape ``(B, 3, 16, H, W)`` gives ``(B, d)`` (d = 400 logits). It
+    rescales and resizes by itself. TorchScript is code, so the file's digest must be pinned; it is checked on the
+    very bytes that are then loaded.
+    """
+
+    name: ClassVar[str] = "video_embedding"
+    Options: ClassVar[type[BaseModel]] = VideoEmbeddingOptions
+    unit: ClassVar[Unit] = "clip"
+
+    def __init__(self, options: VideoEmbeddingOptions) -> None:
+        self.options = options
+        how = {"protocol": options.protocol, "random_window": options.random_window, "device": options.device}
+        sha256 = pinned_digest(options.weights, options.sha256)
+        self.fingerprint = make_fingerprint(self.name, _VERSION, how, sha256=sha256)
+        self._network: _Network | None = None
+
+    def load(self) -> None:
+        """Load the network.
+
+        Raises:
+            Unavailable: The weights are not there, their digest is not pinned, or they are no such network.
+        """
+        self._network = _load_network(self.options)
+
+    def start(self, info: ClipInfo) -> Extraction:
+        """Begin a clip."""
+        if self._network is None:
+            raise RuntimeError("load() the video network before the first clip")
+        return _VideoExtraction(self._network, self.options.random_window)
+
+
+class _Network:
+    """The TorchScript network on its device, one clip at a time."""
+
+    def __init__(self, module: Any, device: str, facts: dict[str, Any]) -> None:
+        self.module = module
+        self.device = device
+        self.facts = facts
+        self.width = 0
+        self._lock = threading.Lock()
+
+    def embed(self, window: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(16, H, W, 3)`` uint8 -> ``(d,)``; alone in its batch, so that no other clip can change it."""
+        import torch
+
+        batch = torch.from_numpy(np.ascontiguousarray(window.transpose(3, 0, 1, 2)))[None].to(self.device)
+        with self._lock, torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            out = self.module(batch, rescale=True, resize=True, return_features=True)
+        if out.ndim != 2 or len(out) != 1:
+            raise ValueError(f"the video network gave shape {tuple(out.shape)}; expected (1, d)")
+        row = np.asarray(out[0].float().cpu().numpy(), dtype=np.float32)
+        if not np.isfinite(row).all():
+            raise ValueError("the video network gave values that are not finite")
+        return row
+
+
+class _VideoExtraction:
+    """One clip: keeps the first window and, if asked, one drawn from all by reservoir sampling."""
+
+    def __init__(self, network: _Network, random_window: bool) -> None:
+        self._network = network
+        self._random_window = random_window
+        self._rng: np.random.Generator | None = None
+        self._recent: deque[NDArray[np.uint8]] = deque(maxlen=WINDOW)
+        self._first: NDArray[np.float32] | None = None
+        self._drawn: tuple[int, list[NDArray[np.uint8]]] | None = None
+        self._count = 0
+
+    def push(self, frames: Frames) -> None:
+        """Take the next block."""
+        for frame in frames.rgb:
+            if self._first is not None and not self._random_window:
+                return
+            if self._rng is None:
+                seed = hashlib.sha256(np.ascontiguousarray(frame).tobytes()).digest()
+                self._rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
+            self._recent.append(frame.copy())  # a view would keep its whole block in memory
+            self._count += 1
+            start = self._count - WINDOW
+            if start < 0:
+                continue
+            if self._first is None:
+                self._first = self._network.embed(np.stack(self._recent))
+            if self._random_window and self._rng.integers(start + 1) == 0:
+                self._drawn = (start, list(self._recent))
+
+    def finish(self) -> Features:
+        """Features of the clip."""
+        rows: list[NDArray[np.float32]] = []
+        starts: list[int] = []
+        facts = dict(self._network.facts)
+        if self._first is None:
+            facts["too_short"] = f"{self._count} frames; the network sees {WINDOW} at once"
+        else:
+            rows, starts = [self._first], [0]
+            if self._drawn is not None:
+                start, window = self._drawn
+                rows.append(self._first if start == 0 else self._network.embed(np.stack(window)))
+                starts.append(start)
+        embedding = np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
+        return Features({"embedding": embedding, "window_start": np.array(starts, dtype=np.int64)}, facts)
+
+
+def _load_network(options: VideoEmbeddingOptions) -> _Network:
+    if is_path(options.weights) and options.sha256 is None:
+        path = Path(options.weights).expanduser()
+        if path.is_file():
+            raise Unavailable(
+                f"{path.name} is TorchScript, which is code, and no digest is stated for it",
+                f"if you trust the file, add `sha256: {pinned_digest(options.weights)}` beside `weights`",
+            )
+    found = resolve(options.weights, options.sha256)
+    data = found.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != found.sha256:
+        raise Unavailable(f"{found.path.name} changed while it was read", "run again")
+    device = pick_device(options.device)
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # the published file is TorchScript, whatever torch prefers
+            module = torch.jit.load(io.BytesIO(data), map_location=device).eval()  # type: ignore[no-untyped-call]
+    except (
+        Exception
+    ) as error:  # torch raises RuntimeError, OSError or its own for a file that is no TorchScript
+        raise Unavailable(
+            f"{found.name} is no TorchScript that loads here: {type(error).__name__}: {str(error)[:200]}",
+            "name a file that torch.jit.save wrote",
+        ) from error
+    facts = {
+        "weights": found.name,
+        "weights_sha256": found.sha256,
+        "device": device,
+        "protocol": options.protocol,
+    }
+    return _Network(module, device, facts)
