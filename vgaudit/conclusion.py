@@ -32,11 +32,13 @@ def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> No
 
 
 def _results(data: ReportData) -> list[str]:
-    if not data.results:
+    """The results a person asked for; of the integrity check only its answer, the rest is in the report."""
+    shown = [r for r in data.results if not r.name.startswith("integrity.") or r.name == "integrity.ok_rate"]
+    if not shown:
         return []
-    width = max(len(r.name) for r in data.results)
-    groups = max(len(r.group) for r in data.results)
-    return [f"{r.name:<{width}}  {r.group:<{groups}}  {_value(r)}" for r in data.results]
+    width = max(len(r.name) for r in shown)
+    groups = max(len(r.group) for r in shown)
+    return [f"{r.name:<{width}}  {r.group:<{groups}}  {_value(r)}" for r in shown]
 
 
 def _value(result: Result) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import vgaudit
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import RunDirError
-from vgaudit.gates import Coverage, evaluate, verdict
+from vgaudit.gates import evaluate, verdict
 from vgaudit.plan import Plan
 from vgaudit.progress import Progress
 from vgaudit.publish import decide
@@ -25,7 +25,6 @@ from vgaudit.records import (
     digest,
 )  # fmt: skip
 from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
-from vgaudit.reports.write import write_reports
 from vgaudit.rundir import RunDir
 from vgaudit.runspec import RunSpec
 from vgaudit.scoring import Scorer
@@ -94,6 +93,8 @@ def finish(
     }
     stored |= _gated(spec.kind, spec.gates, spec.max_failed, stored, plan, records, collected.measurements)
     run.write_results(stored)
+    from vgaudit.reports.write import write_reports
+
     data = read_report_data(run)
     return Finished(run.path, write_reports(data), data.verdict, data, changed=True)
 
@@ -130,7 +131,7 @@ def _gated(
         stored["groups"],
         findings=findings,
         sample_groups={s.sample_id: s.group for s in plan},
-        coverage={m: {g: Coverage(*c) for g, c in by.items()} for m, by in stored["coverage"].items()},
+        coverage={m: {g: (c[0], c[1]) for g, c in by.items()} for m, by in stored["coverage"].items()},
         finding_kinds=stored["finding_kinds"],
     )
     return {"gates": [g.to_json() for g in held], "verdict": verdict(held, failed, max_failed).to_json()}
@@ -198,7 +199,7 @@ def read_report_data(run: RunDir) -> ReportData:
         results=tuple(Result.from_json(r) for r in stored["results"]),
         gates=tuple(GateResult.from_json(g) for g in stored["gates"]),
         verdict=Verdict.from_json(stored["verdict"]),
-        notes=tuple(stored["notes"]),
+        notes=(*stored["notes"], *manifest.get("notes", ())),
         value_specs=stored["value_specs"],
     )
 

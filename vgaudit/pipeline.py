@@ -219,6 +219,7 @@ def _begin(run: RunDir, prepared: Prepared) -> None:
             {"name": c.name or c.type, "type": c.type, "fingerprint": b.fingerprint, "options": dict(c.raw)}
             for c, b in zip(loaded.backends, prepared.backends, strict=True)
         ],
+        "notes": [note for b in prepared.backends for note in getattr(b, "notes", ())],
         "provenance": provenance.collect(loaded.base_dir),
     }
     run.write_plan(prepared.plan)
@@ -237,7 +238,7 @@ def _refuse_other_run(run: RunDir, old: Mapping[str, Any], prepared: Prepared) -
         differing.append("backend (its options, clips or weights)")
     raise RunDirError(
         f"{run.path}: holds another run ({old['suite']['name']}, begun {old.get('created', 'at an unknown time')}); "
-        f"differing: {', '.join(differing) or 'prompts or seeds'}. Choose another --out, or none to get a fresh folder"
+        f"differing: {', '.join(differing) or 'prompts or seeds'}. Choose another --out, or none for a fresh folder"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vgaudit.binding import BoundMetric
 from vgaudit.errors import Unavailable
+from vgaudit.gates import is_assessed
 from vgaudit.metrics.base import Measured, SummaryContext
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import ClipRecord, Measurement, Result
@@ -60,7 +61,7 @@ class Collected:
         return found
 
     def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Metric -> group -> (clips measured, clips that should have been); refused samples are no clips."""
+        """Metric -> group -> (clips looked at, clips that should have been); refused samples are no clips."""
         counts: dict[str, dict[str, tuple[int, int]]] = {}
         for bound in self.scorer.metrics:
             measured = self.measurements.get(bound.name, {})
@@ -70,7 +71,7 @@ class Collected:
                     for s in self.plan
                     if s.group == group and self.records[s.sample_id].outcome not in REFUSED
                 ]
-                done = sum(1 for s in due if s.sample_id in measured)
+                done = sum(s.sample_id in measured and is_assessed(measured[s.sample_id]) for s in due)
                 counts.setdefault(bound.name, {})[group] = (done, len(due))
         return counts
 

@@ -1,0 +1,248 @@
+"""Whole runs over real clips: what is written, what is done twice (nothing), and what a kill costs (nothing)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.clips import clip_folder, moving_square, write_clip, write_suite
+from vgaudit.errors import RunDirError
+from vgaudit.finish import Finished, read_report_data
+from vgaudit.pipeline import census_suite, execute, prepare, score_run
+from vgaudit.rundir import RunDir
+from vgaudit.suite import load_suite
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clip_folder(tmp_path_factory.mktemp("clips"))
+
+
+def run(suite: Path, out: Path, workers: int = 2, **options: object) -> Finished:
+    finished = execute(prepare(load_suite(suite), **options), out, workers=workers)  # type: ignore[arg-type]
+    assert finished is not None
+    return finished
+
+
+def stamps(run_dir: Path, *patterns: str) -> dict[str, tuple[int, int]]:
+    return {
+        str(p.relative_to(run_dir)): (p.stat().st_ino, p.stat().st_mtime_ns)
+        for pattern in patterns
+        for p in run_dir.glob(pattern)
+    }
+
+
+def test_a_run_leaves_everything_behind(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips, "gates: ['temporal.warp_error <= 0.9']\n")
+    done = run(suite, tmp_path / "run")
+    assert done.verdict.exit_code == 0
+    for name in (
+        "manifest.json", "plan.jsonl", "results.json", "junit.xml", "summary.md", "samples.parquet",
+        "measurements.parquet", "findings.parquet", "report/index.html",
+    ):  # fmt: skip
+        assert (tmp_path / "run" / name).is_file(), name
+    assert len(list((tmp_path / "run" / "clips").glob("*.mp4"))) == 12
+    results = json.loads((tmp_path / "run" / "results.json").read_text())["results"]
+    assert {r["group"] for r in results} == {"alpha", "beta"}
+    warp = next(r for r in results if r["name"] == "temporal.warp_error" and r["group"] == "alpha")
+    assert warp["n"] == 6 and warp["n_clusters"] == 3
+    assert warp["low"] <= warp["value"] <= warp["high"]
+
+
+def test_each_clip_is_decoded_once_and_not_again(clips: Path, tmp_path: Path) -> None:
+    from vgaudit import video
+
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    before = video.decodes_started()
+    run(suite, tmp_path / "run")
+    assert video.decodes_started() - before == 12
+    kept = stamps(tmp_path / "run", "clips/*", "features/*/*", "results.json", "report/*.html", "measurements/*")
+    again = run(suite, tmp_path / "run")
+    assert video.decodes_started() - before == 12
+    assert not again.changed
+    assert stamps(tmp_path / "run", "clips/*", "features/*/*", "results.json", "report/*.html", "measurements/*") == kept
+
+
+def test_results_do_not_depend_on_workers_or_order(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    run(suite, tmp_path / "one", workers=1)
+    run(suite, tmp_path / "four", workers=4)
+    assert (tmp_path / "one" / "results.json").read_bytes() == (tmp_path / "four" / "results.json").read_bytes()
+
+
+# Each breaks off with SIGKILL in another stage, at a moment that has begun something it does not finish.
+KILLS = {
+    "storing a clip": """
+        import vgaudit.generation as m
+        real = m.copy_with_digest
+        def die(*a, n=[0]):
+            n[0] += 1
+            if n[0] == 5: kill()
+            return real(*a)
+        m.copy_with_digest = die
+    """,
+    "between clip and record": """
+        from vgaudit.rundir import RunDir
+        real = RunDir.write_clip_record
+        def die(self, record, n=[0]):
+            n[0] += 1
+            if n[0] == 4: kill()
+            return real(self, record)
+        RunDir.write_clip_record = die
+    """,
+    "features": """
+        import vgaudit.scoring as m
+        real = m.save_features
+        def die(*a, n=[0]):
+            n[0] += 1
+            if n[0] == 6: kill()
+            return real(*a)
+        m.save_features = die
+    """,
+    "in the middle of a log line": """
+        from vgaudit.rundir import RunDir
+        real = RunDir.append_measurements
+        def die(self, entries, n=[0]):
+            n[0] += 1
+            if n[0] == 5:
+                self._log.open("ab").write(b'{"key": "torn')
+                kill()
+            return real(self, entries)
+        RunDir.append_measurements = die
+    """,
+    "summarize": """
+        import vgaudit.finish as m
+        m.summarize = lambda *a: kill()
+    """,
+    "report": """
+        import vgaudit.reports.write as m
+        m.write_html = lambda *a: kill()
+    """,
+}
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_a_killed_run_continues_to_the_same_bytes(clips: Path, tmp_path: Path, where: str) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    script = (
+        "import os, signal, sys\n"
+        "def kill(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        + textwrap.dedent(KILLS[where])
+        + f"\nsys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(tmp_path / 'killed')!r}]\n"
+        "from vgaudit.cli import main\nmain()\n"
+    )
+    died = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, env={**os.environ})
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    records = [p for p in (tmp_path / "killed" / "clips").glob("*.json") if not p.name.startswith(".")]
+    finished = {p.with_suffix(".mp4").name for p in records}
+    kept = {k: v for k, v in stamps(tmp_path / "killed", "clips/*.mp4").items() if Path(k).name in finished}
+    kept |= {k: v for k, v in stamps(tmp_path / "killed", "features/*/*.npz").items() if not Path(k).name.startswith(".")}
+    run(suite, tmp_path / "killed")
+    run(suite, tmp_path / "straight")
+    assert (tmp_path / "killed" / "results.json").read_bytes() == (tmp_path / "straight" / "results.json").read_bytes()
+    now = stamps(tmp_path / "killed", "clips/*.mp4", "features/*/*.npz")
+    assert {k: now[k] for k in kept} == kept, "something finished was made twice"
+
+
+def test_another_suite_does_not_continue_a_run(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    run(suite, tmp_path / "run", limit=1)
+    with pytest.raises(RunDirError, match="holds another run"):
+        run(suite, tmp_path / "run")
+
+
+def test_other_gates_and_metrics_continue_a_run(clips: Path, tmp_path: Path) -> None:
+    from vgaudit import video
+
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    run(suite, tmp_path / "run")
+    before = video.decodes_started()
+    write_suite(suite, clips, "gates: ['temporal.warp_error <= 0.000001']\n")
+    done = run(suite, tmp_path / "run")
+    assert done.verdict.exit_code == 3
+    assert video.decodes_started() == before
+
+
+def test_a_folder_with_other_things_is_not_taken_over(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    with pytest.raises(RunDirError, match="other files"):
+        run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run")
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_changed_source_is_read_and_scored_again(tmp_path: Path) -> None:
+    root = clip_folder(tmp_path / "clips", models=("alpha",), seeds=1)
+    suite = write_suite(tmp_path / "s.yaml", root)
+    first = run(suite, tmp_path / "run")
+    write_clip(root / "alpha-p0-0.mp4", moving_square(77))
+    second = run(suite, tmp_path / "run")
+    assert second.changed
+    shas = [e.clip.sha256 for e in first.data.clips], [e.clip.sha256 for e in second.data.clips]
+    assert shas[0][0] != shas[1][0] and shas[0][1:] == shas[1][1:]
+    warp = [[e.measurements["temporal"].values["warp_error"] for e in d.data.clips] for d in (first, second)]
+    assert warp[0][0] != warp[1][0] and warp[0][1:] == warp[1][1:]
+
+
+def test_undecodable_clips_fail_the_run_closed(tmp_path: Path) -> None:
+    root = clip_folder(tmp_path / "clips", models=("alpha",), seeds=1)
+    (root / "alpha-p1-0.mp4").write_bytes(b"not a video at all" * 100)
+    suite = write_suite(tmp_path / "s.yaml", root)
+    done = run(suite, tmp_path / "run")
+    assert done.verdict.exit_code == 4
+    assert "1 sample failed" in done.verdict.reason
+    tolerant = write_suite(tmp_path / "t.yaml", root, "max_failed: 1\n")
+    assert run(tolerant, tmp_path / "run").verdict.exit_code == 0
+
+
+def test_a_locked_run_is_refused(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    with RunDir(tmp_path / "run").lock(), pytest.raises(RunDirError, match="another vgaudit"):
+        run(suite, tmp_path / "run")
+
+
+def test_score_alone_gives_what_run_gives(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    run(suite, tmp_path / "whole")
+    execute(prepare(load_suite(suite)), tmp_path / "parts", generate_only=True)
+    score_run(tmp_path / "parts")
+    assert (tmp_path / "parts" / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
+
+
+def test_a_newer_schema_is_refused(clips: Path, tmp_path: Path) -> None:
+    run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run", limit=1)
+    file = tmp_path / "run" / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "schema_version": 99}))
+    with pytest.raises(RunDirError, match="update vgaudit"):
+        RunDir.open(tmp_path / "run")
+
+
+def test_census_answers_per_clip_and_estimates_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    write_clip(folder / "fine.mp4", moving_square(1))
+    write_clip(folder / "frozen.mp4", moving_square(2, frames=16, freeze_from=5))
+    write_clip(folder / "black.mp4", moving_square(3) * 0)
+    (folder / "broken.mp4").write_bytes(b"\0" * 4000)
+    done = execute(prepare(census_suite(folder), kind="census"), tmp_path / "run")
+    assert done is not None
+    answers = {e.sample.source: e.publish.decision for e in done.data.clips if e.publish}
+    assert answers == {"fine.mp4": "publish", "frozen.mp4": "review", "black.mp4": "hold", "broken.mp4": "hold"}
+    assert done.data.results == ()
+    assert done.verdict.exit_code == 3
+    assert any("Likeness was not assessed" in note for note in done.data.notes)
+
+
+def test_a_report_is_read_from_the_run_directory_alone(clips: Path, tmp_path: Path) -> None:
+    done = run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run")
+    (tmp_path / "s.yaml").unlink()
+    assert read_report_data(RunDir.open(tmp_path / "run")) == done.data
