@@ -42,7 +42,9 @@ def test_exit_codes_of_run(clips: Path, tmp_path: Path, gates: str, code: int) -
     done = vgaudit("run", write_suite(tmp_path / "s.yaml", clips, gates), "--out", tmp_path / "run")
     assert done.returncode == code, done.stdout + done.stderr
     if code != 2:
-        assert done.stdout.rstrip().splitlines()[-1] == f"report: {tmp_path / 'run' / 'report' / 'index.html'}"
+        assert (
+            done.stdout.rstrip().splitlines()[-1] == f"report: {tmp_path / 'run' / 'report' / 'index.html'}"
+        )
 
 
 def test_exit_zero_keeps_errors(clips: Path, tmp_path: Path) -> None:
@@ -62,7 +64,9 @@ def test_gates_of_another_suite(clips: Path, tmp_path: Path) -> None:
 
 
 def test_weights_that_cannot_be_had_do_not_stop_the_rest(clips: Path, tmp_path: Path) -> None:
-    extra = "  fvd: {reference: {group: alpha}}\ngates: ['fvd.distance <= 100', 'temporal.warp_error <= 0.99']\n"
+    extra = (
+        "  fvd: {reference: {group: alpha}}\ngates: ['fvd.distance <= 100', 'temporal.warp_error <= 0.99']\n"
+    )
     done = vgaudit("run", write_suite(tmp_path / "s.yaml", clips, extra), "--out", tmp_path / "run")
     assert done.returncode == 4, done.stdout + done.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())["results"]
@@ -120,7 +124,8 @@ def test_help_is_quick_and_light() -> None:
 
 @pytest.mark.parametrize("command", ["gate", "report"])
 def test_gate_and_report_load_no_torch(clips: Path, tmp_path: Path, command: str) -> None:
-    vgaudit("run", write_suite(tmp_path / "s.yaml", clips, "gates: ['temporal.motion >= 0']\n"), "--out", tmp_path / "run")
+    suite = write_suite(tmp_path / "s.yaml", clips, "gates: ['temporal.motion >= 0']\n")
+    vgaudit("run", suite, "--out", tmp_path / "run")
     code = (
         f"import sys; sys.argv = ['vgaudit', {command!r}, {str(tmp_path / 'run')!r}]\n"
         "from vgaudit.cli import main\n"

@@ -21,7 +21,7 @@ def describe(prepared: Prepared, out: Path | None) -> list[str]:
     run = RunDir(path)
     store = ClipStore(run, prepared.loaded.encoder)
     missing = [
-        s for i, b in enumerate(prepared.backends) for s in missing_samples(run, store, b, plan.of_backend(i))
+        s for i, b in enumerate(prepared.backends) for s in missing_samples(store, b, plan.of_backend(i))
     ]
     counts = Counter(s.group for s in plan)
     return [
@@ -63,7 +63,7 @@ def _time(prepared: Prepared, path: Path) -> str:
         except (OSError, ValueError):
             continue
         for past in reversed(manifest.get("passes", [])):
-            seconds, decodes = past["timings"].get("score", 0.0), past["decodes"]
+            seconds, decodes = past["timings"].get("generate and score", 0.0), past["decodes"]
             if decodes:
                 each = seconds / decodes
                 return f"about {each * len(prepared.plan):.0f} s ({each:.2f} s a clip when {folder} was made)"

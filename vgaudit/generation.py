@@ -117,9 +117,7 @@ def source_of(backend: Backend, sample: Sample) -> Path | None:
     return find(sample) if find else None
 
 
-def missing_samples(
-    run: RunDir, store: ClipStore, backend: Backend, samples: tuple[Sample, ...]
-) -> list[Sample]:
+def missing_samples(store: ClipStore, backend: Backend, samples: tuple[Sample, ...]) -> list[Sample]:
     """Samples of ``backend`` that have no finished clip."""
     return [s for s in samples if not store.is_finished(s, source_of(backend, s))]
 

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vgaudit import provenance
-from vgaudit.backends.base import Backend, BackendContext
+from vgaudit.backends.base import Backend, BackendContext, Generated
 from vgaudit.binding import ExtractorPool, bind
 from vgaudit.encoding import EncoderSettings
 from vgaudit.errors import RunDirError, SuiteError
@@ -176,20 +177,20 @@ def score_run(path: Path, *, progress: Progress | None = None, workers: int | No
         with job.timed("load metrics"):
             scorer = job.scorer()
         records = job.records()
-        with job.timed("score"), job.progress.stage("score", len(job.plan)) as stage:
-            with LocalExecutor(job.workers) as executor:
-                for sample in job.plan:
-                    executor.submit(_score_task(scorer, sample, records[sample.sample_id], stage))
-                executor.drain()
+        with (
+            job.timed("generate and score"),
+            job.progress.stage("score", len(job.plan)) as stage,
+            LocalExecutor(job.workers) as executor,
+        ):
+
+            def score(sample: Sample) -> None:
+                scorer.score(sample, records[sample.sample_id])
+                stage.advance(sample.sample_id)
+
+            for sample in job.plan:
+                executor.submit(partial(score, sample))
+            executor.drain()
         return _finish(job, scorer)
-
-
-def _score_task(scorer: Scorer, sample: Sample, record: ClipRecord, stage: Any) -> Any:
-    def task() -> None:
-        scorer.score(sample, record)
-        stage.advance(sample.sample_id)
-
-    return task
 
 
 def _begin(run: RunDir, prepared: Prepared) -> None:
@@ -243,10 +244,10 @@ def _refuse_other_run(run: RunDir, old: Mapping[str, Any], prepared: Prepared) -
 
 
 def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> None:
-    """Generate what is missing; score each clip as soon as it is there, beside the generation of the next."""
+    """Generate what is missing; encode and score each clip beside the generation of the next."""
     store = ClipStore(job.run, job.encoder)
     missing = {
-        index: missing_samples(job.run, store, backend, prepared.plan.of_backend(index))
+        index: missing_samples(store, backend, prepared.plan.of_backend(index))
         for index, backend in enumerate(prepared.backends)
     }
     due = {s.sample_id for samples in missing.values() for s in samples}
@@ -254,24 +255,34 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
     begin = time.perf_counter()
     with (
         job.progress.stage("generate", len(due)) as making,
-        job.progress.stage("score", len(job.plan)) as scoring,
+        job.progress.stage("score", len(job.plan) if scorer else 0) as scoring,
         LocalExecutor(job.workers) as executor,
     ):
 
         def score(sample: Sample, record: ClipRecord) -> None:
             if scorer is not None:
-                executor.submit(_score_task(scorer, sample, record, scoring))
+                scorer.score(sample, record)
+                scoring.advance(sample.sample_id)
 
-        for sample in ready:
-            score(sample, job.run.clip_record(sample.sample_id))
+        def store_and_score(made: Generated, backend: Backend) -> None:
+            record = store.put(made, backend.fingerprint, source_of(backend, made.sample))
+            making.advance(made.sample.sample_id)
+            score(made.sample, record)
+
+        if scorer is not None:
+            for sample in ready:
+                executor.submit(partial(score, sample, job.run.clip_record(sample.sample_id)))
         for index, backend in enumerate(prepared.backends):
             for made in generated(job.run, backend, missing[index]):
+                if made.path is None:
+                    executor.submit(partial(store_and_score, made, backend))
+                    continue
+                # A file may be the backend's temporary one: it is copied before the backend goes on.
                 record = store.put(made, backend.fingerprint, source_of(backend, made.sample))
                 making.advance(made.sample.sample_id)
-                score(made.sample, record)
-        job.timings["generate"] = round(time.perf_counter() - begin, 3)
+                executor.submit(partial(score, made.sample, record))
         executor.drain()
-    job.timings["score"] = round(time.perf_counter() - begin, 3)
+    job.timings["generate and score"] = round(time.perf_counter() - begin, 3)
 
 
 def _finish(job: Job, scorer: Scorer) -> Finished:

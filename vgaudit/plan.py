@@ -16,6 +16,7 @@ from typing import Any
 from vgaudit.records import digest
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Plan:
     def __post_init__(self) -> None:
         seen: set[str] = set()
         for sample in self.samples:
+            if not _SAFE_ID.fullmatch(sample.sample_id):
+                raise ValueError(f"sample id {sample.sample_id!r} is not safe as a file name")
             if sample.sample_id in seen:
                 raise ValueError(f"sample id {sample.sample_id} occurs twice in the plan")
             seen.add(sample.sample_id)

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from vgaudit.errors import RunDirError
@@ -91,6 +91,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 def is_run_dir(path: Path) -> bool:
     """Whether ``path`` holds a run."""
     return (path / MANIFEST).is_file()
+
+
+def _inside_clips(name: str) -> bool:
+    """Whether a record names a file directly in ``clips/``; a run from elsewhere must not reach outside itself."""
+    path = PurePosixPath(name)
+    return len(path.parts) == 2 and path.parts[0] == "clips" and path.parts[1] not in (".", "..")
 
 
 class RunDir:
@@ -199,6 +205,10 @@ class RunDir:
             raise RunDirError(
                 f"{file}: cannot be read as a clip record ({error}); delete it to make the clip again"
             ) from error
+        if record.file is not None and not _inside_clips(record.file):
+            raise RunDirError(
+                f"{file}: names the clip {record.file!r}, which is not in this run's clips folder"
+            )
         if not record.sha256:
             return record
         facts = self.clip_info(record.sha256)
