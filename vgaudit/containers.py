@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import av
+from av.codec import CodecContext
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vgaudit.errors import MediaError
+from vgaudit.truncation import missing_bytes
 
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "gif")
 """Demuxers that may be used."""
@@ -35,6 +38,7 @@ VIDEO_CODECS = frozenset(
 )
 """Decoders that may be used."""
 
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _PLAYLISTS = {
     b"#EXTM3U": "an HLS playlist",
     b"ffconcat": "a concat list",
@@ -126,6 +130,7 @@ def open_clip(
     """
     with open_regular(path, limits) as file:
         head = file.read(16)
+        missing = missing_bytes(file)
         file.seek(0)
         options = {
             "format_whitelist": ",".join(CONTAINERS),
@@ -141,9 +146,21 @@ def open_clip(
             limits.check_pixels(path, stream.codec_context.width, stream.codec_context.height)
             if stream.frames:
                 limits.check_frames(path, stream.frames)
-            # The decoder itself refuses larger pictures, whatever the header said.
-            stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-            yield container, stream, notes
+            yield OpenClip(container, stream, tuple(notes), missing)
+
+
+def decoder_for(stream: VideoStream, limits: MediaLimits) -> VideoCodecContext:
+    """The decoder of a stream, which itself refuses pictures over the limit, whatever the header says.
+
+    VP8 and VP9 keep transparency in a second picture that only libvpx decodes.
+    """
+    context = stream.codec_context
+    if context.codec.name in _ALPHA_DECODERS and stream.metadata.get("alpha_mode") == "1":
+        alpha = CodecContext.create(_ALPHA_DECODERS[context.codec.name], "r")
+        if isinstance(alpha, VideoCodecContext):
+            context = alpha
+    context.options = {"max_pixels": str(limits.max_pixels)}
+    return context
 
 
 def _choose_stream(path: Path | str, container: InputContainer) -> tuple[VideoStream, list[str]]:

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vgaudit.colour import RgbConverter
-from vgaudit.containers import MediaLimits, open_clip
+from vgaudit.containers import MediaLimits, decoder_for, open_clip
 from vgaudit.errors import MediaError
 from vgaudit.frames import ClipInfo, Frames, short_side_size
 from vgaudit.timeline import Timeline
@@ -111,16 +111,17 @@ class ClipReader:
         self._begun = False
 
     def __enter__(self) -> Self:
-        self._container, self._stream, notes = self._stack.enter_context(open_clip(self.path, self.limits))
-        context = self._stream.codec_context
-        context.thread_count = self._threads
-        context.thread_type = "FRAME" if self._threads > 1 else "NONE"
+        opened = self._stack.enter_context(open_clip(self.path, self.limits))
+        self._container, self._stream = opened.container, opened.stream
+        self._decoder = decoder_for(self._stream, self.limits)
+        self._decoder.thread_count = self._threads
+        self._decoder.thread_type = "FRAME" if self._threads > 1 else "NONE"
         self._converter = RgbConverter()
         self._timeline = Timeline(
             self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate
         )
-        self._damage = _Damage()
-        self._info = _header_info(self.path, self._container, self._stream, tuple(notes))
+        self._damage = _Damage(opened.missing_bytes)
+        self._info = _header_info(self.path, self._container, self._stream, opened.notes)
         if self._info.duration_s:
             self.limits.check_seconds(self.path, self._info.duration_s)
         return self
@@ -204,15 +205,13 @@ class ClipReader:
             if packet.size:
                 self._damage.packets += 1
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet)
             except av.error.FFmpegError as error:
                 self._damage.failed(f"a packet could not be decoded: {error.strerror}")
                 continue
             if packet.is_corrupt:
                 self._damage.failed("a packet is marked as damaged or cut short")
             for frame in frames:
-                if not isinstance(frame, VideoFrame):
-                    continue
                 if frame.is_corrupt:
                     self._damage.failed("a picture is damaged (gaps were filled in by the decoder)")
                 yield frame
@@ -226,7 +225,11 @@ class ClipReader:
             ) from error
 
     def _nothing_decoded(self) -> MediaError:
-        why = f" ({self._damage.last})" if self._damage.last else ""
+        context = self._stream.codec_context
+        hints = [self._damage.last] if self._damage.last else []
+        if not context.width * context.height:
+            hints.append(f"its picture size is unknown or above limits.max_pixels = {self.limits.max_pixels}")
+        why = f" ({'; '.join(hints)})" if hints else ""
         return MediaError(
             self.path, f"no frame could be decoded{why}; the file is damaged, cut short or empty"
         )
@@ -261,8 +264,9 @@ class ClipReader:
 class _Damage:
     """What went wrong while one clip was read."""
 
-    def __init__(self) -> None:
+    def __init__(self, missing_bytes: int) -> None:
         self.packets = 0
+        self._missing_bytes = missing_bytes
         self.errors = 0
         self._kinds: dict[str, int] = {}
 
@@ -283,6 +287,9 @@ class _Damage:
 
     def compare(self, stream: VideoStream, container: InputContainer, timeline: Timeline) -> None:
         """Hold what was read against what the header promised; a clip cut short is damaged."""
+        if self._missing_bytes:
+            self.failed("cut short: the end of the file is missing")
+            return
         if stream.frames and self.packets < stream.frames:
             self.failed(
                 f"cut short: the header promises {stream.frames} frames, {self.packets} are in the file"
