@@ -116,14 +116,26 @@ def open_regular(path: Path | str, limits: MediaLimits) -> Iterator[BinaryIO]:
         yield file
 
 
-@contextmanager
-def open_clip(
-    path: Path | str, limits: MediaLimits
-) -> Iterator[tuple[InputContainer, VideoStream, list[str]]]:
-    """Open a media file and choose its video stream; nothing is decoded here.
+@dataclass(frozen=True)
+class OpenClip:
+    """A media file opened for reading.
 
-    Yields:
-        The container, the stream, and sentences on what was chosen where there was a choice.
+    Attributes:
+        container: The container.
+        stream: The video stream chosen.
+        notes: Sentences on what was chosen where there was a choice.
+        missing_bytes: Bytes that the file announces but does not hold.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    notes: tuple[str, ...]
+    missing_bytes: int
+
+
+@contextmanager
+def open_clip(path: Path | str, limits: MediaLimits) -> Iterator[OpenClip]:
+    """Open a media file and choose its video stream; no frame is decoded here.
 
     Raises:
         MediaError: It is no media file we read, has no video, or its header breaks a limit.
