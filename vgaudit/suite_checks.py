@@ -285,6 +285,9 @@ class SuiteChecks:
         specs = []
         for index, item in enumerate(value):
             here: Location = ("prompts", index)
+            if not isinstance(item, dict):
+                self._tell(here, f"expected text, or a mapping with `text`, found {shown(item)}")
+                continue
             prompt = validated(Prompt, item, self.document, here, self.problems)
             if prompt is None:
                 continue

@@ -69,6 +69,7 @@ def validated(
         errors += [
             e for e in error.errors(include_url=False) if e["type"] in _COERCED and e["loc"] not in seen
         ]
+    errors = [e for e in errors if not _is_echo(e)]
     if not errors:
         return out
     told: dict[tuple[Location, bool], list[ErrorDetails]] = {}
@@ -94,6 +95,12 @@ def resolve(value: Any, loc: typing.Sequence[str | int]) -> Location:
             out.append(part)
             value = value[part]
     return tuple(out)
+
+
+def _is_echo(detail: ErrorDetails) -> bool:
+    """Whether a list is only called too short because its items were refused, which is told already."""
+    minimum = detail.get("ctx", {}).get("min_length", 0)
+    return detail["type"] == "too_short" and len(detail["input"]) >= minimum
 
 
 def _message(model: type, details: list[ErrorDetails]) -> str:
@@ -133,7 +140,7 @@ def _expectation(detail: ErrorDetails) -> str:
     kind, ctx = detail["type"], detail.get("ctx", {})
     if kind in _BOUNDS:
         sign, name = _BOUNDS[kind]
-        return f"a number {sign} {ctx[name]}"
+        return f"a number {sign} {ctx[name]:.10g}"
     if kind in ("literal_error", "enum"):
         return str(ctx["expected"])
     if kind in ("too_short", "string_too_short"):

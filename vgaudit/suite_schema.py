@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from vgaudit import registry
+from vgaudit.suite_yaml import shown
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ID_PATTERN = r"^[^\s/\\][^/\\\r\n\t]{0,119}$"
@@ -127,6 +128,22 @@ class Suite(Block):
     max_failed: int | float = Field(0, description="Samples that may fail: a number, or a fraction (0.05).")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="Coverage of all intervals.")
     notes: str = Field("", description="Anything a reader of the report should know.")
+
+    @field_validator("backend", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError(
+                f"expected a mapping such as {{type: files, root: clips}}, or a list of them, found {shown(value)}"
+            )
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _list_or_count(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"expected a list of seeds, or how many (1 to 100,000), found {shown(value)}")
+        return value
 
     @field_validator("max_failed")
     @classmethod

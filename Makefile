@@ -1,0 +1,53 @@
+# Every target makes the environment first; all it needs is Python 3.11 or later.
+#
+#   make run     walk the whole road once: vgaudit run quickstart
+#   make test    fast tests;  make test-all  all of them
+#   make lint    ruff and mypy;  make ci  what CI runs
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SUITE ?= quickstart
+WORKERS ?= 2
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: env run test test-slow test-all wheel lint ci clean
+.DEFAULT_GOAL := run
+
+env: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+run: env
+	$(BIN)/vgaudit run $(SUITE)
+
+# One thread per test process: several processes with as many threads each would only wait for each other.
+test test-slow test-all: export OMP_NUM_THREADS ?= 1
+
+test: env
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+
+test-slow: env
+	$(BIN)/python -m pytest -m slow -n $(WORKERS)
+
+test-all: test test-slow
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: env
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+ci:
+	.ci/run
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
