@@ -1,0 +1,209 @@
+"""Arrange clips and findings for the overview: rows of the clip table, worst findings, counts by kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vgaudit.records import Finding, Severity, digest, worst
+from vgaudit.reports import numbers
+from vgaudit.reports.data import ClipEntry, ReportData
+from vgaudit.reports.escaping import is_safe_file_name, one_line
+from vgaudit.reports.media import MediaFile
+from vgaudit.reports.overview import condition, problem, title_of
+
+PROMPT_LENGTH = 160
+WORST_SHOWN = 24
+_DECISION_ORDER = {"hold": 0, "review": 1, "publish": 2}
+
+
+@dataclass(frozen=True)
+class ClipMedia:
+    """Player and still of one clip."""
+
+    video: MediaFile
+    poster: MediaFile
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value shown for every clip in the table."""
+
+    name: str
+    title: str
+    direction: str
+    unit: str
+    decimals: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one clip; ``sort`` is empty where there is none."""
+
+    text: str
+    sort: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip in the table."""
+
+    stem: str
+    media: ClipMedia
+    prompt: str
+    prompt_id: str
+    group: str
+    seed: str
+    cells: tuple[Cell, ...]
+    findings: int
+    severity: str
+    rank: int
+    decision: str
+    reasons: tuple[str, ...]
+    problem: str
+
+
+@dataclass(frozen=True)
+class WorstFinding:
+    """A finding on the overview, with the clip it is in."""
+
+    finding: Finding
+    row: ClipRow
+
+
+@dataclass(frozen=True)
+class KindCount:
+    """How often a kind of finding occurs."""
+
+    kind: str
+    severity: str
+    findings: int
+    clips: int
+    by_group: tuple[tuple[str, int], ...]
+
+
+def page_stems(entries: Sequence[ClipEntry]) -> dict[str, str]:
+    """A file name without extension for each sample: its id where that is safe, else a digest of it."""
+    stems: dict[str, str] = {}
+    taken: set[str] = set()
+    for entry in entries:
+        sample_id = entry.sample.sample_id
+        stem = sample_id
+        if not is_safe_file_name(stem) or stem.casefold() in taken:
+            stem = f"clip-{digest(sample_id.encode('utf-8', 'surrogatepass'), 24)}"
+        taken.add(stem.casefold())
+        stems[sample_id] = stem
+    return stems
+
+
+def columns(data: ReportData, limit: int = 4) -> list[Column]:
+    """The values worth a column: those gates ask about first, then those with a direction, then the rest."""
+    present = Counter(
+        f"{metric}.{value}"
+        for entry in data.clips
+        for metric, measurement in entry.measurements.items()
+        for value in (*measurement.values, *measurement.missing)
+    )
+    asked = [c.name for c in map(condition, (g.gate for g in data.gates)) if c and c.name in present]
+    directed = [
+        name for name in present if data.value_specs.get(name, {}).get("higher_is_better") is not None
+    ]
+    names = list(dict.fromkeys([*asked, *directed, *present]))[:limit]
+    out = []
+    for name in names:
+        spec = data.value_specs.get(name, {})
+        direction = numbers.direction(spec.get("higher_is_better"))
+        metric, _, value = name.partition(".")
+        measured = [e.measurements[metric].values for e in data.clips if metric in e.measurements]
+        decimals = numbers.column_decimals([values[value] for values in measured if value in values])
+        out.append(Column(name, title_of(name), direction, str(spec.get("unit") or ""), decimals))
+    return out
+
+
+def _cell(entry: ClipEntry, column: Column) -> Cell:
+    metric, _, value = column.name.partition(".")
+    measurement = entry.measurements.get(metric)
+    if measurement is None:
+        return Cell("not computed", "", "not measured on this clip")
+    if value in measurement.values:
+        measured = measurement.values[value]
+        return Cell(numbers.in_column(measured, column.decimals), repr(float(measured)))
+    return Cell("not computed", "", one_line(measurement.missing.get(value, "no value was stored"), 90))
+
+
+def clip_row(entry: ClipEntry, stem: str, media: ClipMedia, shown: Sequence[Column]) -> ClipRow:
+    """The table row of one clip."""
+    sample, found = entry.sample, entry.findings
+    severity = worst(found)
+    unusable = problem(entry)
+    if unusable:
+        cells = tuple(Cell("not computed", "", "no usable clip") for _ in shown)
+    else:
+        cells = tuple(_cell(entry, column) for column in shown)
+    return ClipRow(
+        stem=stem,
+        media=media,
+        prompt=one_line(sample.prompt, PROMPT_LENGTH),
+        prompt_id=one_line(sample.prompt_id, 80),
+        group=sample.group,
+        seed="no seed" if sample.seed is None else str(sample.seed),
+        cells=cells,
+        findings=len(found),
+        severity=severity.value if severity else "",
+        rank=severity.rank + 1 if severity else 0,
+        decision=entry.publish.decision if entry.publish else "",
+        reasons=tuple(one_line(r, 240) for r in entry.publish.reasons) if entry.publish else (),
+        problem=one_line(unusable, 240),
+    )
+
+
+def table_order(rows: Sequence[ClipRow], census: bool) -> list[ClipRow]:
+    """Plan order; for a census what needs attention first (hold, no answer, review, publish)."""
+    if not census:
+        return list(rows)
+    return sorted(rows, key=lambda row: _DECISION_ORDER.get(row.decision, 0.5))
+
+
+def _excess(finding: Finding) -> float:
+    """How far a score lies beyond its threshold, relative to the threshold: comparable within a kind."""
+    return abs(finding.score - finding.threshold) / max(abs(finding.threshold), 1e-9)
+
+
+def worst_findings(
+    entries: Sequence[ClipEntry], rows: Mapping[str, ClipRow], limit: int = WORST_SHOWN
+) -> list[WorstFinding]:
+    """The worst findings: by severity, and within one severity the kinds take turns.
+
+    Scores of different kinds have no common scale, so each kind is ordered by its own excess over the threshold,
+    and the most excessive of every kind come before the second of any.
+    """
+    ranked: list[tuple[int, int, float, int, Finding, ClipRow]] = []
+    by_kind: dict[tuple[Severity, str], list[tuple[float, int, Finding, ClipRow]]] = {}
+    for position, entry in enumerate(entries):
+        for finding in entry.findings:
+            key = (finding.severity, finding.kind)
+            row = rows[entry.sample.sample_id]
+            by_kind.setdefault(key, []).append((-_excess(finding), position, finding, row))
+    for (severity, _), found in by_kind.items():
+        found.sort(key=lambda item: item[:2])
+        ranked += [(-severity.rank, turn, *item) for turn, item in enumerate(found[:limit])]
+    ranked.sort(key=lambda item: item[:4])
+    return [WorstFinding(item[4], item[5]) for item in ranked[:limit]]
+
+
+def kind_counts(entries: Sequence[ClipEntry]) -> list[KindCount]:
+    """Findings by kind, worst severity first, then the most frequent."""
+    found: dict[str, list[tuple[str, Finding]]] = {}
+    for entry in entries:
+        for finding in entry.findings:
+            found.setdefault(finding.kind, []).append((entry.sample.group, finding))
+    out = []
+    for kind, items in found.items():
+        severity = worst([f for _, f in items]) or Severity.INFO
+        clips = len({f.sample_id for _, f in items})
+        groups = tuple(Counter(group for group, _ in items).items())
+        out.append((severity.rank, KindCount(kind, severity.value, len(items), clips, groups)))
+    out.sort(key=lambda pair: (-pair[0], -pair[1].findings, pair[1].kind))
+    return [count for _, count in out]

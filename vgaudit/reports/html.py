@@ -1,0 +1,162 @@
+"""Write the report people read: index.html, a page per clip, media; one folder that needs no network.
+
+Every page forbids inline scripts and styles and anything from elsewhere through its
+Content-Security-Policy, and works from ``file://``, without JavaScript too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from vgaudit.records import Outcome
+from vgaudit.reports import numbers
+from vgaudit.reports.clip_index import (
+    ClipMedia,
+    clip_row,
+    columns,
+    kind_counts,
+    page_stems,
+    table_order,
+    worst_findings,
+)
+from vgaudit.reports.clip_page import clip_pages, page_title
+from vgaudit.reports.data import ReportData
+from vgaudit.reports.escaping import finalize, url_path
+from vgaudit.reports.limits import limits
+from vgaudit.reports.media import MediaFile, MediaFolder, prune
+from vgaudit.reports.origins import origins
+from vgaudit.reports.overview import gate_summary, remedies, result_blocks, sorted_gates, tiles
+
+ASSETS = ("report.css", "table.js", "player.js", "icon.svg")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; script-src 'self'; "
+    "base-uri 'none'; form-action 'none'"
+)
+_EVIDENCE_SHOWN = 12
+
+
+def write_html(data: ReportData, out_dir: Path) -> Path:
+    """Write the report of a run.
+
+    Writing again replaces what this function wrote before; files of others in ``out_dir`` stay, except
+    directly in ``clips/``, ``media/`` and ``assets/``, which belong to this report.
+
+    Args:
+        data: The run. Media are taken from below ``data.run_dir`` only.
+        out_dir: The report's folder, made if need be; usually ``data.run_dir / "report"``.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _write_assets(out_dir / "assets")
+    stems = page_stems(data.clips)
+    folder = MediaFolder(data.run_dir, out_dir / "media")
+    shown = columns(data)
+    rows = []
+    for entry in data.clips:
+        stem = stems[entry.sample.sample_id]
+        media = ClipMedia(
+            folder.add(entry.clip.playable, stem), folder.add(entry.clip.poster, f"{stem}.poster")
+        )
+        rows.append(clip_row(entry, stem, media, shown))
+    environment = _environment()
+    common = {
+        "data": data,
+        "columns": shown,
+        "csp": CONTENT_SECURITY_POLICY,
+        "version": str(data.manifest.get("provenance", {}).get("vgaudit") or "unknown version"),
+    }
+    pages_dir = out_dir / "clips"
+    pages_dir.mkdir(exist_ok=True)
+    template = environment.get_template("clip.html")
+    for page in clip_pages(data, rows, _evidence(data, stems, folder)):
+        text = template.render(**common, page=page, title=page_title(page), root="..")
+        _write(pages_dir / f"{page.row.stem}.html", text)
+    prune(pages_dir, {f"{row.stem}.html" for row in rows})
+    folder.prune()
+    by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
+    text = environment.get_template("index.html").render(
+        **common,
+        title=data.name,
+        root=".",
+        tiles=tiles(data),
+        gates=sorted_gates(data.gates),
+        gate_summary=gate_summary(data.gates),
+        remedies=remedies(data),
+        blocks=result_blocks(data),
+        worst=worst_findings(data.clips, by_id),
+        kinds=kind_counts(data.clips),
+        finding_total=sum(row.findings for row in rows),
+        rows=table_order(rows, data.kind == "census"),
+        groups=list(dict.fromkeys(row.group for row in rows)),
+        problems=[row for row in rows if row.problem],
+        origins=origins(data),
+        limits=limits(data),
+    )
+    return _write(out_dir / "index.html", text)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vgaudit.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=numbers.number, count=numbers.count, seconds=numbers.seconds)
+    environment.globals["url"] = url_path
+    environment.globals["tone"] = {
+        Outcome.PASSED.value: "pass",
+        Outcome.FAILED.value: "fail",
+        Outcome.NOT_COMPUTED.value: "nc",
+        "publish": "pass",
+        "review": "nc",
+        "hold": "fail",
+    }
+    return environment
+
+
+def _evidence(
+    data: ReportData, stems: Mapping[str, str], folder: MediaFolder
+) -> dict[str, dict[int, tuple[MediaFile, ...]]]:
+    """Pictures of findings, by sample id and position of the finding."""
+    out: dict[str, dict[int, tuple[MediaFile, ...]]] = {}
+    for entry in data.clips:
+        sample_id = entry.sample.sample_id
+        for index, finding in enumerate(entry.findings):
+            pictures = tuple(
+                folder.add(path, f"{stems[sample_id]}.finding{index}-{i}")
+                for i, path in enumerate(finding.evidence[:_EVIDENCE_SHOWN])
+            )
+            if pictures:
+                out.setdefault(sample_id, {})[index] = pictures
+    return out
+
+
+def _write_assets(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    source = files("vgaudit.reports") / "assets"
+    for name in ASSETS:
+        _write(folder / name, (source / name).read_text("utf-8"))
+    prune(folder, set(ASSETS))
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,181 @@
+"""Write summary.md for the job summary of a CI system: verdict, gates, results, worst findings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from vgaudit.records import Outcome, Result
+from vgaudit.reports import numbers
+from vgaudit.reports.clip_index import ClipMedia, clip_row, table_order, worst_findings
+from vgaudit.reports.data import ReportData
+from vgaudit.reports.escaping import markdown_text
+from vgaudit.reports.media import MediaFile
+from vgaudit.reports.overview import problem, remedies, sorted_gates
+
+_MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUTED: "\u2754"}
+_ANSWERS = {"publish": "\u2705 publish", "review": "\u2754 review", "hold": "\u274c hold"}
+_PROMPT_LENGTH = 120
+_REASON_LENGTH = 400
+_ROWS_SHOWN = 100
+_WORST_SHOWN = 10
+
+
+def write_markdown(data: ReportData, path: Path) -> Path:
+    """Write ``summary.md``. Tables are cut at 100 rows, and say so: job summaries have a size limit.
+
+    Args:
+        data: The run.
+        path: File to write; its folder is made if need be.
+
+    Returns:
+        ``path``.
+    """
+    parts = [_verdict(data)]
+    if data.kind == "census":
+        parts.append(_answers(data))
+    parts += [_gates(data), _results(data), _broken(data), _worst(data)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+    return path
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: frozenset[int] = frozenset()) -> str:
+    rule = ["---:" if i in numeric else "---" for i in range(len(head))]
+    lines = [head, rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cut(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: frozenset[int]) -> str:
+    text = f"## {title}\n\n" + _table(head, rows[:_ROWS_SHOWN], numeric)
+    left = len(rows) - _ROWS_SHOWN
+    return f"{text}\n\n{left:,} more rows are in the report." if left > 0 else text
+
+
+def _verdict(data: ReportData) -> str:
+    verdict = data.verdict
+    name = markdown_text(data.name, _PROMPT_LENGTH)
+    lines = [
+        f"# {_MARKS[verdict.outcome]} {verdict.outcome.value.capitalize()}: {name}",
+        "",
+        f"{markdown_text(verdict.reason, _REASON_LENGTH)} Exit code {verdict.exit_code}.",
+    ]
+    changes = remedies(data)
+    if changes:
+        lines += ["", "What would change it:", ""]
+        lines += [f"- {markdown_text(change, _REASON_LENGTH)}" for change in changes[:12]]
+        if len(changes) > 12:
+            lines.append(f"- {len(changes) - 12:,} more, see the gates")
+    if data.notes:
+        lines += ["", "Notes:", ""] + [f"- {markdown_text(note, _REASON_LENGTH)}" for note in data.notes]
+    return "\n".join(lines)
+
+
+def _answers(data: ReportData) -> str:
+    counts = Counter(entry.publish.decision if entry.publish else "none" for entry in data.clips)
+    media = ClipMedia(MediaFile(), MediaFile())
+    rows = table_order(
+        [clip_row(entry, entry.sample.sample_id, media, ()) for entry in data.clips], census=True
+    )
+    line = ", ".join(f"{counts[name]:,} {name}" for name in ("hold", "review", "publish"))
+    if counts["none"]:
+        line += f", {counts['none']:,} without an answer"
+    cells = [
+        (
+            _ANSWERS.get(row.decision, "\u2754 no answer"),
+            markdown_text(row.stem, _PROMPT_LENGTH),
+            markdown_text(row.prompt, _PROMPT_LENGTH) or "not known",
+            "; ".join(markdown_text(reason, 200) for reason in row.reasons) or "no reason was recorded",
+        )
+        for row in rows
+    ]
+    table = _cut("Answer per clip", ("Answer", "Clip", "Prompt", "Why"), cells, frozenset())
+    return f"{line}. Finished clips are a census: no rates, no bounds.\n\n{table}"
+
+
+def _gates(data: ReportData) -> str:
+    if not data.gates:
+        return ""
+    rows = []
+    for gate in sorted_gates(data.gates):
+        outcome = f"{_MARKS[gate.outcome]} {gate.outcome.value}"
+        rows.append(
+            (
+                outcome + (" (warns only)" if gate.severity == "warn" else ""),
+                markdown_text(gate.gate, _PROMPT_LENGTH),
+                markdown_text(gate.group, _PROMPT_LENGTH),
+                markdown_text(gate.reason, _REASON_LENGTH),
+            )
+        )
+    return _cut("Gates", ("Outcome", "Condition", "Group", "Why"), rows, frozenset())
+
+
+def _estimate(result: Result) -> str:
+    text = numbers.estimate(result)
+    if result.value is None:
+        return f"{text}: {markdown_text(result.reason, _REASON_LENGTH)}"
+    if result.low is None or result.high is None:
+        why = f": {markdown_text(result.reason, _REASON_LENGTH)}" if result.reason else ""
+        return f"{markdown_text(text)} (no interval{why})"
+    return f"{markdown_text(text)} ({numbers.confidence(result.confidence)})"
+
+
+def _results(data: ReportData) -> str:
+    if not data.results:
+        return ""
+    rows = [
+        (
+            markdown_text(result.name, _PROMPT_LENGTH),
+            markdown_text(result.group, _PROMPT_LENGTH),
+            _estimate(result),
+            markdown_text(result.unit, _PROMPT_LENGTH) or "none",
+            numbers.direction(result.higher_is_better),
+            f"{result.n:,}",
+            f"{result.n_clusters:,}",
+        )
+        for result in data.results
+    ]
+    head = ("Result", "Group", "Estimate", "Unit", "Direction", "Clips", "Prompts")
+    return _cut("Results", head, rows, frozenset({5, 6}))
+
+
+def _broken(data: ReportData) -> str:
+    rows = [
+        (
+            markdown_text(entry.sample.sample_id, _PROMPT_LENGTH),
+            markdown_text(entry.sample.group, _PROMPT_LENGTH),
+            markdown_text(reason, _REASON_LENGTH),
+        )
+        for entry in data.clips
+        if (reason := problem(entry))
+    ]
+    return (
+        _cut("Samples without a usable clip", ("Sample", "Group", "Why"), rows, frozenset()) if rows else ""
+    )
+
+
+def _worst(data: ReportData) -> str:
+    media = ClipMedia(MediaFile(), MediaFile())
+    by_id = {e.sample.sample_id: clip_row(e, e.sample.sample_id, media, ()) for e in data.clips}
+    found = worst_findings(data.clips, by_id, _WORST_SHOWN)
+    total = sum(row.findings for row in by_id.values())
+    if not found:
+        return "No detector found anything. That is no proof that nothing is wrong."
+    rows = [
+        (
+            item.finding.severity.value,
+            markdown_text(item.finding.kind, _PROMPT_LENGTH),
+            f"{numbers.seconds(item.finding.start_s)} to {numbers.seconds(item.finding.end_s)}",
+            markdown_text(item.finding.message, _REASON_LENGTH),
+            markdown_text(item.row.stem, _PROMPT_LENGTH),
+            markdown_text(item.row.prompt, _PROMPT_LENGTH) or "not known",
+        )
+        for item in found
+    ]
+    head = ("Severity", "Kind", "When", "What", "Clip", "Prompt")
+    shown = f"{len(found)} of {total:,}" if total > len(found) else "all"
+    return f"## Worst findings ({shown})\n\n" + _table(head, rows)

@@ -1,0 +1,95 @@
+"""Bring clips and pictures of a run into the report's folder, so that it can be moved and opened anywhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vgaudit.reports.escaping import url_path
+
+VIDEO = frozenset({".mp4", ".m4v", ".webm", ".ogv", ".mov"})
+IMAGE = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """A file of the report, or why there is none.
+
+    Attributes:
+        url: Percent-encoded, relative to the report's folder; empty when ``problem`` is set.
+        kind: ``video``, ``image`` or empty.
+        problem: One clause, e.g. ``the file is missing``.
+    """
+
+    url: str = ""
+    kind: str = ""
+    problem: str = ""
+
+    def __bool__(self) -> bool:
+        return not self.problem
+
+
+class MediaFolder:
+    """``media/`` of one report. Every file directly in it belongs to this class."""
+
+    def __init__(self, run_dir: Path, folder: Path) -> None:
+        self._run_dir = run_dir.resolve()
+        self._folder = folder
+        self._written: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, relative: str | None, stem: str) -> MediaFile:
+        """Hard-link (or copy) a file of the run directory to ``<stem><its extension>``.
+
+        Args:
+            relative: Path relative to the run directory. It comes from stored records, so it is not trusted:
+                one that leaves the run directory, also through a symbolic link, is refused.
+            stem: Safe file name without extension, unique in the report.
+        """
+        if not relative:
+            return MediaFile(problem="none was stored")
+        suffix = PurePosixPath(relative).suffix.lower()
+        kind = "video" if suffix in VIDEO else "image" if suffix in IMAGE else ""
+        if not kind:
+            return MediaFile(problem=f"browsers do not play {suffix or 'files without an extension'}")
+        try:
+            source = (self._run_dir / relative).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):
+            return MediaFile(problem="the file is missing")
+        if not source.is_relative_to(self._run_dir):
+            return MediaFile(problem="the file lies outside of the run directory")
+        if not source.is_file():
+            return MediaFile(problem="it is no regular file")
+        name = stem + suffix
+        link_or_copy(source, self._folder / name)
+        self._written.add(name)
+        return MediaFile(url_path(self._folder.name, name), kind)
+
+    def prune(self) -> None:
+        """Remove files of an earlier report that this one does not have (sub-folders are left alone)."""
+        prune(self._folder, self._written)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``: a hard link, or a copy where links are impossible."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        if not target.is_symlink() and target.exists() and target.samefile(source):
+            return
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def prune(folder: Path, keep: set[str]) -> None:
+    """Remove the regular files directly in ``folder`` whose names are not in ``keep``."""
+    for path in folder.iterdir():
+        if path.name not in keep and (path.is_symlink() or path.is_file()):
+            path.unlink()

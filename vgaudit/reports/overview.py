@@ -1,0 +1,266 @@
+"""Arrange a run for the top of a report: verdict, what would change it, gates, results by group."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from vgaudit.records import COMPUTED, GateResult, Outcome, Result
+from vgaudit.reports import charts, numbers
+from vgaudit.reports.data import ClipEntry, ReportData
+from vgaudit.reports.escaping import one_line
+
+_CONDITION = re.compile(r"\s*([\w.@-]+)\s*(<=|>=|==|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+_GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
+_TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
+OUTCOME_WORDS = {
+    "ok": "clip stored",
+    "refused_input": "prompt refused by the backend",
+    "refused_output": "output withheld by the backend",
+    "error": "generation failed",
+    "retry_after": "waiting for the provider",
+    "pending": "not generated yet",
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A gate's condition as far as it compares one value with one number."""
+
+    name: str
+    operator: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number at the top of the page."""
+
+    value: str
+    label: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One group's estimate; ``text`` is never empty."""
+
+    group: str
+    text: str
+    computed: bool
+    reason: str
+    n: str
+    interval: str
+    gates: tuple[tuple[str, str], ...]
+    chart: Markup | None
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ResultBlock:
+    """One measure over all groups."""
+
+    name: str
+    title: str
+    description: str
+    unit: str
+    direction: str
+    arrow: str
+    rows: tuple[ResultRow, ...]
+    axis: Markup | None
+
+
+def condition(gate: str) -> Condition | None:
+    """Parse ``name <= 0.05 ...``; ``None`` for other forms of gates."""
+    found = _CONDITION.match(gate)
+    return Condition(found[1], found[2], float(found[3])) if found else None
+
+
+def gate_summary(gates: Sequence[GateResult]) -> str:
+    """``2 failed, 1 not computed, 5 passed; 1 more only warns``."""
+    outcomes = Counter(g.outcome for g in gates if g.severity == "fail")
+    text = ", ".join(f"{outcomes[o]:,} {o.value}" for o in _GATE_ORDER)
+    warnings = sum(g.severity == "warn" for g in gates)
+    return f"{text}; {warnings:,} more only warn{'s' if warnings == 1 else ''}" if warnings else text
+
+
+def sorted_gates(gates: Sequence[GateResult]) -> list[GateResult]:
+    """Failed first, then not computed, then passed; gates that count before those that only warn."""
+    return sorted(gates, key=lambda g: (_GATE_ORDER[g.outcome], g.severity == "warn"))
+
+
+def problem(entry: ClipEntry) -> str:
+    """Why a sample has no usable clip, in words; empty when it has one."""
+    clip = entry.clip
+    if clip.outcome != "ok":
+        words = OUTCOME_WORDS.get(clip.outcome, clip.outcome)
+        return f"{words}: {clip.message}" if clip.message else words
+    return f"the clip cannot be decoded: {clip.media_error}" if clip.media_error else ""
+
+
+def tiles(data: ReportData) -> list[Tile]:
+    """The counts a reader wants before anything else."""
+    entries = data.clips
+    bad = sum(bool(problem(e)) for e in entries)
+    findings = sum(len(e.findings) for e in entries)
+    out = []
+    if data.kind == "census":
+        answers = Counter(e.publish.decision for e in entries if e.publish)
+        out = [
+            Tile(f"{answers['hold']:,}", "hold", "fail" if answers["hold"] else "plain"),
+            Tile(f"{answers['review']:,}", "review", "nc" if answers["review"] else "plain"),
+            Tile(f"{answers['publish']:,}", "publish", "pass" if answers["publish"] else "plain"),
+        ]
+        without = sum(e.publish is None for e in entries)
+        if without:
+            out.append(Tile(f"{without:,}", "without an answer", "nc"))
+    elif data.gates:
+        counting = [g for g in data.gates if g.severity == "fail"]
+        passed = sum(g.outcome is Outcome.PASSED for g in counting)
+        tone = "pass" if passed == len(counting) else "plain"
+        out = [Tile(f"{passed:,} of {len(counting):,}", "gates passed", tone)]
+    scored = f"{len(entries) - bad:,} of {len(entries):,}" if bad else f"{len(entries):,}"
+    label = "clips usable" if bad else "clip" if len(entries) == 1 else "clips"
+    out.append(Tile(scored, label, "nc" if bad else "plain"))
+    if data.kind == "run":
+        prompts, groups = len({e.sample.prompt_id for e in entries}), len({e.sample.group for e in entries})
+        out.append(Tile(f"{prompts:,}", "prompt" if prompts == 1 else "prompts"))
+        out.append(Tile(f"{groups:,}", "group" if groups == 1 else "groups"))
+    return [*out, Tile(f"{findings:,}", "finding" if findings == 1 else "findings")]
+
+
+def remedies(data: ReportData) -> list[str]:
+    """What would change the verdict, one sentence per gate that stands in the way."""
+    results = {(r.name, r.group): r for r in data.results}
+    out = []
+    for gate in sorted_gates(data.gates):
+        if gate.outcome is Outcome.PASSED or gate.severity == "warn":
+            continue
+        asked = condition(gate.gate)
+        result = results.get((asked.name, gate.group)) if asked else None
+        head = f"{one_line(gate.gate)} for {one_line(gate.group)}"
+        if result is None or asked is None:
+            out.append(f"{head}: {one_line(gate.reason)}")
+        elif result.status != COMPUTED:
+            out.append(f"{head}: needs a result, but it is {result.status} ({one_line(result.reason)}).")
+        elif gate.outcome is Outcome.FAILED:
+            out.append(f"{head}: now {numbers.estimate(result)}, asked for {asked.operator} {asked.limit:g}.")
+        elif result.low is not None and result.high is not None and result.low <= asked.limit <= result.high:
+            out.append(
+                f"{head}: {numbers.estimate(result)} reaches to both sides of {asked.limit:g}; more prompts "
+                f"narrow the interval (now {numbers.count(result.n_clusters, 'prompt')})."
+            )
+        else:
+            out.append(f"{head}: {one_line(gate.reason)}")
+    return out
+
+
+def title_of(name: str) -> str:
+    """``temporal.warp_error`` -> ``Warp error``."""
+    words = name.rpartition(".")[2].replace("_", " ").strip() or name
+    return words[:1].upper() + words[1:]
+
+
+def fact_text(value: Any) -> str:
+    """A JSON-able fact as words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return numbers.number(value) if math.isfinite(value) else "not finite"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {fact_text(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        shown = ", ".join(fact_text(item) for item in value[:20])
+        return f"{shown}, \u2026 ({len(value)} in all)" if len(value) > 20 else shown or "none"
+    return str(value)
+
+
+def facts_of(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Facts as label and text."""
+    return tuple((str(key).replace("_", " "), fact_text(value)) for key, value in facts.items())
+
+
+def _counted(result: Result) -> str:
+    clips = numbers.count(result.n, "clip")
+    return f"{clips}, {numbers.count(result.n_clusters, 'prompt')}" if result.n_clusters else clips
+
+
+def _row(
+    result: Result, scale: charts.Scale | None, gates: Sequence[GateResult], decimals: int | None
+) -> ResultRow:
+    chart = None
+    tone = next((_TONES[g.outcome] for g in sorted_gates(gates)), "plain")
+    text = numbers.estimate(result, decimals)
+    unit = f" {result.unit}" if result.unit else ""
+    has_interval = result.low is not None and result.high is not None
+    if result.value is not None and scale is not None:
+        label = f"{result.name}, {result.group}: {text}{unit}"
+        if has_interval:
+            label += f", {numbers.confidence(result.confidence)}"
+        marks = _marks(gates)
+        chart = charts.forest_row(scale, result.value, result.low, result.high, label, marks, tone)
+    return ResultRow(
+        group=result.group,
+        text=text,
+        computed=result.value is not None,
+        reason=result.reason,
+        n=_counted(result),
+        interval=numbers.confidence(result.confidence) if has_interval else "no interval",
+        gates=tuple((_TONES[g.outcome], f"{g.gate}: {g.outcome.value}") for g in sorted_gates(gates)),
+        chart=chart,
+        facts=facts_of(result.detail),
+    )
+
+
+def _marks(gates: Sequence[GateResult]) -> list[charts.Mark]:
+    found = {}
+    for gate in gates:
+        asked = condition(gate.gate)
+        if asked:
+            found[asked.operator, asked.limit] = charts.Mark(
+                asked.limit, f"gate {asked.operator} {asked.limit:g}"
+            )
+    return list(found.values())
+
+
+def result_blocks(data: ReportData) -> list[ResultBlock]:
+    """Results by measure, each with all groups on one axis; measures of one metric stand together."""
+    families = list(dict.fromkeys(r.name.partition(".")[0] for r in data.results))
+    by_name: dict[str, list[Result]] = {}
+    for result in sorted(data.results, key=lambda r: families.index(r.name.partition(".")[0])):
+        by_name.setdefault(result.name, []).append(result)
+    gates: dict[str, list[GateResult]] = {}
+    for gate in data.gates:
+        asked = condition(gate.gate)
+        if asked:
+            gates.setdefault(asked.name, []).append(gate)
+    blocks = []
+    for name, results in by_name.items():
+        own = gates.get(name, [])
+        marks = _marks(own)
+        ends = [x for r in results for x in (r.value, r.low, r.high) if x is not None]
+        scale = charts.scale_for([*ends, *(m.value for m in marks)]) if ends else None
+        spec = data.value_specs.get(name, {})
+        first = results[0]
+        decimals = numbers.common_decimals(results)
+        blocks.append(
+            ResultBlock(
+                name=name,
+                title=title_of(name),
+                description=str(spec.get("description") or ""),
+                unit=first.unit or str(spec.get("unit") or ""),
+                direction=numbers.direction(first.higher_is_better),
+                arrow={True: "up", False: "down", None: "none"}[first.higher_is_better],
+                rows=tuple(_row(r, scale, [g for g in own if g.group == r.group], decimals) for r in results),
+                axis=charts.forest_axis(scale, marks) if scale else None,
+            )
+        )
+    return blocks
