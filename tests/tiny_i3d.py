@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import torch
@@ -40,5 +41,7 @@ def save_tiny_i3d(path: Path, seed: int = 0, width: int = WIDTH) -> str:
         torch.manual_seed(seed)
         network = TinyI3d(width).eval()
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.jit.script(network).save(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the published network is TorchScript too
+        torch.jit.script(network).save(str(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -83,9 +83,9 @@ class Fvd:
     """``fvd.distance``: Frechet distance between I3D logits of generated and of real clips.
 
     ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets. Unterthiner
-    et al. 2018 (arXiv:1812.01717) in the protocol of StyleGAN-V (Skorokhodov et al. 2022): 16 consecutive frames, 400-d
-    logits, covariance divided by N. One window a clip: from frame 0 for generated clips, at a random offset for
-    reference clips of the same run. The estimate is biased upward by about 1/n, so the interval states its target:
+    et al. 2018 (arXiv:1812.01717) in the protocol of StyleGAN-V (Skorokhodov et al. 2022): 16 consecutive frames,
+    400-d logits, covariance divided by N. One window a clip: from frame 0 for generated clips, at a random offset
+    for reference clips of the same run. The estimate is biased upward by about 1/n, so the interval states its target:
     the expected distance *at this n*, not the distance of the populations. Only sets of equal n compare.
     """
 
@@ -168,12 +168,12 @@ class Fvd:
             )
         found = self._reference(reference, context)
         if isinstance(found, str) or len(used) < MIN_CLIPS:
-            too_few = f"{len(used)} clips of {WINDOW} frames or more; expected at least {MIN_CLIPS}"
+            too_few = f"{len(used)} usable clips; expected at least {MIN_CLIPS}"
             reason = "; ".join([found if isinstance(found, str) else too_few, *notes])
             return Result.not_computed(name, group, reason, detail=detail, **common)
         x = _rows(used, 0)
         if x.shape[1] != len(found.biased.mean):
-            reason = f"features have {x.shape[1]} dimensions, the reference {len(found.biased.mean)}: another network's"
+            reason = f"features have {x.shape[1]} dimensions, the reference {len(found.biased.mean)}: other networks"
             return Result.not_computed(name, group, reason, detail=detail, **common)
         prompts = [m.sample.prompt_id for m in used]
         interval = frechet_interval(
@@ -191,10 +191,8 @@ class Fvd:
             "interval_target": "expected distance at this n, not the distance of the populations",
             "jackknife_groups": interval.groups,
             "floor": _floor(found, len(used)),
-            "codecs": {
-                "group": sorted(_codecs(used)),
-                "reference": sorted(found.codecs) if found.codecs else "unknown",
-            },
+            "codecs": sorted(_codecs(used)),
+            "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
         }
         notes += [interval.reason] if interval.reason else []
         notes += self._caveats(used, found)
@@ -272,10 +270,13 @@ def _usable(measured: Sequence[Measured]) -> tuple[list[Measured], Counter[str]]
     """Clips with a window, by sample id (so that no order of work shows), and why others have none."""
     used, left_out = [], Counter[str]()
     for clip in sorted(measured, key=lambda m: m.sample.sample_id):
-        if len(clip.features[_ROLE]["embedding"]):
-            used.append(clip)
-        else:
+        embedding = clip.features[_ROLE]["embedding"]
+        if not len(embedding):
             left_out[f"shorter than {WINDOW} frames"] += 1
+        elif not np.isfinite(embedding).all():
+            left_out["features are not finite"] += 1
+        else:
+            used.append(clip)
     return used, left_out
 
 

@@ -116,8 +116,11 @@ class PromptAlignment:
             values["clip_frame_consistency"] = frame_consistency(frames)
         else:
             missing["clip_frame_consistency"] = "one frame has no neighbour"
-        if self.texts(clip.sample):
-            prompt = clip.features["prompt"]
+        if not self.texts(clip.sample):
+            missing |= dict.fromkeys(_WITH_PROMPT, NO_PROMPT)
+        elif not np.isfinite((prompt := clip.features["prompt"])["embedding"]).all():
+            missing |= dict.fromkeys(_WITH_PROMPT, "the embedding of the prompt is not finite")
+        else:
             cosines = frame_similarity(frames, prompt["embedding"][0])
             values |= {"clip_score": clip_score(cosines), "clipsim": float(cosines.mean())}
             series["clipsim"] = Series(tuple(map(float, pts_s)), tuple(map(float, cosines)), "cosine")
@@ -126,8 +129,6 @@ class PromptAlignment:
                 "context_length": int(prompt.facts["context_length"]),
                 "prompt_truncated": bool(prompt["truncated"][0]),
             }
-        else:
-            missing |= dict.fromkeys(_WITH_PROMPT, NO_PROMPT)
         return Measurement(values=values, series=series, missing=missing, facts=facts)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
