@@ -6,14 +6,15 @@ A clip is a media file, a folder of frames (images only), or an array file (``.n
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
 from vgaudit.backends.base import Generated, GenerationOutcome
+from vgaudit.containers import MediaLimits
 from vgaudit.errors import MediaError
+from vgaudit.frame_sources import natural_order, read_array, read_frame_folder
 
 MEDIA_SUFFIXES = frozenset(
     [
@@ -71,7 +72,7 @@ def find_clips(root: Path, pattern: str = "*") -> Found:
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
         _visit(root, Path(folder), subfolders, [n for n in names if not n.startswith(".")], search)
-    kept = sorted((c for c in search.clips if fnmatch(c, pattern)), key=natural_key)
+    kept = sorted((c for c in search.clips if fnmatch(c, pattern)), key=natural_order)
     notes = _note("not clips", search.ignored) + _note("linked folders, not followed", search.links)
     return Found(tuple(kept), tuple(search.clips[c] for c in kept), notes)
 
@@ -99,17 +100,9 @@ def _visit(root: Path, folder: Path, subfolders: list[str], names: list[str], se
 def _note(what: str, paths: list[str]) -> tuple[str, ...]:
     if not paths:
         return ()
-    shown = ", ".join(sorted(paths, key=natural_key)[:5])
+    shown = ", ".join(sorted(paths, key=natural_order)[:5])
     more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
     return (f"{what}: {shown}{more}",)
-
-
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Sort key that orders digit runs by their number."""
-    return [
-        (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part)
-        for part in re.split(r"([0-9]+)", text)
-    ]
 
 
 def inside(root: Path, path: Path) -> str:
@@ -140,9 +133,6 @@ def hand_on(answer: Generated, path: Path, fps: float | None) -> Generated:
         return replace(answer, path=path.resolve())
     if fps is None:
         return failed(answer, f"{path.name}: {FPS_NEEDED}")
-    from vgaudit.frame_sources import read_array, read_frame_folder
-    from vgaudit.video import MediaLimits
-
     limits = MediaLimits()
     try:
         frames = read_array(path, limits) if kind == "array" else read_frame_folder(path, limits)[0]
