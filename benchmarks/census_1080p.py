@@ -65,9 +65,8 @@ def main() -> None:
             write(folder / f"clip{number:03d}.mp4", frames, options.seconds, number // len(sources))
         megabytes = sum(p.stat().st_size for p in folder.iterdir()) / 2**20
         total = int(options.clips * options.seconds * FPS)
-        print(
-            f"{options.clips} clips of {options.seconds:g} s, {WIDTH}x{HEIGHT} at {FPS} fps: {total} frames, {megabytes:.0f} MiB"
-        )
+        shape = f"{WIDTH}x{HEIGHT} at {FPS} fps"
+        print(f"{options.clips} clips of {options.seconds:g} s, {shape}: {total} frames, {megabytes:.0f} MiB")
         out = Path(temporary) / "run"
         begin = time.perf_counter()
         done = subprocess.run(
