@@ -67,9 +67,14 @@ def modules() -> dict[str, Path]:
 def imports(name: str) -> frozenset[str]:
     """Everything a module imports: other modules of the package by short name, foreign ones as ``:torch``."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    taken = {
+        n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "vgaudit"
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            targets = [[alias.name] for alias in node.names]
+            # The version is a constant, there before the package's own imports.
+            targets = [[a.name] for a in node.names if a.name != "vgaudit" or taken != {"__version__"}]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name or 'vgaudit'}: relative import in line {node.lineno}"
             base = node.module or ""
@@ -77,10 +82,6 @@ def imports(name: str) -> frozenset[str]:
         else:
             continue
         for choices in targets:  # `from a import b` is module a.b where there is one, else a
-            if choices[0] == "vgaudit.__version__":
-                continue  # a constant, there before the package's own imports
-            if choices[0] == "vgaudit.__version__":
-                continue  # a constant, there before the package's own imports
             short = [
                 c.partition("vgaudit")[2].removeprefix(".") for c in choices if c.split(".")[0] == "vgaudit"
             ]
