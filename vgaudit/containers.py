@@ -147,12 +147,12 @@ def open_clip(path: Path | str, limits: MediaLimits) -> Iterator[OpenClip]:
         options = {
             "format_whitelist": ",".join(CONTAINERS),
             "protocol_whitelist": "none",
-            "max_pixels": str(limits.max_pixels),
+            "max_pixels": _decoder_limit(limits),
         }
         try:
             container = av.open(file, mode="r", options=options, metadata_errors="replace")
         except (av.error.FFmpegError, ValueError, OSError) as error:
-            raise MediaError(path, _why_not_media(head, error)) from error
+            raise MediaError(path, _why_not_media(head, missing, error)) from error
         with container:
             stream, notes = _choose_stream(path, container)
             limits.check_pixels(path, stream.codec_context.width, stream.codec_context.height)
@@ -162,7 +162,7 @@ def open_clip(path: Path | str, limits: MediaLimits) -> Iterator[OpenClip]:
 
 
 def decoder_for(stream: VideoStream, limits: MediaLimits) -> VideoCodecContext:
-    """The decoder of a stream, which itself refuses pictures over the limit, whatever the header says.
+    """The decoder of a stream, which itself refuses pictures far over the limit, whatever the header says.
 
     VP8 and VP9 keep transparency in a second picture that only libvpx decodes.
     """
@@ -171,8 +171,13 @@ def decoder_for(stream: VideoStream, limits: MediaLimits) -> VideoCodecContext:
         alpha = CodecContext.create(_ALPHA_DECODERS[context.codec.name], "r")
         if isinstance(alpha, VideoCodecContext):
             context = alpha
-    context.options = {"max_pixels": str(limits.max_pixels)}
+    context.options = {"max_pixels": _decoder_limit(limits)}
     return context
+
+
+def _decoder_limit(limits: MediaLimits) -> str:
+    """Pixels FFmpeg may allocate: decoders pad pictures, so some above what is then checked exactly."""
+    return str(2 * limits.max_pixels + (1 << 16))
 
 
 def _choose_stream(path: Path | str, container: InputContainer) -> tuple[VideoStream, list[str]]:
@@ -215,9 +220,11 @@ def _why_unreadable(status: os.stat_result) -> str:
     return "the file is empty (0 bytes)" if status.st_size == 0 else ""
 
 
-def _why_not_media(head: bytes, error: Exception) -> str:
+def _why_not_media(head: bytes, missing: int, error: Exception) -> str:
     for start, kind in _PLAYLISTS.items():
         if head.startswith(start):
             return f"{kind}, not a video; files that name other files are never followed; {_READABLE}"
     detail = getattr(error, "strerror", None) or str(error)
-    return f"not a video that can be read ({detail}); {_READABLE}; is it cut short or of another kind?"
+    if missing:
+        return f"cut short: {missing} bytes are missing at its end, and nothing can be read without them ({detail})"
+    return f"not a video that can be read ({detail}); {_READABLE}; is it damaged or of another kind?"

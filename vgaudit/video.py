@@ -212,6 +212,7 @@ class ClipReader:
             if packet.is_corrupt:
                 self._damage.failed("a packet is marked as damaged or cut short")
             for frame in frames:
+                self.limits.check_pixels(self.path, frame.width, frame.height)
                 if frame.is_corrupt:
                     self._damage.failed("a picture is damaged (gaps were filled in by the decoder)")
                 yield frame
@@ -278,8 +279,8 @@ class _Damage:
     def warnings(self) -> tuple[str, ...]:
         if not self.errors:
             return ()
-        kinds = "; ".join(f"{kind} ({count}x)" for kind, count in self._kinds.items())
-        return (f"{self.errors} decode errors: {kinds}",)
+        kinds = (f"{kind} ({count} times)" if count > 1 else kind for kind, count in self._kinds.items())
+        return (f"damaged: {'; '.join(kinds)}",)
 
     def failed(self, kind: str) -> None:
         self.errors += 1

@@ -288,7 +288,7 @@ class _Check:
     def _damaged(self) -> Iterator[Finding]:
         info = self.info
         if info.decode_errors:
-            message = f"The file is damaged: {'; '.join(info.warnings)}."
+            message = f"The file is {'; '.join(info.warnings)}."
             yield self._finding("damaged", message, info.decode_errors, 0)
         elif info.warnings:
             message = f"The file is not in order: {'; '.join(info.warnings)}."
