@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -32,6 +33,14 @@ FLAGS = (
     "--host-resolver-rules=MAP * 0.0.0.0",
     "--remote-debugging-pipe",
 )
+
+# The browser reads commands from descriptor 3 and writes answers to descriptor 4.
+LAUNCHER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -60,11 +69,11 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         down_read, self._down = os.pipe()
         self._up, up_write = os.pipe()
-        # The browser reads commands from descriptor 3 and writes answers to 4; the shell puts the pipes there.
+        # Duplicated out of the way of 3 and 4, where the launcher puts them.
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (down_read, up_write)]
-        wire = f'exec "$0" "$@" 3<&{ends[0]} 4>&{ends[1]}'
+        command = (CHROMIUM, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank")
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", wire, CHROMIUM, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank"],
+            [sys.executable, "-c", LAUNCHER, *map(str, ends), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from vgaudit.reports import numbers
 from vgaudit.reports.escaping import one_line, visible
 
 MAX_POINTS = 600
+_LARGEST = 1e300  # beyond it, spans and paddings overflow; such a value is drawn as a gap
 _MARGIN = 3.0  # percent kept free left and right, so that marks at the ends are not cut
 _PLOT_TOP, _PLOT_HEIGHT = 8, 102
 _PLOT_LEFT = 8.0  # percent left of a series chart, for the value labels
@@ -55,6 +56,10 @@ class Mark:
     label: str
 
 
+def _drawable(value: float | None) -> bool:
+    return value is not None and abs(value) <= _LARGEST  # false for NaN and infinity too
+
+
 def _nice_step(span: float, steps: int) -> float:
     raw = span / steps
     magnitude = 10.0 ** math.floor(math.log10(raw))
@@ -67,8 +72,8 @@ def _decimals(step: float) -> int:
 
 
 def scale_for(values: Sequence[float], steps: int = 4) -> Scale:
-    """An axis with round ticks that holds all finite ``values``, with a little room at both ends."""
-    finite = [v for v in values if math.isfinite(v)]
+    """An axis with round ticks that holds all drawable ``values``, with a little room at both ends."""
+    finite = [v for v in values if _drawable(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if not high - low > 1e-12 * max(abs(low), abs(high)):
         room = abs(low) * 0.5 or 0.5
@@ -174,7 +179,7 @@ def thinned(series: Series) -> list[tuple[float, float | None]]:
     ``None`` and non-finite values are gaps; a bin without any value is one gap.
     """
     points = [
-        (t, v if v is not None and math.isfinite(v) else None)
+        (t, v if _drawable(v) else None)
         for t, v in zip(series.times_s, series.values, strict=True)
         if math.isfinite(t)
     ]
@@ -267,9 +272,9 @@ def series_chart(
         return None
     scale = scale_for(values, 3)
     unit = f" {series.unit}" if series.unit else ""
-    gaps = sum(v is None for v in series.values)
+    gaps = sum(not _drawable(v) for v in series.values)
     label = (
-        f"{name} over time: {len(series.values) - gaps} values from {numbers.number(min(values))} "
+        f"{name} over time: {numbers.count(len(series.values) - gaps, 'value')} from {numbers.number(min(values))} "
         f"to {numbers.number(max(values))}{unit}; {numbers.count(gaps, 'gap')}; "
         f"{numbers.count(len(findings), 'finding')} marked"
     )

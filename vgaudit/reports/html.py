@@ -153,6 +153,7 @@ def _write_assets(folder: Path) -> None:
 
 
 def _write(path: Path, text: str) -> Path:
+    """Replace a file at once, without waiting for the disk: a report can always be written again."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -13,6 +13,7 @@ from vgaudit.records import GateResult, Outcome
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line, xml_text
 from vgaudit.reports.overview import problem
+from vgaudit.rundir import atomic_write
 
 _TEXT_LENGTH = 2000
 
@@ -51,10 +52,8 @@ def write_junit(data: ReportData, path: Path) -> Path:
             _answer(suite, data.name, entry)
     _count(root)
     indent(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
-    temporary.replace(path)
+    with atomic_write(path) as file:
+        ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
     return path
 
 
@@ -99,7 +98,7 @@ def _answer(suite: Element, run: str, entry: ClipEntry) -> None:
     if entry.publish is None:
         _say(case, "error", "no answer: the clip was not assessed", "not computed")
         return
-    reasons = "; ".join(entry.publish.reasons) or "no reason was recorded"
+    reasons = "; ".join(entry.publish.reasons) or "no check found a reason against it"
     if entry.publish.decision == "hold":
         _say(case, "failure", f"hold: {reasons}", "hold")
     elif entry.publish.decision == "review":

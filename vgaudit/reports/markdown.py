@@ -13,6 +13,7 @@ from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.overview import problem, remedies, sorted_gates
+from vgaudit.rundir import atomic_write
 
 _MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUTED: "\u2754"}
 _ANSWERS = {"publish": "\u2705 publish", "review": "\u2754 review", "hold": "\u274c hold"}
@@ -37,10 +38,8 @@ def write_markdown(data: ReportData, path: Path) -> Path:
         parts.append(_answers(data))
     parts += [_gates(data), _results(data), _broken(data), _worst(data)]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    with atomic_write(path) as file:
+        file.write(text.encode())
     return path
 
 
@@ -89,7 +88,8 @@ def _answers(data: ReportData) -> str:
             _ANSWERS.get(row.decision, "\u2754 no answer"),
             markdown_text(row.stem, _PROMPT_LENGTH),
             markdown_text(row.prompt, _PROMPT_LENGTH) or "not known",
-            "; ".join(markdown_text(reason, 200) for reason in row.reasons) or "no reason was recorded",
+            "; ".join(markdown_text(reason, 200) for reason in row.reasons)
+            or "no check found a reason against it",
         )
         for row in rows
     ]

@@ -44,17 +44,23 @@ def column_decimals(values: Sequence[float]) -> int:
 
 def in_column(value: float, decimals: int) -> str:
     """``value`` with the column's decimals, or as :func:`number` where those would hide it."""
-    if value != 0 and (abs(value) < 0.5 * 10.0**-decimals or abs(value) >= 1e7):
-        return number(value, 3)
-    return _fixed(value, decimals)
+    text = _fixed(value, decimals)
+    hidden = value != 0 and not text.strip("-0.,")
+    return number(value, 3) if hidden or abs(value) >= 1e7 else text
 
 
 def interval_decimals(value: float, low: float, high: float) -> int:
-    """Decimals that show two digits of the interval's width (and of the value, up to four decimals)."""
+    """Decimals that show two digits of the interval's width, three where it begins with 1 or 2.
+
+    So the ends move by less than four per cent of the width. At least two digits of the value are shown, up to
+    four decimals.
+    """
     ends = [x for x in (low, high) if math.isfinite(x)]
     width = high - low if len(ends) == 2 else max((abs(x - value) for x in ends), default=0.0)
-    by_value = min(_decimals_for(value, 2), 4)
-    return min(max(_decimals_for(width, 2), by_value), 8) if width > 0 else 0
+    if width <= 0:
+        return 0
+    leading = width / 10.0 ** math.floor(math.log10(width))
+    return min(max(_decimals_for(width, 3 if leading < 3 else 2), min(_decimals_for(value, 2), 4)), 8)
 
 
 def interval(value: float, low: float, high: float, decimals: int | None = None) -> str:

@@ -16,7 +16,9 @@ from vgaudit.reports import charts, numbers
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line
 
-_CONDITION = re.compile(r"\s*([\w.@-]+)\s*(<=|>=|==|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_LIMIT = re.compile(rf"(<=|>=|<|>)\s*({_NUMBER})\s*(%?)")
+_CONDITION = re.compile(r"\s*([\w-]+(?:\.[\w-]+)+(?:@\S+)?)\s*(?=[<>])")
 _GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
 _TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
 OUTCOME_WORDS = {
@@ -31,11 +33,20 @@ OUTCOME_WORDS = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A gate's condition as far as it compares one value with one number."""
+    """A gate's condition as far as it compares one result with numbers.
+
+    Attributes:
+        name: The result.
+        limits: ``(operator, number)`` pairs, e.g. ``("<=", 0.05)``.
+    """
 
     name: str
-    operator: str
-    limit: float
+    limits: tuple[tuple[str, float], ...]
+
+    @property
+    def text(self) -> str:
+        """The limits in words, e.g. ``>= 0.1 and <= 0.5``."""
+        return " and ".join(f"{operator} {limit:g}" for operator, limit in self.limits)
 
 
 @dataclass(frozen=True)
@@ -49,9 +60,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One group's estimate; ``text`` is never empty."""
+    """One group's estimate; ``text`` is never empty; ``slice`` is the tag it is limited to, if any."""
 
     group: str
+    slice: str
     text: str
     computed: bool
     reason: str
@@ -64,7 +76,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ResultBlock:
-    """One measure over all groups."""
+    """One measure over all groups; ``interval`` is set where all rows have the same kind of interval."""
 
     name: str
     title: str
@@ -72,14 +84,23 @@ class ResultBlock:
     unit: str
     direction: str
     arrow: str
+    interval: str
     rows: tuple[ResultRow, ...]
     axis: Markup | None
+    slices: tuple[ResultRow, ...]
+    slice_axis: Markup | None
 
 
 def condition(gate: str) -> Condition | None:
-    """Parse ``name <= 0.05 ...``; ``None`` for other forms of gates."""
-    found = _CONDITION.match(gate)
-    return Condition(found[1], found[2], float(found[3])) if found else None
+    """Parse ``name <= 0.05 and >= 0.01 ...``; ``None`` for other forms of gates."""
+    name = _CONDITION.match(gate)
+    if name is None:
+        return None
+    limits = [
+        (operator, float(number) / (100 if percent else 1))
+        for operator, number, percent in _LIMIT.findall(gate[name.end() :])
+    ]
+    return Condition(name[1], tuple(limits)) if limits else None
 
 
 def gate_summary(gates: Sequence[GateResult]) -> str:
@@ -150,15 +171,22 @@ def remedies(data: ReportData) -> list[str]:
         elif result.status != COMPUTED:
             out.append(f"{head}: needs a result, but it is {result.status} ({one_line(result.reason)}).")
         elif gate.outcome is Outcome.FAILED:
-            out.append(f"{head}: now {numbers.estimate(result)}, asked for {asked.operator} {asked.limit:g}.")
-        elif result.low is not None and result.high is not None and result.low <= asked.limit <= result.high:
+            out.append(f"{head}: now {numbers.estimate(result)}, asked for {asked.text}.")
+        elif limit := _straddled(result, asked):
             out.append(
-                f"{head}: {numbers.estimate(result)} reaches to both sides of {asked.limit:g}; more prompts "
+                f"{head}: {numbers.estimate(result)} reaches to both sides of {limit}; more prompts "
                 f"narrow the interval (now {numbers.count(result.n_clusters, 'prompt')})."
             )
         else:
             out.append(f"{head}: {one_line(gate.reason)}")
     return out
+
+
+def _straddled(result: Result, asked: Condition) -> str:
+    """The limit that lies within the result's interval, as text; empty if none does."""
+    if result.low is None or result.high is None:
+        return ""
+    return next((f"{limit:g}" for _, limit in asked.limits if result.low <= limit <= result.high), "")
 
 
 def title_of(name: str) -> str:
@@ -209,6 +237,7 @@ def _row(
         chart = charts.forest_row(scale, result.value, result.low, result.high, label, marks, tone)
     return ResultRow(
         group=result.group,
+        slice=result.name.partition("@")[2],
         text=text,
         computed=result.value is not None,
         reason=result.reason,
@@ -221,22 +250,20 @@ def _row(
 
 
 def _marks(gates: Sequence[GateResult]) -> list[charts.Mark]:
-    found = {}
-    for gate in gates:
-        asked = condition(gate.gate)
-        if asked:
-            found[asked.operator, asked.limit] = charts.Mark(
-                asked.limit, f"gate {asked.operator} {asked.limit:g}"
-            )
-    return list(found.values())
+    asked = [c for c in (condition(gate.gate) for gate in gates) if c]
+    limits = dict.fromkeys(limit for c in asked for limit in c.limits)
+    return [charts.Mark(limit, f"gate {operator} {limit:g}") for operator, limit in limits]
 
 
 def result_blocks(data: ReportData) -> list[ResultBlock]:
-    """Results by measure, each with all groups on one axis; measures of one metric stand together."""
+    """Results by measure, each with all groups on one axis; measures of one metric stand together.
+
+    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole.
+    """
     families = list(dict.fromkeys(r.name.partition(".")[0] for r in data.results))
     by_name: dict[str, list[Result]] = {}
     for result in sorted(data.results, key=lambda r: families.index(r.name.partition(".")[0])):
-        by_name.setdefault(result.name, []).append(result)
+        by_name.setdefault(result.name.partition("@")[0], []).append(result)
     gates: dict[str, list[GateResult]] = {}
     for gate in data.gates:
         asked = condition(gate.gate)
@@ -244,13 +271,12 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
             gates.setdefault(asked.name, []).append(gate)
     blocks = []
     for name, results in by_name.items():
-        own = gates.get(name, [])
-        marks = _marks(own)
-        ends = [x for r in results for x in (r.value, r.low, r.high) if x is not None]
-        scale = charts.scale_for([*ends, *(m.value for m in marks)]) if ends else None
         spec = data.value_specs.get(name, {})
+        whole = [r for r in results if "@" not in r.name]
+        rows, axis = _plot(whole, gates)
+        slices, slice_axis = _plot([r for r in results if "@" in r.name], gates)
+        intervals = {row.interval for row in (*rows, *slices) if row.computed}
         first = results[0]
-        decimals = numbers.common_decimals(results)
         blocks.append(
             ResultBlock(
                 name=name,
@@ -259,8 +285,26 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
                 unit=first.unit or str(spec.get("unit") or ""),
                 direction=numbers.direction(first.higher_is_better),
                 arrow={True: "up", False: "down", None: "none"}[first.higher_is_better],
-                rows=tuple(_row(r, scale, [g for g in own if g.group == r.group], decimals) for r in results),
-                axis=charts.forest_axis(scale, marks) if scale else None,
+                interval=intervals.pop() if len(intervals) == 1 else "",
+                rows=rows,
+                axis=axis,
+                slices=slices,
+                slice_axis=slice_axis,
             )
         )
     return blocks
+
+
+def _plot(
+    results: Sequence[Result], gates: Mapping[str, Sequence[GateResult]]
+) -> tuple[tuple[ResultRow, ...], Markup | None]:
+    """Rows of one forest plot and its axis (``None`` where nothing was computed)."""
+    own = [gate for name in dict.fromkeys(r.name for r in results) for gate in gates.get(name, ())]
+    marks = _marks(own)
+    ends = [x for r in results for x in (r.value, r.low, r.high) if x is not None]
+    scale = charts.scale_for([*ends, *(m.value for m in marks)]) if ends else None
+    decimals = numbers.common_decimals(results)
+    rows = [
+        _row(r, scale, [g for g in gates.get(r.name, ()) if g.group == r.group], decimals) for r in results
+    ]
+    return tuple(rows), charts.forest_axis(scale, marks) if scale else None
