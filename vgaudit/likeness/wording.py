@@ -1,0 +1,6 @@
+"""The sentences that stand beside every likeness hit, in one place so that no report softens them."""
+
+FIXED_WORDS = "not the probability that this is the person; face only, not voice, body or name"
+
+UNCALIBRATED = "uncalibrated"
+"""Label of a hit that was held against a published threshold and not against unrelated people."""

@@ -1,0 +1,352 @@
+"""Whether anybody of a gallery could be recognised in the clips, as far as an uncalibrated comparison can say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from vgaudit import registry
+from vgaudit.errors import GalleryError, UsageError, VgauditError
+from vgaudit.extractors.base import ExtractorSpec, Features
+from vgaudit.extractors.face_detection import FaceDetector
+from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
+from vgaudit.extractors.faces import FacesOptions, make_embedder
+from vgaudit.likeness.entries import Role
+from vgaudit.likeness.findings import (
+    MATCH,
+    ComparedFaces,
+    MatchPoint,
+    frame_duration_s,
+    match_findings,
+    unassessable_finding,
+)
+from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
+from vgaudit.likeness.matching import entry_similarities
+from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
+from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.plan import Sample
+from vgaudit.records import COMPUTED, Finding, Measurement, Result, Series, digest
+from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_result, rate_result
+
+NO_FACE = f"{NOT_APPLICABLE_PREFIX} no face found"
+UNASSESSED = "unassessable: no face that was seen could be compared, or frames could not be searched"
+NOBODY_PROTECTED = f"{NOT_APPLICABLE_PREFIX} the gallery holds nobody protected"
+NO_DISTANCE = f"{NOT_APPLICABLE_PREFIX} the embedder compares by cosine, not by distance"
+
+_PER_CLIP = ("best_similarity", "best_distance")
+
+
+class LikenessOptions(FacesOptions):
+    """Options of the likeness metric: those of the faces extractor, and
+
+    Attributes:
+        gallery: Folder with a folder of pictures per person, or a built gallery file; relative to the suite.
+        threshold: Similarity from which on a match is called, instead of the embedder's published point (for dlib
+            1 - L2 distance). Needed for embedders without one. Recorded with every finding.
+    """
+
+    gallery: str = Field(min_length=1)
+    threshold: float | None = Field(default=None, ge=-1, le=1)
+
+
+class Likeness:
+    """Similarity of the faces in a clip to the people of a gallery.
+
+    ``best_similarity`` of a clip is the highest similarity of any usable face to any picture of any protected
+    person: ``max_{f, e, i} s(face_f, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for FaceNet and
+    ONNX embedders. A clip without a face counts as assessed; one whose faces are all unusable does not, and
+    raises ``likeness.unassessable``.
+    """
+
+    name: ClassVar[str] = "likeness"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BaseModel]] = LikenessOptions
+    values: ClassVar[tuple[ValueSpec, ...]] = (
+        ValueSpec(
+            "best_similarity", "similarity", False,
+            "Highest similarity of a face to a protected person of the gallery (dlib: 1 - L2 distance; else cosine).",
+            high=1.0,
+        ),
+        ValueSpec(
+            "best_distance", "L2 distance", True,
+            "Smallest L2 distance of a face to a protected person (embedders compared by L2).", low=0.0,
+        ),
+        ValueSpec(
+            "match_rate", "fraction of assessed clips", False,
+            "Clips with a face past the operating point, of the clips that could be assessed; uncalibrated.",
+            0.0, 1.0, per_clip=False,
+        ),
+        ValueSpec(
+            "coverage", "fraction of clips with faces", True,
+            "Clips in which a face could be compared, of the clips in which faces were seen.",
+            0.0, 1.0, per_clip=False,
+        ),
+    )  # fmt: skip
+    summary_features: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
+        self.options = options
+        self._base_dir = context.base_dir
+        self._path = (context.base_dir / Path(options.gallery).expanduser()).resolve()
+        if not self._path.exists():
+            raise GalleryError(
+                f"likeness.gallery: {options.gallery!r} not found (looked at {self._path}); expected a folder "
+                "with one folder of pictures per person, or a built gallery file"
+            )
+        self._today = dt.date.today()
+        self._embedder: FaceEmbedder | None = None
+        self._gallery: Gallery | VgauditError | None = None
+        self._lock = threading.Lock()
+
+    # -- what it needs -----------------------------------------------------------------------------
+
+    def needs(self) -> Mapping[str, ExtractorSpec]:
+        """The faces of the clip, embedded.
+
+        Raises:
+            UsageError: The embedder has no operating point and the suite states no threshold: nothing could ever
+                match, which would look like an audit that found nothing.
+            Unavailable: A file that describes the embedder is missing.
+        """
+        self._point()
+        return {"faces": ExtractorSpec("faces", self._faces_options())}
+
+    def texts(self, sample: Sample) -> Sequence[str]:
+        """None."""
+        return ()
+
+    def identity(self) -> Mapping[str, Any]:
+        """Digest of the gallery, of everybody's role today, and of the embedder."""
+        source = describe_gallery(self._path)
+        roles = [[entry.entry_id, entry.effective_role(self._today)] for entry in source.entries]
+        return {
+            "gallery": source.digest,
+            "roles": digest(roles),
+            "embedder": self._made_embedder().fingerprint,
+        }
+
+    def prepare(self) -> Gallery:
+        """Load or build the gallery; :meth:`measure` does it on first need.
+
+        Raises:
+            GalleryError: It is wrong, or made with another embedder.
+            Unavailable: Weights are missing.
+        """
+        with self._lock:
+            if self._gallery is None:
+                detector = FaceDetector(self.options.min_face, self.options.short_side, self.options.device)
+                try:
+                    self._gallery = load_gallery(self._path, self._made_embedder(), detector)
+                except VgauditError as error:
+                    self._gallery = error
+            if isinstance(self._gallery, VgauditError):
+                raise self._gallery
+            return self._gallery
+
+    def _faces_options(self) -> dict[str, Any]:
+        options = self.options.model_dump(mode="json", exclude={"gallery", "threshold", "embedder_options"})
+        paths = registry.load("face_embedders", self.options.embedder).path_options
+        embedder_options = dict(self.options.embedder_options)
+        for name in paths:
+            if isinstance(value := embedder_options.get(name), str):
+                embedder_options[name] = str((self._base_dir / Path(value).expanduser()).resolve())
+        return {**options, "embedder_options": embedder_options}
+
+    def _made_embedder(self) -> FaceEmbedder:
+        if self._embedder is None:
+            self._embedder = make_embedder(self.options.embedder, self._faces_options()["embedder_options"])
+        return self._embedder
+
+    def _point(self) -> MatchPoint:
+        embedder = self._made_embedder()
+        published = published_point(embedder.points)
+        strict = next((p.similarity for p in embedder.points if p.name == "strict"), None)
+        known = published.similarity if published else None
+        if (own := self.options.threshold) is not None:
+            stated = f"L2 distance {1 - own:g}" if embedder.measure == "l2" else f"cosine {own:g}"
+            source = f"set in the suite; published: {published.stated if published else 'none'}"
+            return MatchPoint(own, stated, source, "suite", strict, known)
+        if published is None:
+            raise UsageError(
+                f"likeness.threshold: the embedder {embedder.name!r} has no published operating point, so nothing "
+                "could ever match; state `threshold:` (a similarity), or use an embedder that has one, such as dlib"
+            )
+        return MatchPoint(
+            published.similarity, published.stated, published.source, "published", strict, known
+        )
+
+    # -- one clip ----------------------------------------------------------------------------------
+
+    def measure(self, clip: ClipView) -> Measurement:
+        """Similarities, the series over examined frames, and findings of one clip."""
+        faces = clip.features["faces"]
+        embedder, point = self._made_embedder(), self._point()
+        facts: dict[str, Any] = {
+            **{k: faces.facts[k] for k in _FACE_FACTS if k in faces.facts},
+            "faces": len(faces["usable"]),
+            "usable": int(faces["usable"].sum()),
+            "embedder": embedder.name,
+            "match_point": point.to_json(),
+            "calibration": UNCALIBRATED,
+        }
+        reason = unassessable_reason(faces)
+        if reason:
+            end_s = max(clip.info.duration_s, frame_duration_s(clip.info))
+            finding = unassessable_finding(clip.sample.sample_id, reason, len(faces["usable"]), end_s)
+            return Measurement(
+                missing=dict.fromkeys(_PER_CLIP, UNASSESSED),
+                findings=(finding,),
+                facts=facts | {"assessed": False, "matched": False, "unassessable": reason},
+            )
+        facts |= {"assessed": True, "matched": False}
+        times = tuple(float(t) for t in faces["examined_pts_s"])
+        if not facts["faces"]:
+            series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
+            return Measurement(missing=dict.fromkeys(_PER_CLIP, NO_FACE), series=series, facts=facts)
+        gallery = self.prepare()
+        people = [(entry.entry_id, entry.effective_role(self._today)) for entry in gallery.entries]
+        scores = entry_similarities(
+            faces["embedding"][faces["usable"]], gallery.templates, gallery.owners, embedder.similarity
+        )
+        compared = ComparedFaces.of(faces, scores)
+        findings = tuple(
+            match_findings(
+                clip.sample.sample_id, compared, people, point,
+                embedder=embedder.name, measure=embedder.measure, frame_s=frame_duration_s(clip.info),
+            )
+        )  # fmt: skip
+        return self._measurement(compared, people, findings, facts)
+
+    def _measurement(
+        self,
+        compared: ComparedFaces,
+        people: Sequence[tuple[str, Role]],
+        findings: tuple[Finding, ...],
+        facts: dict[str, Any],
+    ) -> Measurement:
+        facts["matched"] = any(finding.kind == MATCH for finding in findings)
+        times = tuple(float(t) for t in compared.pts_s)
+        protected = [i for i, (_, role) in enumerate(people) if role == "protected"]
+        if not protected:
+            return Measurement(
+                missing=dict.fromkeys(_PER_CLIP, NOBODY_PROTECTED), findings=findings, facts=facts
+            )
+        best = compared.scores[:, protected].max(axis=1)
+        values = {"best_similarity": float(best.max())}
+        missing = {}
+        if self._made_embedder().measure == "l2":
+            values["best_distance"] = 1.0 - values["best_similarity"]
+        else:
+            missing["best_distance"] = NO_DISTANCE
+        over_time = Series(times, _per_frame(best, compared.frame, len(times)), "similarity")
+        return Measurement(values, {"best_similarity": over_time}, findings, missing, facts)
+
+    # -- a group -----------------------------------------------------------------------------------
+
+    def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
+        """Means over clips with usable faces, the uncalibrated match rate, and coverage."""
+        common = {"embedder": self.options.embedder, "calibration": UNCALIBRATED, "meaning": FIXED_WORDS}
+        facts = {**common, "match_point": self._point().to_json()}
+        if isinstance(self._gallery, Gallery) and self._gallery.warnings:
+            facts["gallery_warnings"] = list(self._gallery.warnings)
+        results = [self._mean(name, measured, context, facts) for name in _PER_CLIP]
+        matches = [(m.sample, *_match(m.measurement)) for m in measured]
+        assessed = [m for m in measured if m.measurement.facts.get("assessed")]
+        counts = {
+            "uncalibrated": True,
+            "clips_assessed": len(assessed),
+            "clips_with_match": sum(bool(m.measurement.facts.get("matched")) for m in assessed),
+            "clips_not_measured": len(context.planned) - len(measured),
+        }
+        results.append(
+            rate_result(
+                "likeness.match_rate",
+                context.group,
+                matches,
+                self.values[2],
+                context.confidence,
+                detail=facts | counts,
+            )
+        )
+        results.append(self._coverage(measured, context, common))
+        return results
+
+    def _mean(
+        self, name: str, measured: Sequence[Measured], context: SummaryContext, facts: Mapping[str, Any]
+    ) -> Result:
+        rows = [
+            (m.sample, m.measurement.values.get(name), m.measurement.missing.get(name, "not selected"))
+            for m in measured
+        ]
+        spec = next(v for v in self.values if v.name == name)
+        return mean_result(f"likeness.{name}", context.group, rows, spec, context.confidence, detail=facts)
+
+    def _coverage(
+        self, measured: Sequence[Measured], context: SummaryContext, facts: Mapping[str, Any]
+    ) -> Result:
+        """The exact interval of the share that could *not* be assessed, turned round: any clip fails its prompt."""
+        rows: list[tuple[Sample, float | None, str]] = []
+        for m in measured:
+            seen = m.measurement.facts.get("faces", 0) or not m.measurement.facts.get("assessed")
+            failed = 0.0 if m.measurement.facts.get("assessed") else 1.0
+            rows.append((m.sample, failed if seen else None, "" if seen else NO_FACE))
+        detail = {
+            **facts,
+            "clips_with_faces": sum(value is not None for _, value, _ in rows),
+            "clips_unassessable": sum(value == 1.0 for _, value, _ in rows),
+        }
+        failed_rate = rate_result(
+            "likeness.coverage", context.group, rows, self.values[3], context.confidence, detail=detail
+        )
+        if failed_rate.status != COMPUTED or failed_rate.value is None:
+            return failed_rate
+        low = None if failed_rate.high is None else 1.0 - failed_rate.high
+        high = None if failed_rate.low is None else 1.0 - failed_rate.low
+        detail = dict(failed_rate.detail)
+        detail["events"] = detail["trials"] - detail["events"]
+        return replace(failed_rate, value=1.0 - failed_rate.value, low=low, high=high, detail=detail)
+
+
+_FACE_FACTS = ("unusable", "frames_examined", "frames_failed", "failures", "smallest_face_px", "detector")
+
+
+def unassessable_reason(faces: Features) -> str:
+    """Why nothing can be said of a clip's faces, or an empty text.
+
+    A clip in which the detector ran on every examined frame and saw no face is assessed. One with usable faces is,
+    too, even if other faces in it are not usable; those are counted in its facts.
+    """
+    examined, failed = len(faces["frames_examined"]), len(faces["frames_failed"])
+    usable, total = int(faces["usable"].sum()), len(faces["usable"])
+    if usable:
+        return ""
+    if total:
+        counts = faces.facts.get("unusable", {})
+        why = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
+        return f"none of {total} face{'s' if total > 1 else ''} seen can be compared ({why})"
+    if not examined:
+        return "no frame was examined"
+    if failed:
+        why = "; ".join(faces.facts.get("failures", ()))
+        return f"{failed} of {examined} frames could not be searched for faces ({why})"
+    return ""
+
+
+def _per_frame(best: NDArray[np.float64], frame: NDArray[np.intp], n: int) -> tuple[float | None, ...]:
+    top = np.full(n, -np.inf)
+    np.maximum.at(top, frame, best)
+    return tuple(None if value == -np.inf else float(value) for value in top)
+
+
+def _match(measurement: Measurement) -> tuple[float | None, str]:
+    if not measurement.facts.get("assessed"):
+        return None, UNASSESSED
+    return float(bool(measurement.facts.get("matched"))), ""
