@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from tests.tiny_clip import save_tiny_clip
 
+from tests.tiny_clip import save_tiny_clip
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
@@ -145,6 +145,7 @@ def test_two_spellings_are_one_model() -> None:
     a, b = ClipOptions(), ClipOptions(model="openai/ViT-B-32")
     assert (a.model, a.pretrained) == ("ViT-B-32", "openai")
     assert a == b
+    assert ClipOptions(**a.model_dump()) == a
     assert ClipOptions(model="laion/ViT-B-32").pretrained == "laion2b_s34b_b79k"
 
 
@@ -153,6 +154,7 @@ def test_two_spellings_are_one_model() -> None:
     [
         ({"model": "ViT-B-23"}, "did you mean 'ViT-B-32'"),
         ({"config": "c.json"}, "name its checkpoint"),
+        ({"config": "c.json", "pretrained": "w.pt", "model": "ViT-B-32"}, "keep one"),
         ({"every": 0}, "greater than or equal to 1"),
         ({"sha256": "abc"}, "pattern"),
         ({"modle": "ViT-B-32"}, "Extra inputs"),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.tiny_i3d import WIDTH, TinyI3d, save_tiny_i3d
 
+from tests.tiny_i3d import WIDTH, TinyI3d, save_tiny_i3d
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions

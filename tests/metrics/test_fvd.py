@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from tests.tiny_i3d import save_tiny_i3d
 
+from tests.tiny_i3d import save_tiny_i3d
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_clip import save_tiny_clip
 
+from tests.tiny_clip import save_tiny_clip
 from vgaudit.extractors.base import Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.prompt_alignment import (

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
 from vgaudit.video import ClipInfo, Frames
-from vgaudit.zoo.clip_models import ClipChoice, ClipModel, load_clip, split_name
+from vgaudit.zoo.clip_models import ClipChoice, ClipModel, check_model_name, load_clip, split_name
 
 _VERSION = 1
 
@@ -21,15 +21,13 @@ class ClipOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(
-        "ViT-B-32", description="open_clip model name, or <publisher>/<model> as openai/ViT-B-32."
+    model: str | None = Field(
+        None, description="open_clip model name or <publisher>/<model> as openai/ViT-B-32; default ViT-B-32."
     )
     pretrained: str | None = Field(
         None, description="open_clip weights tag or path of a checkpoint (.safetensors, .pt); default openai."
     )
-    config: str | None = Field(
-        None, description="Path of an open_clip JSON config; it then decides the model."
-    )
+    config: str | None = Field(None, description="Path of an open_clip JSON config, instead of `model`.")
     sha256: str | None = Field(
         None, pattern="^[0-9a-fA-F]{64}$", description="Digest the checkpoint must have."
     )
@@ -41,21 +39,32 @@ class ClipOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_spelling(cls, data: Any) -> Any:
-        """Bring both spellings of a model to one, so that they share features."""
+        """Bring all spellings of a model to one, so that they share features."""
         if not isinstance(data, dict):
             return data
         pretrained = data.get("pretrained")
         if data.get("config"):
             if not pretrained:
                 raise ValueError("`config` describes a local model: name its checkpoint in `pretrained` too")
+            if data.get("model"):
+                raise ValueError("`config` and `model` both say which network: keep one")
             return data
-        model, tag = split_name(str(data.get("model", "ViT-B-32")), pretrained)
+        model, tag = split_name(str(data.get("model") or "ViT-B-32"), pretrained)
         return {**data, "model": model, "pretrained": tag}
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str | None) -> str | None:
+        if model is not None:
+            check_model_name(model)
+        return model
 
     @property
     def choice(self) -> ClipChoice:
         """The network."""
-        return ClipChoice(self.model, self.pretrained or "openai", self.config, self.sha256, self.device)
+        return ClipChoice(
+            self.model or "", self.pretrained or "openai", self.config, self.sha256, self.device
+        )
 
 
 class ClipExtractor:

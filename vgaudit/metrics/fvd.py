@@ -82,11 +82,12 @@ class _Reference:
 class Fvd:
     """``fvd.distance``: Frechet distance between I3D logits of generated and of real clips.
 
-    ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets. Unterthiner
-    et al. 2018 (arXiv:1812.01717) in the protocol of StyleGAN-V (Skorokhodov et al. 2022): 16 consecutive frames,
-    400-d logits, covariance divided by N. One window a clip: from frame 0 for generated clips, at a random offset
-    for reference clips of the same run. The estimate is biased upward by about 1/n, so the interval states its target:
-    the expected distance *at this n*, not the distance of the populations. Only sets of equal n compare.
+    ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets.
+    Unterthiner et al. 2018 (arXiv:1812.01717) in the protocol of StyleGAN-V (Skorokhodov et al. 2022): 16
+    consecutive frames, 400-d logits, covariance divided by N. One window a clip: from frame 0 for generated
+    clips, at a random offset for reference clips of the same run. The estimate is biased upward by about 1/n, so
+    the interval states its target: the expected distance *at this n*, not the distance of the populations. Only
+    sets of equal n compare.
     """
 
     name: ClassVar[str] = "fvd"

@@ -37,7 +37,7 @@ class ClipChoice:
     """Which network: the part of the options that decides what is loaded.
 
     Attributes:
-        model: open_clip's model name; ignored where ``config`` is given.
+        model: open_clip's model name; empty where ``config`` is given.
         pretrained: open_clip's tag for the weights, or the path of a checkpoint.
         config: Path of an open_clip JSON config, or ``None`` for the named model's.
         sha256: Digest the checkpoint must have.
@@ -99,21 +99,23 @@ def model_names() -> tuple[str, ...]:
 
 
 def split_name(model: str, pretrained: str | None) -> tuple[str, str]:
-    """``(model, pretrained)`` from either spelling: ``ViT-B-32`` + ``openai``, or ``openai/ViT-B-32``.
+    """``(model, pretrained)`` from either spelling: ``ViT-B-32`` + ``openai``, or ``openai/ViT-B-32``."""
+    name, tag = CLIP_ALIASES.get(model, (model, "openai"))
+    return name, pretrained or tag
+
+
+def check_model_name(model: str) -> None:
+    """Refuse a name open_clip does not have.
 
     Raises:
-        ValueError: The model is not one of open_clip's; names the nearest.
+        ValueError: Names the nearest it has.
     """
-    if model in CLIP_ALIASES:
-        name, tag = CLIP_ALIASES[model]
-        return name, pretrained or tag
-    if model not in (known := model_names()):
-        hint = nearest(model, [*known, *CLIP_ALIASES])
+    known = model_names()
+    if model not in known:
         raise ValueError(
-            f"open_clip has no model {model!r}{hint}; expected one of its names such as ViT-B-32, or one of "
-            f"{', '.join(CLIP_ALIASES)}"
+            f"open_clip has no model {model!r}{nearest(model, [*known, *CLIP_ALIASES])}; expected one of its "
+            f"names such as ViT-B-32, or one of {', '.join(CLIP_ALIASES)}"
         )
-    return model, pretrained or "openai"
 
 
 _loaded: dict[str, ClipModel] = {}
@@ -149,13 +151,13 @@ def pick_device(wanted: Device) -> str:
 
 
 def _load(choice: ClipChoice) -> ClipModel:
-    try:
-        import torch
-        from open_clip import transform
-    except ImportError as error:
-        raise Unavailable(f"open_clip cannot be imported: {error}", "pip install open-clip-torch") from error
+    if not model_names():
+        raise Unavailable("open_clip is not installed", "pip install open-clip-torch")
+    weights, entry = _weights(choice)  # before torch, which takes seconds to import
+    import torch
+    from open_clip import transform
+
     device = pick_device(choice.device)
-    weights, entry = _weights(choice)
     tag = entry.name.partition("/")[2] if entry else ""
     settings = _read_config(choice.config) if choice.config else _named_config(choice.model, tag)
     if entry and entry.quick_gelu:

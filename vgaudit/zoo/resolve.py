@@ -141,13 +141,10 @@ def _download(entry: Weights) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
     if constants.HF_HUB_OFFLINE:
-        raise Unavailable(
-            f"{entry.name} is not on this machine, and HF_HUB_OFFLINE forbids fetching it", _remedy(entry)
-        )
+        raise Unavailable(f"weights {entry.name} are not here and HF_HUB_OFFLINE is set", _remedy(entry))
     if not _answers(constants.ENDPOINT):
-        raise Unavailable(
-            f"{entry.name} is not on this machine, and {constants.ENDPOINT} does not answer", _remedy(entry)
-        )
+        host = urlsplit(constants.ENDPOINT).netloc
+        raise Unavailable(f"weights {entry.name} are not here and {host} does not answer", _remedy(entry))
     try:
         path = hf_hub_download(
             entry.repo, entry.filename, revision=entry.revision, etag_timeout=CONNECT_TIMEOUT_S
@@ -174,7 +171,5 @@ def _answers(endpoint: str) -> bool:
 
 def _remedy(entry: Weights) -> str:
     digest = f" (sha256 {entry.sha256})" if entry.sha256 else ""
-    return (
-        f"where there is a network run `{entry.download_command}`, or copy the file{digest} to "
-        f"${MIRROR_VARIABLE}/{entry.mirror_path}"
-    )
+    where = f"${MIRROR_VARIABLE}/{entry.mirror_path}"
+    return f"run `{entry.download_command}` where there is a network, or put the file{digest} at {where}"
