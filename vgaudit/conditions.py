@@ -149,7 +149,7 @@ class GateSpec(BaseModel):
 
     def _limits(self) -> list[str]:
         return [
-            f"{sign} {getattr(self, side):g}"
+            f"{sign} {getattr(self, side):.12g}"
             for side, sign in _SIGNS.items()
             if getattr(self, side) is not None
         ]

@@ -7,7 +7,7 @@ are in the pixels of that smaller picture.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -20,8 +20,9 @@ from vgaudit.video import ClipInfo, Frames
 SHORT_SIDE = 256
 """Short side, in pixels, that frames are scaled down to (never up)."""
 
-MIN_SIDE = 12
-"""Smaller frames hold no patch pyramid; their pairs are marked invalid."""
+MIN_SIDE = 32
+"""Smaller pictures get no flow and their pairs are marked invalid: where the shorter side is under 32 pixels, OpenCV
+sizes its pyramid by the width alone and reads past the end of wide pictures, which ends the process."""
 
 Float32 = NDArray[np.float32]
 
@@ -68,7 +69,7 @@ class MotionExtractor:
         """Nothing to load: the flow has no weights."""
 
     def start(self, info: ClipInfo) -> MotionExtraction:
-        """Begin a clip; each clip has a flow object of its own, so clips may run side by side."""
+        """Begin a clip; clips share nothing, so they may run side by side."""
         return MotionExtraction()
 
 
@@ -76,7 +77,6 @@ class MotionExtraction:
     """One clip on its way; holds one frame between blocks."""
 
     def __init__(self) -> None:
-        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._previous: NDArray[np.uint8] | None = None
         self._rows: list[tuple[float, float, float, float, bool]] = []
         self._pts: list[float] = []
@@ -118,9 +118,20 @@ class MotionExtraction:
             raise ValueError(f"frames of one clip differ in size: {first.shape} and {second.shape}")
         if min(first.shape) < MIN_SIDE:
             return 0.0, 0.0, 0.0, 0.0, False
-        forward = self._flow.calc(first, second, None)
-        backward = self._flow.calc(second, first, None)
-        return pair_statistics(first, second, forward, backward)
+        return pair_statistics(first, second, dense_flow(first, second), dense_flow(second, first))
+
+
+def dense_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Float32:
+    """Flow (x, y) in pixels from ``first`` to ``second``, float32 ``(h, w, 2)``.
+
+    Args:
+        first: uint8 ``(h, w)`` luma, contiguous, no side under :data:`MIN_SIDE`.
+        second: The same of the next frame.
+    """
+    # A new object each time: a used one gives other flow for small pictures than a new one, and costs no less.
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    found: Float32 = flow.calc(first, second, None)
+    return found
 
 
 def pair_statistics(
