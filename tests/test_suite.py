@@ -86,6 +86,12 @@ def test_a_dotted_metric_selects_one_value() -> None:
     assert "the suite computes no 'temporal.motion'" in told[0]
 
 
+def test_every_run_can_be_gated_on_integrity() -> None:
+    text = with_line("temporal.warp_error <= 0.05", "integrity.ok_rate >= 0.5")
+    assert load_suite_text(text, base_dir=Path()).gates[0].metric == "integrity.ok_rate"
+    assert "integrity" not in [m.name for m in load_suite_text(text, base_dir=Path()).metrics]
+
+
 def test_gates_as_a_mapping() -> None:
     text = GOOD[: GOOD.index("gates:")] + 'gates: {temporal.warp_error: "<= 5%"}\n'
     (gate,) = load_suite_text(text, base_dir=Path()).gates

@@ -198,10 +198,13 @@ class SuiteChecks:
         if not isinstance(value, list):
             self._tell(("gates",), f"expected a list of conditions, found {shown(value)}")
             return ()
-        computed = [v for m in metrics for v in m.values]
-        kinds = {m.name: m.cls.finding_kinds for m in metrics if hasattr(m.cls, "finding_kinds")}
         written = self.raw.get("metrics")
         named = {k.partition(".")[0] for k in written} if isinstance(written, dict) else set()
+        if "integrity" not in named:  # every run checks it, so gates may name it
+            integrity = registry.load("metrics", "integrity")
+            metrics = [*metrics, MetricChoice("integrity", integrity, integrity.Options(), {})]
+        computed = [v for m in metrics for v in m.values]
+        kinds = {m.name: m.cls.finding_kinds for m in metrics if hasattr(m.cls, "finding_kinds")}
         broken = named - {m.name for m in metrics}
         # The groups of finished clips stand in their index, which is not read here.
         known = bool(backends) and all(b.name and b.type != "files" for b in backends)
