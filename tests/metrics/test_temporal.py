@@ -1,0 +1,286 @@
+"""The temporal metric: its formulas, freezes against stillness and rhythm, and what it cannot measure."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from vgaudit.extractors.base import Features
+from vgaudit.extractors.motion import MotionExtractor, MotionOptions
+from vgaudit.metrics.base import ClipView, Measured, Metric, MetricContext, SummaryContext
+from vgaudit.metrics.freezes import find_freezes
+from vgaudit.metrics.temporal import Temporal, TemporalOptions
+from vgaudit.plan import Sample
+from vgaudit.records import Measurement, Severity
+from vgaudit.testing import check_metric
+from vgaudit.video import ClipInfo, Frames
+
+METRIC = Temporal(TemporalOptions(), MetricContext())
+
+
+def view(
+    motion: dict[str, NDArray[np.generic]], mae: NDArray[np.float64], facts: dict[str, object]
+) -> ClipView:
+    sample = Sample("clip-0-0", "prompt", "a dog", "group")
+    info = ClipInfo("clip", 96, 64, 10.0, 1, 1.0, "raw", "array", "rgb24")
+    features = {"motion": Features(motion, facts), "pixels": Features({"mae_next": mae})}
+    return ClipView(sample, info, "0" * 64, features)
+
+
+def measure(
+    mae: list[float],
+    *,
+    error: list[float] | None = None,
+    top5: list[float] | None = None,
+    valid: list[bool] | None = None,
+    pts: list[float] | None = None,
+    too_small: bool = False,
+) -> Measurement:
+    n = len(mae)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "warp_error": np.array(error if error is not None else [0.02] * n),
+        "motion_top5": np.array(top5 if top5 is not None else [0.01] * n),
+        "valid": np.array(valid if valid is not None else [True] * n, dtype=bool),
+        "pts_s": np.array(pts if pts is not None else [t / 10 for t in range(n + 1)]),
+    }
+    return METRIC.measure(view(arrays, np.array(mae), {"too_small": too_small}))
+
+
+def test_it_keeps_the_promises_of_a_metric() -> None:
+    assert isinstance(METRIC, Metric)
+    check_metric(Temporal)
+
+
+def test_values_follow_their_formulas() -> None:
+    m = measure([5.0, 6.0, 7.0], error=[0.01, 0.5, 0.03], top5=[0.1, 0.2, 0.3], valid=[True, False, True])
+    assert m.values["warp_error"] == pytest.approx(0.02)
+    assert m.values["motion"] == pytest.approx(0.6 / 0.3)
+    assert m.values["freeze_fraction"] == 0
+    assert m.facts["pairs_without_warp_error"] == 1
+    assert m.series["warp_error"].values == (0.01, None, 0.03)
+    assert m.series["warp_error"].times_s == pytest.approx((0.1, 0.2, 0.3))
+    assert m.series["motion"].values == pytest.approx((1.0, 2.0, 3.0))
+    assert m.series["frame_difference"].values == (5.0, 6.0, 7.0)
+
+
+def test_motion_does_not_depend_on_the_frame_rate() -> None:
+    slow = measure([5.0] * 4, top5=[0.2] * 4, pts=[0, 0.2, 0.4, 0.6, 0.8])
+    fast = measure([5.0] * 8, top5=[0.1] * 8, pts=[t / 10 for t in range(9)])
+    uneven = measure([5.0] * 4, top5=[0.1, 0.3, 0.3, 0.1], pts=[0, 0.1, 0.4, 0.7, 0.8])
+    assert slow.values["motion"] == pytest.approx(fast.values["motion"])
+    assert slow.values["motion"] == pytest.approx(uneven.values["motion"])
+
+
+# -- what cannot be measured -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_clips_without_a_pair_say_so(count: int) -> None:
+    empty = np.zeros(0)
+    arrays = {
+        "warp_error": empty,
+        "motion_top5": empty,
+        "valid": empty.astype(bool),
+        "pts_s": np.zeros(count),
+    }
+    m = METRIC.measure(view(arrays, empty, {}))
+    assert m.values == {}
+    assert set(m.missing) == {"warp_error", "motion", "freeze_fraction"}
+    assert f"{count} frame" in m.missing["motion"]
+    assert not m.missing["motion"].startswith("not applicable")
+
+
+@pytest.mark.parametrize(
+    "pts", [[0, 0.1, 0.1, 0.2], [0, 0.2, 0.1, 0.3], [0, 0, 0, 0], [0, float("nan"), 0.2, 0.3]]
+)
+def test_time_stamps_that_do_not_increase_measure_nothing(pts: list[float]) -> None:
+    assert set(measure([5.0] * 3, pts=pts).missing) == {"warp_error", "motion", "freeze_fraction"}
+
+
+def test_nothing_visible_in_two_frames_is_a_gap_and_not_a_zero() -> None:
+    m = measure([5.0] * 3, error=[0.0] * 3, valid=[False] * 3)
+    assert "no pixel" in m.missing["warp_error"]
+    assert "motion" in m.values
+
+
+def test_too_small_pictures_have_freezes_only() -> None:
+    m = measure([5.0] * 3, error=[0.0] * 3, valid=[False] * 3, too_small=True)
+    assert set(m.missing) == {"warp_error", "motion"}
+    assert m.series["warp_error"].values == (None, None, None)
+
+
+def test_nan_never_becomes_a_number() -> None:
+    nan = float("nan")
+    m = measure([5.0, nan, 5.0], error=[nan, 0.1, 0.1], top5=[nan, 0.1, 0.1])
+    assert m.values == {}
+    assert all("not a finite number" in reason for reason in m.missing.values())
+
+
+def test_features_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected one value for each of 3 pairs"):
+        measure([5.0] * 2, error=[0.1] * 2, pts=[0, 0.1, 0.2, 0.3])
+
+
+# -- freezes ---------------------------------------------------------------------------------------
+
+
+def freezes(mae: list[float], fps: float = 10.0) -> list[tuple[int, int]] | None:
+    report = find_freezes(np.array(mae, dtype=float), np.arange(len(mae) + 1) / fps)
+    return None if report is None else [(f.first, f.last) for f in report.freezes]
+
+
+def test_a_stop_in_a_moving_clip_is_found_where_it_is() -> None:
+    m = measure([5.0] * 4 + [0.3, 0.0, 0.01, 0.0, 0.0] + [5.0] * 3)
+    (found,) = m.findings
+    assert (found.start_s, found.end_s) == (pytest.approx(0.4), pytest.approx(1.0))
+    assert found.kind == "temporal.freeze"
+    assert found.severity == Severity.MAJOR
+    assert found.score == pytest.approx(0.6)
+    assert found.threshold == pytest.approx(0.3)
+    assert found.detail["first_frame"] == 4
+    assert found.detail["last_frame"] == 9
+    assert "0.60 s (6 equal frames)" in found.message
+    assert m.values["freeze_fraction"] == pytest.approx(5 / 12)
+
+
+def test_a_clip_that_ends_frozen_is_frozen_to_its_end() -> None:
+    m = measure([5.0] * 6 + [0.0] * 3)
+    assert m.findings[0].end_s == pytest.approx(1.0)
+    assert m.findings[0].severity == Severity.MINOR
+
+
+def test_a_single_repeated_frame_is_no_freeze() -> None:
+    assert freezes([5, 5, 0, 5, 5, 5]) == []
+    assert freezes([5, 5, 0, 0, 5, 5]) == [(2, 4)]
+
+
+@pytest.mark.parametrize(
+    "still",
+    [
+        [0.0] * 20,  # one picture
+        [0.3, 0.0, 0.0, 1.2] * 5,  # one picture, compressed: key frames pulse
+        [0.0] * 10 + [40.0] + [0.0] * 10,  # one cut between two still pictures
+    ],
+)
+def test_a_still_clip_neither_wins_nor_loses(still: list[float]) -> None:
+    assert freezes(still) is None
+    m = measure(still)
+    assert "freeze_fraction" not in m.values
+    assert m.missing["freeze_fraction"].startswith("not applicable:")
+    assert m.findings == ()
+
+
+def test_a_quiet_noisy_clip_is_not_frozen() -> None:
+    noise = np.random.default_rng(0).uniform(1.6, 2.4, 30)
+    assert freezes(noise.tolist()) == []
+
+
+@pytest.mark.parametrize("held", [2, 3, 4])
+def test_animation_on_twos_and_threes_is_not_frozen(held: int) -> None:
+    rhythm = ([0.0] * (held - 1) + [6.0]) * 10
+    assert freezes(rhythm, fps=24) == []
+    stop = rhythm + [0.0] * (3 * held) + [6.0] + rhythm
+    assert len(freezes(stop, fps=24) or []) == 1
+
+
+def test_a_slide_show_is_frozen_all_along() -> None:
+    slides = ([0.0] * 4 + [30.0]) * 6
+    report = find_freezes(np.array(slides), np.arange(len(slides) + 1) / 8)
+    assert report is not None
+    assert report.fraction == pytest.approx(0.8)
+
+
+@given(
+    st.lists(st.floats(2.0, 60.0), min_size=8, max_size=30),
+    st.integers(2, 6),
+    st.data(),
+    st.floats(5.0, 60.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_planted_freeze_is_found_at_any_place_and_rate(
+    moving: list[float], repeats: int, data: st.DataObject, fps: float
+) -> None:
+    at = data.draw(st.integers(0, len(moving)))
+    found = freezes(moving[:at] + [0.0] * repeats + moving[at:], fps)
+    assert found == [(at, at + repeats)]
+
+
+@given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=40))
+@settings(max_examples=80, deadline=None)
+def test_fraction_counts_the_pairs_inside_freezes(mae: list[float]) -> None:
+    report = find_freezes(np.array(mae), np.arange(len(mae) + 1) / 10)
+    if report is None:
+        return
+    assert 0 <= report.fraction < 1
+    assert report.fraction == pytest.approx(sum(f.last - f.first for f in report.freezes) / len(mae))
+    ends = [(f.first, f.last) for f in report.freezes]
+    assert ends == sorted(ends)
+    assert all(b < c for (_, b), (c, _) in itertools.pairwise(ends))
+
+
+@pytest.mark.parametrize(("mae", "pts"), [([1.0], [0.0]), ([float("nan")], [0.0, 0.1])])
+def test_freezes_of_nonsense_are_refused(mae: list[float], pts: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"time stamps"):
+        find_freezes(np.array(mae), np.array(pts))
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def test_results_are_means_over_prompts_with_intervals() -> None:
+    clips = [
+        Measured(Sample(f"s{i}", f"p{i // 2}", "", "g"), measure([5.0] * 4, error=[0.01 * (1 + i // 2)] * 4))
+        for i in range(16)
+    ]
+    results = {
+        r.name: r for r in METRIC.summarize(clips, SummaryContext("g", [c.sample for c in clips], {}, 0.9))
+    }
+    assert set(results) == {"temporal.warp_error", "temporal.motion", "temporal.freeze_fraction"}
+    error = results["temporal.warp_error"]
+    assert error.value == pytest.approx(0.045)
+    assert (error.n, error.n_clusters, error.confidence, error.higher_is_better) == (16, 8, 0.9, False)
+    assert error.low < 0.045 < error.high
+    assert results["temporal.motion"].higher_is_better is None
+
+
+def load(path: Path) -> NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+
+
+def measure_frames(frames: NDArray[np.uint8], fps: float = 10.0) -> Measurement:
+    pts = np.arange(len(frames)) / fps
+    extraction = MotionExtractor(MotionOptions()).start(
+        ClipInfo("c", 1, 1, fps, None, 0.0, "raw", "array", "rgb24")
+    )
+    extraction.push(Frames(frames, 0, pts))
+    mae = np.array([np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(frames)])
+    motion = extraction.finish()
+    return METRIC.measure(view(dict(motion.arrays), mae, dict(motion.facts)))
+
+
+def test_real_clips_warp_better_than_the_same_clips_with_frames_out_of_order(shared_data: Path) -> None:
+    with (shared_data / "fetv" / "index.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["model"] == "real"][:4]
+    for row in rows:
+        frames = load(shared_data / "fetv" / row["path"])[:12]
+        order = np.random.default_rng(0).permutation(len(frames))
+        good, bad = measure_frames(frames), measure_frames(frames[order])
+        assert good.values["warp_error"] < bad.values["warp_error"]
+        assert good.values["motion"] < bad.values["motion"]
+        assert good.findings == ()
+
+
+def test_a_real_clip_with_a_planted_freeze(shared_data: Path) -> None:
+    frames = load(shared_data / "fetv" / "real" / "0060.mp4")[:12]
+    planted = np.concatenate([frames[:5], np.repeat(frames[4:5], 4, axis=0), frames[5:]])
+    (found,) = measure_frames(planted).findings
+    assert (found.detail["first_frame"], found.detail["last_frame"]) == (4, 8)
