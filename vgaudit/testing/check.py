@@ -66,7 +66,10 @@ def check_metric(
     arrays = list(clips) if clips is not None else example_clips()
     samples = [make_sample(i, prompts[i % len(prompts)]) for i in range(len(arrays))]
     cases = [Case(s, a, bench.features(s, a)) for s, a in zip(samples, arrays, strict=True)]
+    before = [_bytes_of(case.features) for case in cases]
     measured = [bench.measured(case) for case in cases]
+    if before != [_bytes_of(case.features) for case in cases]:
+        broken(name, "measure changes the features it was given")
     for case, clip in zip(cases, measured, strict=True):
         check_measurement(metric, case.sample.sample_id, clip.measurement, f"clip {case.sample.sample_id}")
         _check_pure(metric, case, clip.measurement)
@@ -86,12 +89,13 @@ def check_metric(
     _check_nan(bench, cases, measured, results)
 
 
+def _bytes_of(features: Mapping[str, Features]) -> dict[tuple[str, str], bytes]:
+    return {(role, name): v.tobytes() for role, f in features.items() for name, v in f.arrays.items()}
+
+
 def _check_pure(metric: Metric, case: Case, first: Measurement) -> None:
-    before = {(r, a): v.tobytes() for r, f in case.features.items() for a, v in f.arrays.items()}
     if metric.measure(case.view).to_json() != first.to_json():
         broken(metric.name, f"measuring {case.sample.sample_id} twice gives different measurements")
-    if before != {(r, a): v.tobytes() for r, f in case.features.items() for a, v in f.arrays.items()}:
-        broken(metric.name, "measure changes the features it was given")
 
 
 def _check_blocks(bench: Bench, cases: Sequence[Case], measured: Sequence[Measured]) -> None:
