@@ -129,6 +129,9 @@ def _read_picture(path: Path, limits: MediaLimits) -> UInt8:
 
 
 def _as_rgb(path: Path, image: Any) -> UInt8:
+    # Pillow cuts 16-bit colour to 8 bits in silence; only the raw mode of its decoder tells.
+    if any(";16" in str(tile[3]) for tile in image.tile):
+        raise MediaError(path, "its samples have more than 8 bits; save the picture as 8-bit RGB first")
     if image.mode in _EIGHT_BIT and "transparency" not in image.info:
         return np.array(image.convert("RGB"), dtype=np.uint8)
     if image.mode in _EIGHT_BIT | _WITH_ALPHA:

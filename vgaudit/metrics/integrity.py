@@ -44,13 +44,13 @@ class IntegrityOptions(BaseModel):
     )
     black_min_s: float = Field(0.5, ge=0, description="Shorter black stretches (fades) give no finding.")
     constant_mae: float = Field(
-        0.25,
+        1.0,
         ge=0,
         le=255,
         description="Mean difference (0..255) up to which frames count as the same picture.",
     )
     constant_max: float = Field(
-        12.0,
+        16.0,
         ge=0,
         le=255,
         description="Largest difference (0..255) between neighbours that are the same picture.",
