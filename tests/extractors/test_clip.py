@@ -219,3 +219,22 @@ def test_configs_that_cannot_be_used(
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(Unavailable, match=text):
         ClipExtractor(options((tmp_path / "config.json", tiny[1]))).load()
+
+
+def test_clips_in_progress_at_once_do_not_mix(tiny: tuple[Path, Path]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    extractor = ClipExtractor(options(tiny, batch_size=4))
+    extractor.load()
+    videos = [np.roll(VIDEO, i, axis=2) for i in range(6)]
+
+    def one(video: np.ndarray) -> np.ndarray:
+        extraction = extractor.start(INFO)
+        for start in range(len(video)):
+            extraction.push(Frames(video[start : start + 1], start, np.array([start / 10])))
+        return extraction.finish()["embedding"]
+
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(one, videos))
+    for video, embedding in zip(videos, together, strict=True):
+        np.testing.assert_allclose(embedding, one(video), atol=1e-6)

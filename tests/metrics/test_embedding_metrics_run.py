@@ -1,0 +1,103 @@
+"""Prompt alignment and FVD in a whole run: clips on disk, real (tiny, random) networks, results per group."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.clips import moving_square, write_clip
+from tests.tiny_clip import save_tiny_clip
+from tests.tiny_i3d import save_tiny_i3d
+from vgaudit.finish import Finished
+from vgaudit.metrics.frechet import frechet_distance_from_features
+from vgaudit.pipeline import execute, prepare
+from vgaudit.plan import Plan
+from vgaudit.records import Result
+from vgaudit.suite import load_suite
+
+N = 16
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("embedding_metrics")
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "prompt", "prompt_id", "model"])
+        for m, model in enumerate(("alpha", "real")):
+            for i in range(N):
+                write_clip(folder / f"{model}{i}.mp4", moving_square(100 * m + i, frames=16, size=32))
+                writer.writerow([f"{model}{i}.mp4", f"a square over ground number {i}", f"p{i}", model])
+    save_tiny_clip(folder / "clip")
+    sha256 = save_tiny_i3d(folder / "tiny_i3d.pt")
+    (folder / "suite.yaml").write_text(
+        "name: embeddings\n"
+        "backend: {type: files, root: ., index: index.csv}\n"
+        "metrics:\n"
+        "  prompt_alignment: {config: clip/open_clip_config.json, pretrained: clip/tiny_clip.safetensors}\n"
+        f"  fvd: {{reference: {{group: real}}, weights: tiny_i3d.pt, sha256: {sha256}}}\n",
+        encoding="utf-8",
+    )
+    return folder / "suite.yaml"
+
+
+def run(suite: Path, out: Path, workers: int) -> Finished:
+    finished = execute(prepare(load_suite(suite)), out, workers=workers)
+    assert finished is not None
+    return finished
+
+
+def by_key(finished: Finished) -> Mapping[tuple[str, str], Result]:
+    return {(r.name, r.group): r for r in finished.data.results}
+
+
+def stored_windows(run_dir: Path, group: str) -> np.ndarray:
+    """``(n, 2, d)``: both windows of every clip of a group, from the files of the run directory."""
+    (folder,) = (run_dir / "features").glob("video_embedding-*")
+    samples = Plan.from_jsonl((run_dir / "plan.jsonl").read_text(encoding="utf-8"))
+    rows = []
+    for sample in samples:
+        if sample.group == group:
+            (record,) = (run_dir / "clips").glob(f"{sample.sample_id}.json")
+            (file,) = folder.glob(f"{json.loads(record.read_text(encoding='utf-8'))['sha256']}.*")
+            with np.load(file) as stored:
+                rows.append(stored["embedding"])
+    return np.stack(rows)
+
+
+def test_results_rest_on_the_stored_features(suite: Path, tmp_path: Path) -> None:
+    results = by_key(run(suite, tmp_path / "run", workers=2))
+    for group in ("alpha", "real"):
+        for value in ("clip_score", "clipsim", "clip_frame_consistency"):
+            made = results[f"prompt_alignment.{value}", group]
+            assert made.value is not None, made.reason
+            assert (made.n, made.n_clusters) == (N, N)
+            assert made.detail["weights"] == "tiny_clip.safetensors"
+    score, similarity = (results[f"prompt_alignment.{v}", "alpha"].value for v in ("clip_score", "clipsim"))
+    assert score == pytest.approx(max(0.0, 100 * float(similarity or 0)), abs=1e-6)
+
+    assert results["fvd.distance", "real"].status == "not applicable"
+    made = results["fvd.distance", "alpha"]
+    assert made.n == N
+    assert made.detail["n_reference"] == N
+    assert made.detail["published_network"] is False
+    generated, real = (stored_windows(tmp_path / "run", group) for group in ("alpha", "real"))
+    expected = frechet_distance_from_features(generated[:, 0], real[:, 1], ddof=0)
+    assert made.value == pytest.approx(expected, rel=1e-9)
+
+
+def test_without_weights_only_that_metric_is_missing(suite: Path, tmp_path: Path) -> None:
+    text = suite.read_text(encoding="utf-8").replace("tiny_i3d.pt", "absent.pt")
+    broken = suite.with_name("broken.yaml")
+    broken.write_text(text, encoding="utf-8")
+    results = by_key(run(broken, tmp_path / "run", workers=2))
+    assert results["prompt_alignment.clipsim", "alpha"].value is not None
+    for group in ("alpha", "real"):
+        missing = results["fvd.distance", group]
+        assert missing.status == "not computed"
+        assert "no file at" in missing.reason
