@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vgaudit.errors import GalleryError
 from vgaudit.extractors.face_detection import DetectionFailed, FaceDetector
-from vgaudit.extractors.face_embedding import FaceEmbedder, Measure, published_point
+from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
 from vgaudit.extractors.face_quality import LOW_CONFIDENCE, TOO_SMALL, unusable_reason
 from vgaudit.likeness import gallery_file
 from vgaudit.likeness.entries import GalleryEntry, GalleryImage
@@ -33,29 +33,8 @@ SECOND_FACE = 0.5
 """A further face counts, and makes a picture ambiguous, from this share of the largest face's side on."""
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """People and their templates.
-
-    Attributes:
-        entries: Sorted by id.
-        templates: float32 ``(n, d)``, one per usable picture, as the embedder gave them.
-        owners: int32 ``(n,)``: position in ``entries`` of each template's person; ascending.
-        embedder: Registered name of the embedder.
-        embedder_fingerprint: Templates are never compared with vectors of another fingerprint.
-        measure: How the embedder's vectors are compared.
-        detector_fingerprint: Of the detector that found the faces in the pictures.
-        warnings: Sentences on pictures that could not be used and on pictures that look misfiled.
-    """
-
-    entries: tuple[GalleryEntry, ...]
-    templates: NDArray[np.float32]
-    owners: NDArray[np.int32]
-    embedder: str
-    embedder_fingerprint: str
-    measure: Measure
-    detector_fingerprint: str
-    warnings: tuple[str, ...] = ()
+class Gallery(gallery_file.StoredGallery):
+    """People and their templates, as built from a folder or read from a file."""
 
     @property
     def digest(self) -> str:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from vgaudit.extractors.face_embedding import Measure
 from vgaudit.likeness.entries import GalleryEntry, GalleryImage, check_entry_id, parse_entry_facts
 from vgaudit.records import canonical_json, digest
 
-if TYPE_CHECKING:
-    from vgaudit.likeness.gallery import Gallery
-
 FORMAT_VERSION = 1
 MAX_BYTES = 2 * 1024**3
 _KEY = "vgaudit_gallery"
@@ -27,7 +24,19 @@ _KEY = "vgaudit_gallery"
 
 @dataclass(frozen=True)
 class StoredGallery:
-    """What a gallery file holds; the fields of :class:`vgaudit.likeness.gallery.Gallery`."""
+    """What a gallery file holds: people and their templates.
+
+    Attributes:
+        entries: Sorted by id.
+        templates: float32 ``(n, d)``, one per usable picture, as the embedder gave them.
+        owners: int32 ``(n,)``: position in ``entries`` of each template's person; ascending.
+        embedder: Registered name of the embedder.
+        embedder_fingerprint: Templates are never compared with vectors of another fingerprint.
+        measure: How the embedder's vectors are compared.
+        detector_fingerprint: Of the detector that found the faces in the pictures.
+        warnings: Sentences on pictures that could not be used and on pictures that look misfiled; not stored,
+            because they name files.
+    """
 
     entries: tuple[GalleryEntry, ...]
     templates: NDArray[np.float32]
@@ -39,8 +48,8 @@ class StoredGallery:
     warnings: tuple[str, ...] = ()
 
 
-def write(path: Path, gallery: Gallery) -> None:
-    """Write atomically, readable by the owner only. Warnings are left out: they name picture files."""
+def write(path: Path, gallery: StoredGallery) -> None:
+    """Write atomically, readable by the owner only."""
     from safetensors.numpy import save
 
     description = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,12 +32,11 @@ from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
 from vgaudit.likeness.matching import entry_similarities
 from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.metrics.likeness_summary import NO_FACE, UNASSESSED, UNSEARCHED, coverage, match_rate, mean_of
 from vgaudit.plan import Sample
-from vgaudit.records import COMPUTED, Finding, Measurement, Result, Series, digest
-from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_result, rate_result
+from vgaudit.records import Finding, Measurement, Result, Series, digest
+from vgaudit.stats import NOT_APPLICABLE_PREFIX
 
-NO_FACE = f"{NOT_APPLICABLE_PREFIX} no face found"
-UNASSESSED = "unassessable: no face that was seen could be compared, or frames could not be searched"
 NOBODY_PROTECTED = f"{NOT_APPLICABLE_PREFIX} the gallery holds nobody protected"
 NO_DISTANCE = f"{NOT_APPLICABLE_PREFIX} the embedder compares by cosine, not by distance"
 
@@ -142,7 +141,8 @@ class Likeness:
         """
         with self._lock:
             if self._gallery is None:
-                detector = FaceDetector(self.options.min_face, self.options.short_side, self.options.device)
+                # Not the clip's detector options: a template must not depend on how clips are searched.
+                detector = FaceDetector(device=self.options.device)
                 try:
                     self._gallery = load_gallery(self._path, self._made_embedder(), detector)
                 except VgauditError as error:
@@ -186,8 +186,19 @@ class Likeness:
     # -- one clip ----------------------------------------------------------------------------------
 
     def measure(self, clip: ClipView) -> Measurement:
-        """Similarities, the series over examined frames, and findings of one clip."""
+        """Similarities, the series over examined frames, and findings of one clip.
+
+        Raises:
+            ValueError: Features are not finite.
+            GalleryError: The gallery cannot be used.
+            Unavailable: Weights are missing that the gallery's pictures need.
+        """
         faces = clip.features["faces"]
+        broken = [n for n, a in faces.arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
+        if broken:
+            raise ValueError(f"features of the faces are not finite: {', '.join(sorted(broken))}")
+        # Also for clips without a face: a gallery that cannot be used must never look like one that found nothing.
+        gallery = self.prepare()
         embedder, point = self._made_embedder(), self._point()
         facts: dict[str, Any] = {
             **{k: faces.facts[k] for k in _FACE_FACTS if k in faces.facts},
@@ -196,13 +207,14 @@ class Likeness:
             "embedder": embedder.name,
             "match_point": point.to_json(),
             "calibration": UNCALIBRATED,
+            "gallery": _account(gallery, self._today),
         }
         reason = unassessable_reason(faces)
         if reason:
             end_s = max(clip.info.duration_s, frame_duration_s(clip.info))
             finding = unassessable_finding(clip.sample.sample_id, reason, len(faces["usable"]), end_s)
             return Measurement(
-                missing=dict.fromkeys(_PER_CLIP, UNASSESSED),
+                missing=dict.fromkeys(_PER_CLIP, UNASSESSED if facts["faces"] else UNSEARCHED),
                 findings=(finding,),
                 facts=facts | {"assessed": False, "matched": False, "unassessable": reason},
             )
@@ -211,7 +223,6 @@ class Likeness:
         if not facts["faces"]:
             series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
             return Measurement(missing=dict.fromkeys(_PER_CLIP, NO_FACE), series=series, facts=facts)
-        gallery = self.prepare()
         people = [(entry.entry_id, entry.effective_role(self._today)) for entry in gallery.entries]
         scores = entry_similarities(
             faces["embedding"][faces["usable"]], gallery.templates, gallery.owners, embedder.similarity
@@ -255,67 +266,24 @@ class Likeness:
         """Means over clips with usable faces, the uncalibrated match rate, and coverage."""
         common = {"embedder": self.options.embedder, "calibration": UNCALIBRATED, "meaning": FIXED_WORDS}
         facts = {**common, "match_point": self._point().to_json()}
-        if isinstance(self._gallery, Gallery) and self._gallery.warnings:
-            facts["gallery_warnings"] = list(self._gallery.warnings)
-        results = [self._mean(name, measured, context, facts) for name in _PER_CLIP]
-        matches = [(m.sample, *_match(m.measurement)) for m in measured]
-        assessed = [m for m in measured if m.measurement.facts.get("assessed")]
-        counts = {
-            "uncalibrated": True,
-            "clips_assessed": len(assessed),
-            "clips_with_match": sum(bool(m.measurement.facts.get("matched")) for m in assessed),
-            "clips_not_measured": len(context.planned) - len(measured),
-        }
-        results.append(
-            rate_result(
-                "likeness.match_rate",
-                context.group,
-                matches,
-                self.values[2],
-                context.confidence,
-                detail=facts | counts,
-            )
-        )
-        results.append(self._coverage(measured, context, common))
-        return results
-
-    def _mean(
-        self, name: str, measured: Sequence[Measured], context: SummaryContext, facts: Mapping[str, Any]
-    ) -> Result:
-        rows = [
-            (m.sample, m.measurement.values.get(name), m.measurement.missing.get(name, "not selected"))
-            for m in measured
+        if measured:  # from the measurement, not the gallery: a resumed run may not have loaded one
+            facts["gallery"] = measured[0].measurement.facts.get("gallery", {})
+        similarity, distance, rate, covered = self.values
+        return [
+            mean_of(similarity, measured, context, facts),
+            mean_of(distance, measured, context, facts),
+            match_rate(rate, measured, context, facts),
+            coverage(covered, measured, context, common),
         ]
-        spec = next(v for v in self.values if v.name == name)
-        return mean_result(f"likeness.{name}", context.group, rows, spec, context.confidence, detail=facts)
-
-    def _coverage(
-        self, measured: Sequence[Measured], context: SummaryContext, facts: Mapping[str, Any]
-    ) -> Result:
-        """The exact interval of the share that could *not* be assessed, turned round: any clip fails its prompt."""
-        rows: list[tuple[Sample, float | None, str]] = []
-        for m in measured:
-            seen = m.measurement.facts.get("faces", 0) or not m.measurement.facts.get("assessed")
-            failed = 0.0 if m.measurement.facts.get("assessed") else 1.0
-            rows.append((m.sample, failed if seen else None, "" if seen else NO_FACE))
-        detail = {
-            **facts,
-            "clips_with_faces": sum(value is not None for _, value, _ in rows),
-            "clips_unassessable": sum(value == 1.0 for _, value, _ in rows),
-        }
-        failed_rate = rate_result(
-            "likeness.coverage", context.group, rows, self.values[3], context.confidence, detail=detail
-        )
-        if failed_rate.status != COMPUTED or failed_rate.value is None:
-            return failed_rate
-        low = None if failed_rate.high is None else 1.0 - failed_rate.high
-        high = None if failed_rate.low is None else 1.0 - failed_rate.low
-        detail = dict(failed_rate.detail)
-        detail["events"] = detail["trials"] - detail["events"]
-        return replace(failed_rate, value=1.0 - failed_rate.value, low=low, high=high, detail=detail)
 
 
 _FACE_FACTS = ("unusable", "frames_examined", "frames_failed", "failures", "smallest_face_px", "detector")
+
+
+def _account(gallery: Gallery, today: dt.date) -> dict[str, Any]:
+    """How many people stand in which role, and what is wrong with their pictures."""
+    roles = Counter(str(entry.effective_role(today)) for entry in gallery.entries)
+    return {**roles, "pictures": len(gallery.owners), "warnings": list(gallery.warnings)}
 
 
 def unassessable_reason(faces: Features) -> str:
@@ -344,9 +312,3 @@ def _per_frame(best: NDArray[np.float64], frame: NDArray[np.intp], n: int) -> tu
     top = np.full(n, -np.inf)
     np.maximum.at(top, frame, best)
     return tuple(None if value == -np.inf else float(value) for value in top)
-
-
-def _match(measurement: Measurement) -> tuple[float | None, str]:
-    if not measurement.facts.get("assessed"):
-        return None, UNASSESSED
-    return float(bool(measurement.facts.get("matched"))), ""
