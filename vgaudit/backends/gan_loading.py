@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vgaudit.backends.base import BackendContext
 from vgaudit.backends.checkpoints import Kind, check_export, check_torchscript, kind_of_checkpoint
+from vgaudit.backends.devices import choose_device
 from vgaudit.backends.file_digests import sha256_file
 from vgaudit.errors import BackendError, SuiteError
 
@@ -127,25 +128,6 @@ def load_network(path: Path, options: LoadOptions, context: BackendContext) -> N
     if kind != "export":  # an exported program has no modes
         module.eval()
     return Network(module.to(device), device)
-
-
-def choose_device(wanted: str) -> str:
-    """``auto`` resolved to what this machine has; anything else checked.
-
-    Raises:
-        BackendError: The device is not there.
-    """
-    import torch
-
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return next(name for name, there in has.items() if there)
-    if not has[wanted]:
-        there = ", ".join(name for name, is_there in has.items() if is_there)
-        raise BackendError(
-            f"device {wanted!r} is not available here (available: {there}); use `device: auto`"
-        )
-    return wanted
 
 
 def _torchscript(path: Path) -> torch.nn.Module:
