@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from vgaudit.encoding import EncoderSettings, encode
 
-PROMPTS = {"p0": "a red ball rolling to the right", "p1": "a blue ball rolling to the left", "p2": "a green ball"}
+PROMPTS = {
+    "p0": "a red ball rolling to the right",
+    "p1": "a blue ball rolling to the left",
+    "p2": "a green ball",
+}
 
 
-def moving_square(seed: int, frames: int = 8, size: int = 64, freeze_from: int | None = None) -> NDArray[np.uint8]:
+def moving_square(
+    seed: int, frames: int = 8, size: int = 64, freeze_from: int | None = None
+) -> NDArray[np.uint8]:
     """uint8 ``(frames, size, size, 3)``: a square over a textured ground; optionally it stops for good."""
     rng = np.random.default_rng(seed)
     ground = rng.integers(40, 200, (size // 8, size // 8, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)

@@ -154,12 +154,22 @@ def test_init_from_a_folder_runs_as_it_is(clips: Path, tmp_path: Path) -> None:
     assert vgaudit("validate", suite).returncode == 0, vgaudit("validate", suite).stderr
 
 
-def test_an_interrupt_says_how_to_go_on() -> None:
+def test_an_interrupt_says_how_to_go_on(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
     code = (
-        "import vgaudit.cli as c\n"
-        "def stop(**k): raise KeyboardInterrupt\n"
-        "c.app.registered_commands[0].callback = lambda suite='': stop()\n"
-        "import sys; sys.argv = ['vgaudit', 'run']\nc.main()"
+        "import os, signal, sys\n"
+        "from vgaudit.generation import ClipStore\n"
+        "ClipStore.put = lambda *a: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"sys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(tmp_path / 'run')!r}]\n"
+        "from vgaudit.cli import main\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 130, done.stderr
+    assert "the same command continues" in done.stderr
+    assert vgaudit("run", suite, "--out", tmp_path / "run").returncode == 0
+
+
+def test_wrong_options_are_usage_errors() -> None:
+    done = vgaudit("run", "ads", "--limt", 3)
+    assert done.returncode == 2
+    assert "--limit" in done.stderr

@@ -17,7 +17,9 @@ def test_every_exported_name_exists_and_every_lazy_name_is_exported() -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import vgaudit, sys; print([m for m in ('numpy', 'torch', 'pydantic', 'typer') if m in sys.modules])"
+    code = (
+        "import vgaudit, sys; print([m for m in ('numpy', 'torch', 'pydantic', 'typer') if m in sys.modules])"
+    )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.stdout.strip() == "[]"

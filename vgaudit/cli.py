@@ -338,21 +338,29 @@ def _conclude(data: Any, report_path: Path | None, changed: bool, exit_zero: boo
 def main() -> None:
     """Entry point: errors become one readable text on standard error and the right exit code."""
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
     except SuiteError as error:
         many = len(error.problems)
         for problem in error.problems:
             print(problem, file=sys.stderr)
         print(f"{many} problem{'s' if many != 1 else ''} in the suite", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except VgauditError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; the same command continues where this stopped", file=sys.stderr)
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        sys.exit(ExitCode.ERROR)
+        code = ExitCode.ERROR
+    except _CLICK_ERROR as error:
+        error.show()  # type: ignore[attr-defined]
+        code = ExitCode.USAGE
+    sys.exit(int(code or 0))
+
+
+# Typer brings a click of its own; the class of all its usage errors is found through the one it exports.
+_CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from vgaudit.records import COMPUTED, Outcome, Result
+from vgaudit.records import COMPUTED, GateResult, Outcome, Result
 from vgaudit.reports.data import ReportData
 
 _WORDS = {Outcome.PASSED: "PASSED", Outcome.FAILED: "FAILED", Outcome.NOT_COMPUTED: "NOT COMPUTED"}
@@ -21,9 +22,8 @@ def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> No
     else:
         for line in _results(data):
             print(line)
-    for gate in data.gates:
-        warn = " (warning)" if gate.severity == "warn" else ""
-        print(f"gate {gate.outcome.value:<13} {gate.gate} [{gate.group}]{warn}: {gate.reason}")
+    for line in _gates(data.gates):
+        print(line)
     for note in data.notes:
         print(f"note: {note}")
     print(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
@@ -31,14 +31,32 @@ def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> No
         print(f"report: {report}")
 
 
+def _gates(gates: Sequence[GateResult]) -> list[str]:
+    """One line per gate and group; a gate that all groups pass takes one line."""
+    lines = []
+    for text, severity in dict.fromkeys((g.gate, g.severity) for g in gates):
+        held = [g for g in gates if (g.gate, g.severity) == (text, severity)]
+        warn = " (warning)" if severity == "warn" else ""
+        if len(held) > 1 and all(g.outcome is Outcome.PASSED for g in held):
+            lines.append(f"gate {'passed':<13} {text}{warn}: in all {len(held)} groups")
+            continue
+        lines += [f"gate {g.outcome.value:<13} {text} [{g.group}]{warn}: {g.reason}" for g in held]
+    return lines
+
+
 def _results(data: ReportData) -> list[str]:
-    """The results a person asked for; of the integrity check only its answer, the rest is in the report."""
-    shown = [r for r in data.results if not r.name.startswith("integrity.") or r.name == "integrity.ok_rate"]
-    if not shown:
+    """A line per result and group, groups of one result together."""
+    if not data.results:
         return []
-    width = max(len(r.name) for r in shown)
-    groups = max(len(r.group) for r in shown)
-    return [f"{r.name:<{width}}  {r.group:<{groups}}  {_value(r)}" for r in shown]
+    width = max(len(r.name) for r in data.results)
+    groups = max(len(r.group) for r in data.results)
+    lines = []
+    for name in dict.fromkeys(r.name for r in data.results):
+        label = name
+        for result in (r for r in data.results if r.name == name):
+            lines.append(f"{label:<{width}}  {result.group:<{groups}}  {_value(result)}")
+            label = ""
+    return lines
 
 
 def _value(result: Result) -> str:

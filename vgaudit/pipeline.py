@@ -124,7 +124,7 @@ class Job:
         metrics = dict(self.spec.metrics)
         asked = metrics.pop("integrity", MetricSpec())
         integrity = MetricSpec({**self.spec.video, **asked.options}, asked.select)
-        bound = bind({"integrity": integrity, **metrics}, self.spec.base_dir, self.pool)
+        bound = bind({**metrics, "integrity": integrity}, self.spec.base_dir, self.pool)
         return Scorer(self.run, bound, self.pool, MediaLimits(**self.spec.limits), self.encoder)
 
     @property
@@ -286,11 +286,9 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
 
 
 def _finish(job: Job, scorer: Scorer) -> Finished:
-    with job.timed("summarize and report"):
-        finished = finish(job.run, job.spec, job.plan, job.records(), scorer, job.progress)
-    if finished.changed or scorer.decodes:
+    if scorer.decodes or scorer.measured:
         _note_timings(job, scorer.decodes)
-    return finished
+    return finish(job.run, job.spec, job.plan, job.records(), scorer, job.progress)
 
 
 def _note_timings(job: Job, decodes: int) -> None:

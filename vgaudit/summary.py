@@ -97,10 +97,15 @@ def _of_group(
     collected: Collected,
     confidence: float,
 ) -> list[Result]:
-    names = [f"{bound.name}.{spec.name}" for spec in bound.metric.values if bound.keeps(spec.name)]
+    names = [
+        f"{bound.name}.{spec.name}"
+        for spec in bound.metric.values
+        if spec.per_group and bound.keeps(spec.name)
+    ]
     if bound.unavailable:
         return [Result.not_computed(name, group, bound.unavailable) for name in names]
-    planned = [s for s in collected.plan if s.group == group]
+    records = collected.records
+    planned = [s for s in collected.plan if s.group == group and records[s.sample_id].outcome not in REFUSED]
     context = SummaryContext(group=group, planned=planned, all_groups=groups, confidence=confidence)
     try:
         made = {r.name: r for r in bound.metric.summarize(groups[group], context)}

@@ -27,6 +27,7 @@ class ValueSpec:
         high: Largest possible value, if any.
         description: One sentence with the definition.
         per_clip: Whether each clip has it (otherwise only groups do).
+        per_group: Whether groups have an estimate of it (otherwise it is a fact of each clip).
     """
 
     name: str
@@ -36,6 +37,7 @@ class ValueSpec:
     low: float | None = None
     high: float | None = None
     per_clip: bool = True
+    per_group: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class SummaryContext:
 
     Attributes:
         group: The group summarised.
-        planned: All samples of the group, including those without a clip.
+        planned: The samples of the group, failed ones included; refused ones are an answer of their own.
         all_groups: Every measured clip of the run by group (for references that are groups of the run).
         confidence: Coverage of intervals, e.g. 0.95.
     """
@@ -135,5 +137,5 @@ class Metric(Protocol):
         ...
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """Results of one group: exactly one per value in ``values``, computed or saying why not."""
+        """Results of one group: exactly one per value with ``per_group``, computed or saying why not."""
         ...
