@@ -154,6 +154,7 @@ def test_stored_statistics(tmp_path: Path, suffix: str) -> None:
     assert made.value == pytest.approx(expected, rel=1e-9)
     assert made.detail["floor"]["status"] == "not computed"
     assert made.detail["reference_codecs"] == "unknown"
+    assert made.detail["reference_sha256"] == metric.identity()["reference_sha256"]
     assert made.low is not None
 
 

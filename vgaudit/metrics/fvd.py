@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class FvdOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    reference: str | GroupReference = Field(
+    reference: Annotated[str, Field(min_length=1)] | GroupReference = Field(
         description="Statistics (.npz or .safetensors: mean, num_clips, cov_biased or cov), or {group: NAME}."
     )
     protocol: Literal["fvd@styleganv"] = Field("fvd@styleganv", description="Named protocol.")
@@ -235,7 +235,8 @@ class Fvd:
         """The reference set, or why there is none."""
         if isinstance(reference, str):
             stored = self._read_statistics()
-            return _Reference(None, stored.biased, (), (), {"reference": stored.name}, None)
+            facts = {"reference": stored.name, "reference_sha256": file_sha256(self._reference_path)}
+            return _Reference(None, stored.biased, (), (), facts, None)
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)

@@ -1,7 +1,7 @@
 """CLIP networks through open_clip: both towers loaded once per process and shared by all who ask for them.
 
 Named models take open_clip's own preprocessing; a local checkpoint takes that of its JSON config, or
-open_clip's default. Nothing here unpickles: checkpoints are safetensors, or ``torch.load(weights_only=True)``.
+open_clip's default. No checkpoint can run code: it is safetensors, or read by ``torch.load(weights_only=True)``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ClipChoice:
             "tag": None if local else self.pretrained,
             "sha256": pinned_digest(name, self.sha256),
             "device": self.device,
-            "open_clip": version("open_clip_torch"),
+            "open_clip": version("open_clip_torch") if model_names() else "absent",
         }
 
 
