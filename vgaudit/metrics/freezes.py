@@ -4,9 +4,10 @@ A freeze is told from stillness by the clip itself. A clip in which nothing move
 fraction either: it must not win by standing still, and a clip that was asked to be still must not lose.
 Animation that holds each drawing for two or three frames keeps its rhythm and is no freeze.
 
-The constants were measured with x264 at CRF 10 to 28 on real and generated clips: a repeated frame differs
-from its predecessor by 0 to 0.05 grey levels (the first repetition by up to 0.7), the key frames of a still clip
-pulse by up to 1.5, and frames of moving clips differ by 2 to 35.
+The constants were measured (``benchmarks/freeze_levels.py``) with x264 at CRF 10, 18 and 28 on real and generated
+clips: a repeated frame differs from its predecessor by 0 to 0.12 grey levels (the first repetition by 0.3 to 0.7, at
+CRF 28 up to 1.7), the key frames of a still clip pulse by up to 1.5, and the median pair of a moving clip differs
+by 3 to 35.
 """
 
 from __future__ import annotations
