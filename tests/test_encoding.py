@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -224,3 +226,30 @@ def test_a_preview_that_is_dropped_or_fails_leaves_nothing(tmp_path: Path) -> No
 def test_rate_is_stored_as_the_fraction_it_is(tmp_path: Path) -> None:
     encode(moving_square(4), 30000 / 1001, tmp_path / "a.mp4", SETTINGS)
     assert Fraction(read(tmp_path / "a.mp4")[1].fps).limit_denominator(2000) == Fraction(30000, 1001)
+
+
+PAGE = """<video id=v src={name} muted></video><p id=out>waiting</p><script>
+const v = document.getElementById("v"), out = document.getElementById("out");
+v.onerror = () => out.textContent = "error " + v.error.message;
+v.onloadeddata = () => v.currentTime = 0.5;
+v.onseeked = () => out.textContent = v.videoWidth + "x" + v.videoHeight + " " + v.duration.toFixed(2);
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize(("size", "shown"), [((64, 96), "96x64 1.00"), ((63, 65), "66x64 1.00")])
+def test_a_browser_plays_the_playable_copy(tmp_path: Path, size: tuple[int, int], shown: str) -> None:
+    encode(moving_square(8, *size), 8, tmp_path / "a.mp4", SETTINGS)
+    page = tmp_path / "page.html"
+    page.write_text(PAGE.format(name="a.mp4"))
+    browser = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    command = [*browser, "--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert f">{shown}<" in run.stdout, run.stdout[:300] + run.stderr[-2000:]

@@ -326,6 +326,29 @@ def test_a_time_stamp_far_away_breaks_the_limit(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.avi", "a.gif"])
+def test_random_damage_gives_frames_or_a_media_error(tmp_path: Path, name: str) -> None:
+    codec = {"a.mp4": "libx264", "a.webm": "libvpx-vp9", "a.avi": "mpeg4", "a.gif": "gif"}[name]
+    pixels = "rgb8" if codec == "gif" else "yuv420p"
+    whole = write_clip(
+        tmp_path / name, moving_square(6, 32, 48), codec=codec, pixel_format=pixels
+    ).read_bytes()
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"damaged{name[1:]}"
+    for _ in range(60):
+        data = bytearray(whole)
+        for position in rng.integers(0, len(data), 8):
+            data[position] = rng.integers(256)
+        path.write_bytes(bytes(data[: rng.integers(len(data) // 2, len(data) + 1)]))
+        try:
+            frames, times, info = read(path)
+        except MediaError:
+            continue
+        assert len(frames) == len(times) == info.frames
+        assert np.isfinite([info.fps, info.duration_s]).all()
+        assert info.fps > 0
+
+
 # -- blocks -----------------------------------------------------------------------------------------
 
 
