@@ -55,7 +55,7 @@ ON_ESTIMATE = {**MAX, "on": "estimate"}
 
 # gate, results, expected outcome, words of the reason
 RESULT_SITUATIONS: dict[str, tuple[dict[str, Any], list[Result], Outcome, str]] = {
-    "interval below the limit": (MAX, [result()], PASSED, "0.95 interval 0.02 to 0.04"),
+    "interval below the limit": (MAX, [result()], PASSED, "95 % interval 0.02 to 0.04"),
     "interval ends at the limit": (MAX, [result(high=0.05)], PASSED, "0.05"),
     "interval ends at a strict limit": (
         {"metric": NAME, "below": 0.05}, [result(high=0.05)], UNKNOWN, "insufficient evidence",

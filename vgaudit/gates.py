@@ -161,7 +161,7 @@ def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) 
         return unknown, f"the interval {low} to {high} is none"
     if result.confidence is None:
         return unknown, f"the interval {low:.4g} to {high:.4g} does not say its confidence"
-    facts = f"{facts}, {result.confidence:.4g} interval {low:.4g} to {high:.4g}"
+    facts = f"{facts}, {100 * result.confidence:.4g} % interval {low:.4g} to {high:.4g}"
     if _good(gate, low, high):
         return Outcome.PASSED, facts
     if _bad(gate, low, high):
