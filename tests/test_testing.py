@@ -108,6 +108,22 @@ class SameValueTwice(Brightness):
     values = (Brightness.values[0], Brightness.values[0])
 
 
+class CountsFrames(Brightness):
+    """About the file as such: a clip without a frame has a count."""
+
+    values = (ValueSpec("frames", "frames", None, "Frames.", 0.0),)
+    finding_kinds = ()
+
+    def measure(self, clip: ClipView) -> Measurement:
+        return Measurement({"frames": float(clip.info.frames or 0)})
+
+
+def test_a_metric_about_files_may_judge_empty_clips() -> None:
+    with pytest.raises(AssertionError, match="without a single frame"):
+        check_metric(CountsFrames)
+    check_metric(CountsFrames, judges_empty_clips=True)
+
+
 class UnknownExtractor(Brightness):
     def needs(self) -> Mapping[str, ExtractorSpec]:
         return {"pixels": ExtractorSpec("pixel")}
