@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,7 +58,6 @@ class Browser:
         self._size = (width, height)
         self._dark = dark
         self._scripts = scripts
-        self._events: deque[dict[str, Any]] = deque()
         self._buffer = b""
         self._next = 0
         self._session = ""
@@ -113,10 +111,9 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Load a local page and wait until it has loaded."""
-        self.call("Page.navigate", url="about:blank")
-        self._events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
-        self._wait("Page.loadEventFired")
+        for url in ("about:blank", path.resolve().as_uri() + fragment):
+            self.call("Page.navigate", url=url)
+            self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """Value of a JavaScript expression (promises are awaited), evaluated through the debugger."""
@@ -158,10 +155,6 @@ class Browser:
                     raise AssertionError(f"{method}: {answer['error']}")
                 return dict(answer["result"])
 
-    def _wait(self, method: str) -> None:
-        while not any(e["method"] == method for e in self._events):
-            self._read()
-
     def _read(self, seconds: float = 60.0) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             if not select.select([self._up], [], [], seconds)[0]:
@@ -177,8 +170,6 @@ class Browser:
 
     def _note(self, message: dict[str, Any]) -> None:
         method, params = message.get("method"), message.get("params", {})
-        if method:
-            self._events.append(message)
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":

@@ -76,8 +76,7 @@ def scale_for(values: Sequence[float], steps: int = 4) -> Scale:
     finite = [v for v in values if _drawable(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if not high - low > 1e-12 * max(abs(low), abs(high)):
-        room = abs(low) * 0.5 or 0.5
-        low, high = low - room, high + room
+        low, high = (low - 0.5 * abs(low), high + 0.5 * abs(high)) if high else (0.0, 1.0)
     pad = 0.06 * (high - low)
     if low >= 0 > low - pad or 0 <= low < 0.25 * high:
         low = 0.0

@@ -99,25 +99,24 @@ def page_stems(entries: Sequence[ClipEntry]) -> dict[str, str]:
 
 
 def columns(data: ReportData, limit: int = 4) -> list[Column]:
-    """The values worth a column: those gates ask about first, then those with a direction, then the rest."""
-    present = Counter(
-        f"{metric}.{value}"
-        for entry in data.clips
-        for metric, measurement in entry.measurements.items()
-        for value in (*measurement.values, *measurement.missing)
-    )
-    asked = [c.name for c in map(condition, (g.gate for g in data.gates)) if c and c.name in present]
+    """The values worth a column: those gates ask about, then those that differ between clips, directed ones first."""
+    measured: dict[str, list[float]] = {}
+    for entry in data.clips:
+        for metric, measurement in entry.measurements.items():
+            for value in (*measurement.values, *measurement.missing):
+                measured.setdefault(f"{metric}.{value}", [])
+            for value, x in measurement.values.items():
+                measured[f"{metric}.{value}"].append(x)
+    asked = [c.name for c in map(condition, (g.gate for g in data.gates)) if c and c.name in measured]
+    varying = [name for name, values in measured.items() if len(set(values)) > 1]
     directed = [
-        name for name in present if data.value_specs.get(name, {}).get("higher_is_better") is not None
+        name for name in varying if data.value_specs.get(name, {}).get("higher_is_better") is not None
     ]
-    names = list(dict.fromkeys([*asked, *directed, *present]))[:limit]
     out = []
-    for name in names:
+    for name in list(dict.fromkeys([*asked, *directed, *varying, *measured]))[:limit]:
         spec = data.value_specs.get(name, {})
         direction = numbers.direction(spec.get("higher_is_better"))
-        metric, _, value = name.partition(".")
-        measured = [e.measurements[metric].values for e in data.clips if metric in e.measurements]
-        decimals = numbers.column_decimals([values[value] for values in measured if value in values])
+        decimals = numbers.column_decimals(measured[name])
         out.append(Column(name, title_of(name), direction, str(spec.get("unit") or ""), decimals))
     return out
 

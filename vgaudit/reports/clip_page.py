@@ -16,7 +16,7 @@ from vgaudit.reports.escaping import one_line
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.overview import facts_of, title_of
 
-SIBLINGS_SHOWN = 24
+SIBLINGS_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ def _series(entry: ClipEntry, end_s: float) -> tuple[SeriesView, ...]:
             name = f"{metric}.{key}"
             chart = charts.series_chart(name, series, end_s, own)
             views.append(SeriesView(name, title_of(name), series.unit, chart))
+    views.sort(key=lambda view: view.chart is None)
     return tuple(views)
 
 

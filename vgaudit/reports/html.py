@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,10 +28,11 @@ from vgaudit.reports.clip_index import (
 from vgaudit.reports.clip_page import clip_pages, page_title
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import finalize, url_path
+from vgaudit.reports.estimates import result_blocks
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
 from vgaudit.reports.origins import origins
-from vgaudit.reports.overview import gate_summary, remedies, result_blocks, sorted_gates, tiles
+from vgaudit.reports.overview import gate_summary, remedies, sorted_gates, tiles
 
 ASSETS = ("report.css", "table.js", "player.js", "icon.svg")
 CONTENT_SECURITY_POLICY = (
@@ -83,16 +85,19 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
         _write(pages_dir / f"{page.row.stem}.html", text)
     prune(pages_dir, {f"{row.stem}.html" for row in rows})
     folder.prune()
+    blocks = result_blocks(data)
     by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
     text = environment.get_template("index.html").render(
         **common,
         title=data.name,
+        created=_moment(data.manifest.get("created")),
         root=".",
         tiles=tiles(data),
         gates=sorted_gates(data.gates),
         gate_summary=gate_summary(data.gates),
         remedies=remedies(data),
-        blocks=result_blocks(data),
+        blocks=[block for block in blocks if block.is_gated or not block.is_equal],
+        equal=[block for block in blocks if block.is_equal and not block.is_gated],
         worst=worst_findings(data.clips, by_id),
         kinds=kind_counts(data.clips),
         finding_total=sum(row.findings for row in rows),
@@ -103,6 +108,14 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
         limits=limits(data),
     )
     return _write(out_dir / "index.html", text)
+
+
+def _moment(text: object) -> str:
+    """An ISO time stamp for people; other text stays as it is, and nothing stays empty."""
+    try:
+        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return "" if text is None else str(text)
 
 
 def _environment() -> Environment:

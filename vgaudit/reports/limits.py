@@ -41,8 +41,8 @@ _BY_METRIC = {
 
 
 def metric_names(data: ReportData) -> list[str]:
-    """Names of the metrics that the run has values, results or gates of, in order of first appearance."""
-    named = [*data.value_specs, *(r.name for r in data.results)]
+    """Names of the metrics that the run has values or results of; for a census those that measured a clip."""
+    named = [] if data.kind == "census" else [*data.value_specs, *(r.name for r in data.results)]
     named += [metric for entry in data.clips for metric in entry.measurements]
     return list(dict.fromkeys(name.partition(".")[0] for name in named))
 

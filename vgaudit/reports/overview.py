@@ -1,4 +1,4 @@
-"""Arrange a run for the top of a report: verdict, what would change it, gates, results by group."""
+"""Arrange a run for the top of a report: its counts, its gates, and what would change the verdict."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from vgaudit.records import COMPUTED, GateResult, Outcome, Result
-from vgaudit.reports import charts, numbers
+from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line
 
@@ -20,7 +18,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"(<=|>=|<|>)\s*({_NUMBER})\s*(%?)")
 _CONDITION = re.compile(r"\s*([\w-]+(?:\.[\w-]+)+(?:@\S+)?)\s*(?=[<>])")
 _GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
-_TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
+TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
+_SPELLINGS = {"fps": "FPS", "clip_score": "CLIP score", "clipsim": "CLIPSIM", "ok": "As asked for"}
 OUTCOME_WORDS = {
     "ok": "clip stored",
     "refused_input": "prompt refused by the backend",
@@ -56,39 +55,6 @@ class Tile:
     value: str
     label: str
     tone: str = "plain"
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One group's estimate; ``text`` is never empty; ``slice`` is the tag it is limited to, if any."""
-
-    group: str
-    slice: str
-    text: str
-    computed: bool
-    reason: str
-    n: str
-    interval: str
-    gates: tuple[tuple[str, str], ...]
-    chart: Markup | None
-    facts: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class ResultBlock:
-    """One measure over all groups; ``interval`` is set where all rows have the same kind of interval."""
-
-    name: str
-    title: str
-    description: str
-    unit: str
-    direction: str
-    arrow: str
-    interval: str
-    rows: tuple[ResultRow, ...]
-    axis: Markup | None
-    slices: tuple[ResultRow, ...]
-    slice_axis: Markup | None
 
 
 def condition(gate: str) -> Condition | None:
@@ -191,7 +157,8 @@ def _straddled(result: Result, asked: Condition) -> str:
 
 def title_of(name: str) -> str:
     """``temporal.warp_error`` -> ``Warp error``."""
-    words = name.rpartition(".")[2].replace("_", " ").strip() or name
+    short = name.rpartition(".")[2]
+    words = _SPELLINGS.get(short) or short.replace("_", " ").strip() or name
     return words[:1].upper() + words[1:]
 
 
@@ -214,97 +181,3 @@ def fact_text(value: Any) -> str:
 def facts_of(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Facts as label and text."""
     return tuple((str(key).replace("_", " "), fact_text(value)) for key, value in facts.items())
-
-
-def _counted(result: Result) -> str:
-    clips = numbers.count(result.n, "clip")
-    return f"{clips}, {numbers.count(result.n_clusters, 'prompt')}" if result.n_clusters else clips
-
-
-def _row(
-    result: Result, scale: charts.Scale | None, gates: Sequence[GateResult], decimals: int | None
-) -> ResultRow:
-    chart = None
-    tone = next((_TONES[g.outcome] for g in sorted_gates(gates)), "plain")
-    text = numbers.estimate(result, decimals)
-    unit = f" {result.unit}" if result.unit else ""
-    has_interval = result.low is not None and result.high is not None
-    if result.value is not None and scale is not None:
-        label = f"{result.name}, {result.group}: {text}{unit}"
-        if has_interval:
-            label += f", {numbers.confidence(result.confidence)}"
-        marks = _marks(gates)
-        chart = charts.forest_row(scale, result.value, result.low, result.high, label, marks, tone)
-    return ResultRow(
-        group=result.group,
-        slice=result.name.partition("@")[2],
-        text=text,
-        computed=result.value is not None,
-        reason=result.reason,
-        n=_counted(result),
-        interval=numbers.confidence(result.confidence) if has_interval else "no interval",
-        gates=tuple((_TONES[g.outcome], f"{g.gate}: {g.outcome.value}") for g in sorted_gates(gates)),
-        chart=chart,
-        facts=facts_of(result.detail),
-    )
-
-
-def _marks(gates: Sequence[GateResult]) -> list[charts.Mark]:
-    asked = [c for c in (condition(gate.gate) for gate in gates) if c]
-    limits = dict.fromkeys(limit for c in asked for limit in c.limits)
-    return [charts.Mark(limit, f"gate {operator} {limit:g}") for operator, limit in limits]
-
-
-def result_blocks(data: ReportData) -> list[ResultBlock]:
-    """Results by measure, each with all groups on one axis; measures of one metric stand together.
-
-    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole.
-    """
-    families = list(dict.fromkeys(r.name.partition(".")[0] for r in data.results))
-    by_name: dict[str, list[Result]] = {}
-    for result in sorted(data.results, key=lambda r: families.index(r.name.partition(".")[0])):
-        by_name.setdefault(result.name.partition("@")[0], []).append(result)
-    gates: dict[str, list[GateResult]] = {}
-    for gate in data.gates:
-        asked = condition(gate.gate)
-        if asked:
-            gates.setdefault(asked.name, []).append(gate)
-    blocks = []
-    for name, results in by_name.items():
-        spec = data.value_specs.get(name, {})
-        whole = [r for r in results if "@" not in r.name]
-        rows, axis = _plot(whole, gates)
-        slices, slice_axis = _plot([r for r in results if "@" in r.name], gates)
-        intervals = {row.interval for row in (*rows, *slices) if row.computed}
-        first = results[0]
-        blocks.append(
-            ResultBlock(
-                name=name,
-                title=title_of(name),
-                description=str(spec.get("description") or ""),
-                unit=first.unit or str(spec.get("unit") or ""),
-                direction=numbers.direction(first.higher_is_better),
-                arrow={True: "up", False: "down", None: "none"}[first.higher_is_better],
-                interval=intervals.pop() if len(intervals) == 1 else "",
-                rows=rows,
-                axis=axis,
-                slices=slices,
-                slice_axis=slice_axis,
-            )
-        )
-    return blocks
-
-
-def _plot(
-    results: Sequence[Result], gates: Mapping[str, Sequence[GateResult]]
-) -> tuple[tuple[ResultRow, ...], Markup | None]:
-    """Rows of one forest plot and its axis (``None`` where nothing was computed)."""
-    own = [gate for name in dict.fromkeys(r.name for r in results) for gate in gates.get(name, ())]
-    marks = _marks(own)
-    ends = [x for r in results for x in (r.value, r.low, r.high) if x is not None]
-    scale = charts.scale_for([*ends, *(m.value for m in marks)]) if ends else None
-    decimals = numbers.common_decimals(results)
-    rows = [
-        _row(r, scale, [g for g in gates.get(r.name, ()) if g.group == r.group], decimals) for r in results
-    ]
-    return tuple(rows), charts.forest_axis(scale, marks) if scale else None

@@ -1,0 +1,208 @@
+"""Arrange results by measure: estimates of all groups on one axis, with the gates that are held against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from vgaudit.records import GateResult, Result
+from vgaudit.reports import charts, numbers
+from vgaudit.reports.data import ReportData
+from vgaudit.reports.overview import TONES, condition, facts_of, sorted_gates, title_of
+
+_NO_INTERVAL = "no interval"
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One group's estimate; ``text`` is never empty; ``slice`` is the tag it is limited to, if any.
+
+    ``remark`` is the number of the block's remark that qualifies it, 0 for none or for one that holds for all rows.
+    """
+
+    group: str
+    slice: str
+    text: str
+    computed: bool
+    reason: str
+    remark: int
+    n: str
+    interval: str
+    gates: tuple[tuple[str, str], ...]
+    chart: Markup | None
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ResultBlock:
+    """One measure over all groups.
+
+    Attributes:
+        interval: Kind of interval, where all computed rows have the same.
+        remarks: What qualifies estimates; rows name them by number, unless one qualifies all.
+    """
+
+    name: str
+    title: str
+    description: str
+    unit: str
+    direction: str
+    arrow: str
+    interval: str
+    remarks: tuple[str, ...]
+    rows: tuple[ResultRow, ...]
+    axis: Markup | None
+    slices: tuple[ResultRow, ...]
+    slice_axis: Markup | None
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether a gate is held against any row."""
+        return any(row.gates for row in (*self.rows, *self.slices))
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all of several groups have the same estimate and interval, so that a plot shows nothing."""
+        texts = {row.text for row in self.rows}
+        return (
+            len(self.rows) > 1 and len(texts) == 1 and not self.slices and all(r.computed for r in self.rows)
+        )
+
+    @property
+    def counts(self) -> str:
+        """What the estimates rest on, where it is the same for all groups, else the words ``varies by group``."""
+        found = {row.n for row in self.rows}
+        return f"{found.pop()} in each group" if len(found) == 1 else "clips vary by group"
+
+
+def _counted(result: Result) -> str:
+    clips = numbers.count(result.n, "clip")
+    return f"{clips}, {numbers.count(result.n_clusters, 'prompt')}" if result.n_clusters else clips
+
+
+def _reason(result: Result) -> str:
+    """The reason, without repeating that there is no interval: the row says so itself."""
+    if result.value is not None and result.low is None and result.reason.startswith(f"{_NO_INTERVAL}: "):
+        return result.reason.removeprefix(f"{_NO_INTERVAL}: ")
+    return result.reason
+
+
+def _row(
+    result: Result, scale: charts.Scale | None, gates: Sequence[GateResult], decimals: int | None
+) -> ResultRow:
+    chart = None
+    tone = next((TONES[g.outcome] for g in sorted_gates(gates)), "plain")
+    text = numbers.estimate(result, decimals)
+    unit = f" {result.unit}" if result.unit else ""
+    has_interval = result.low is not None and result.high is not None
+    if result.value is not None and scale is not None:
+        label = f"{result.name}, {result.group}: {text}{unit}"
+        if has_interval:
+            label += f", {numbers.confidence(result.confidence)}"
+        marks = _marks(gates)
+        chart = charts.forest_row(scale, result.value, result.low, result.high, label, marks, tone)
+    return ResultRow(
+        group=result.group,
+        slice=result.name.partition("@")[2],
+        text=text,
+        computed=result.value is not None,
+        reason=_reason(result),
+        remark=0,
+        n=_counted(result),
+        interval=numbers.confidence(result.confidence) if has_interval else _NO_INTERVAL,
+        gates=tuple((TONES[g.outcome], f"{g.gate}: {g.outcome.value}") for g in sorted_gates(gates)),
+        chart=chart,
+        facts=facts_of(result.detail),
+    )
+
+
+def _marks(gates: Sequence[GateResult]) -> list[charts.Mark]:
+    asked = [c for c in (condition(gate.gate) for gate in gates) if c]
+    limits = dict.fromkeys(limit for c in asked for limit in c.limits)
+    return [charts.Mark(limit, f"gate {operator} {limit:g}") for operator, limit in limits]
+
+
+def result_blocks(data: ReportData) -> list[ResultBlock]:
+    """Results by measure, each with all groups on one axis; measures of one metric stand together.
+
+    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole.
+    """
+    families = list(dict.fromkeys(r.name.partition(".")[0] for r in data.results))
+    by_name: dict[str, list[Result]] = {}
+    for result in sorted(data.results, key=lambda r: families.index(r.name.partition(".")[0])):
+        by_name.setdefault(result.name.partition("@")[0], []).append(result)
+    gates: dict[str, list[GateResult]] = {}
+    for gate in data.gates:
+        asked = condition(gate.gate)
+        if asked:
+            gates.setdefault(asked.name, []).append(gate)
+    blocks: list[ResultBlock] = []
+    for name, results in by_name.items():
+        spec = data.value_specs.get(name, {})
+        whole = [r for r in results if "@" not in r.name]
+        rows, axis = _plot(whole, gates)
+        slices, slice_axis = _plot([r for r in results if "@" in r.name], gates)
+        rows, slices, remarks = _remarked(rows, slices)
+        intervals = {row.interval for row in (*rows, *slices) if row.computed}
+        first = results[0]
+        blocks.append(
+            ResultBlock(
+                name=name,
+                title=title_of(name),
+                description=str(spec.get("description") or ""),
+                unit=first.unit or str(spec.get("unit") or ""),
+                direction=numbers.direction(first.higher_is_better),
+                arrow={True: "up", False: "down", None: "none"}[first.higher_is_better],
+                interval=intervals.pop() if len(intervals) == 1 else "",
+                remarks=remarks,
+                rows=rows,
+                axis=axis,
+                slices=slices,
+                slice_axis=slice_axis,
+            )
+        )
+    return _ordered(blocks)
+
+
+def _ordered(blocks: Sequence[ResultBlock]) -> list[ResultBlock]:
+    """Metrics with gates first, then those with a direction, then facts; one metric's measures stay together."""
+
+    def family(block: ResultBlock) -> str:
+        return block.name.partition(".")[0]
+
+    gated = {family(b) for b in blocks if b.is_gated}
+    directed = {family(b) for b in blocks if b.arrow != "none" and not b.is_equal}
+    return sorted(blocks, key=lambda b: (family(b) not in gated, family(b) not in directed))
+
+
+def _remarked(
+    rows: tuple[ResultRow, ...], slices: tuple[ResultRow, ...]
+) -> tuple[tuple[ResultRow, ...], tuple[ResultRow, ...], tuple[str, ...]]:
+    """Say below the plot what qualifies estimates, each sentence once; a missing one keeps its reason beside it."""
+    computed = [row for row in (*rows, *slices) if row.computed]
+    remarks = list(dict.fromkeys(row.reason for row in computed if row.reason))
+    for_all = len(remarks) == 1 and all(row.reason for row in computed)
+
+    def numbered(row: ResultRow) -> ResultRow:
+        if not row.computed or not row.reason:
+            return row
+        return replace(row, reason="", remark=0 if for_all else remarks.index(row.reason) + 1)
+
+    return tuple(map(numbered, rows)), tuple(map(numbered, slices)), tuple(remarks)
+
+
+def _plot(
+    results: Sequence[Result], gates: Mapping[str, Sequence[GateResult]]
+) -> tuple[tuple[ResultRow, ...], Markup | None]:
+    """Rows of one forest plot and its axis (``None`` where nothing was computed)."""
+    own = [gate for name in dict.fromkeys(r.name for r in results) for gate in gates.get(name, ())]
+    marks = _marks(own)
+    ends = [x for r in results for x in (r.value, r.low, r.high) if x is not None]
+    scale = charts.scale_for([*ends, *(m.value for m in marks)]) if ends else None
+    decimals = numbers.common_decimals(results)
+    rows = [
+        _row(r, scale, [g for g in gates.get(r.name, ()) if g.group == r.group], decimals) for r in results
+    ]
+    return tuple(rows), charts.forest_axis(scale, marks) if scale else None
