@@ -89,7 +89,7 @@ def main() -> None:
     )
     folder = Path(request["output_dir"])
     np.save(folder / "clip.npy", clip)
-    answer = {"outcome": "ok", "file": "clip.npy", "fps": fps}
+    answer = {"outcome": "ok", "file": "clip.npy"}
     (folder / "response.json").write_text(json.dumps(answer), encoding="utf-8")
 
 

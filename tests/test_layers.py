@@ -27,7 +27,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "rows", "index", "provenance", "rundir", "zoo", "zoo.*",
     ),
     "contracts": ("backends.base", "extractors.base", "metrics.base", "reports.data", "publish", "runspec"),
-    "suite": ("suite_yaml", "suite_problems", "suite_overrides", "suite_schema", "suite_checks", "suite"),
+    "suite": (
+        "suite_yaml", "suite_problems", "suite_overrides", "suite_schema", "suite_json_schema", "suite_checks", "suite",
+    ),
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),
     "stages": ("binding", "generation", "scoring", "summary", "finish", "execution", "execution.*"),

@@ -92,6 +92,20 @@ def test_every_run_can_be_gated_on_integrity() -> None:
     assert "integrity" not in [m.name for m in load_suite_text(text, base_dir=Path()).metrics]
 
 
+def test_refusals_can_be_gated_whole_or_by_tag() -> None:
+    asked = with_line("{type: files, root: clips}", "{type: command, argv: [prog, '{request}']}")
+    for name in ("generation.refusal_rate", "generation.refusal_rate@people=yes"):
+        text = asked.replace("temporal.warp_error <= 0.05", f"{name} <= 0.1")
+        assert load_suite_text(text, base_dir=Path()).gates[0].metric == name
+    (told,) = problems(text.replace("people=yes", "people=no"))
+    assert (
+        "gates[0]: expected a tag of a prompt after '@', found 'people=no'; did you mean 'people=yes'?"
+        in told
+    )
+    (told,) = problems(with_line("temporal.warp_error <= 0.05", "generation.refusal_rate <= 0.1"))
+    assert "the suite computes no 'generation.refusal_rate'" in told
+
+
 def test_gates_as_a_mapping() -> None:
     text = GOOD[: GOOD.index("gates:")] + 'gates: {temporal.warp_error: "<= 5%"}\n'
     (gate,) = load_suite_text(text, base_dir=Path()).gates

@@ -21,8 +21,9 @@ from vgaudit.conditions import GateSpec
 from vgaudit.errors import SuiteError
 from vgaudit.records import digest
 from vgaudit.suite_checks import BackendChoice, MetricChoice, SuiteChecks
+from vgaudit.suite_json_schema import json_schema
 from vgaudit.suite_overrides import apply_override
-from vgaudit.suite_schema import Suite, json_schema
+from vgaudit.suite_schema import Suite
 from vgaudit.suite_yaml import did_you_mean, parse, read_text, shown
 
 if TYPE_CHECKING:
@@ -161,10 +162,10 @@ def load_suite_text(
     checks = SuiteChecks(document, base_dir)
     suite = checks.suite()
     backends, metrics = checks.backends(), checks.metrics()
-    gates = checks.gates(metrics, backends)
+    prompts = checks.prompts(backends)
+    gates = checks.gates(metrics, backends, prompts)
     encoder, limits = checks.encoder(), checks.limits()
     checks.seeds()
-    prompts = checks.prompts(backends)
     if checks.problems or suite is None or encoder is None or limits is None:
         raise SuiteError(sorted(set(checks.problems), key=_position))
     told = [[p.prompt_id, p.text, dict(p.tags), [dict(e) for e in p.expect]] for p in prompts]

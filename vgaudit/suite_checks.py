@@ -27,12 +27,15 @@ from vgaudit.suite_schema import (
     normalised,
     written_out_expectation,
 )
-from vgaudit.suite_yaml import Document, Location, shown
+from vgaudit.suite_yaml import Document, Location, did_you_mean, shown
 
 if TYPE_CHECKING:
     from vgaudit.backends.base import PromptSpec
     from vgaudit.encoding import EncoderSettings
     from vgaudit.video import MediaLimits
+
+REFUSAL_RATE = "generation.refusal_rate"
+"""A result of generation itself, of every group that was asked for clips; also per tag (``...@people=yes``)."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ class MetricChoice:
     def values(self) -> tuple[str, ...]:
         """Names of the results it is asked for, ``<metric>.<value>``."""
         return tuple(
-            f"{self.name}.{v.name}" for v in self.cls.values if not self.select or v.name in self.select
+            f"{self.name}.{v.name}"
+            for v in self.cls.values
+            if v.per_group and (not self.select or v.name in self.select)
         )
 
 
@@ -191,7 +196,10 @@ class SuiteChecks:
         return tuple(choices.values())
 
     def gates(
-        self, metrics: Sequence[MetricChoice], backends: Sequence[BackendChoice]
+        self,
+        metrics: Sequence[MetricChoice],
+        backends: Sequence[BackendChoice],
+        prompts: Sequence[PromptSpec],
     ) -> tuple[GateSpec, ...]:
         """The gates, each on something that is computed."""
         value = self.raw.get("gates", [])
@@ -204,6 +212,9 @@ class SuiteChecks:
             integrity = registry.load("metrics", "integrity")
             metrics = [*metrics, MetricChoice("integrity", integrity, integrity.Options(), {})]
         computed = [v for m in metrics for v in m.values]
+        if any(b.type != "files" for b in backends):  # finished clips were never refused
+            computed.append(REFUSAL_RATE)
+        tags = sorted({f"{key}={value}" for p in prompts for key, value in p.tags.items()})
         kinds = {m.name: m.cls.finding_kinds for m in metrics if hasattr(m.cls, "finding_kinds")}
         broken = named - {m.name for m in metrics}
         # The groups of finished clips stand in their index, which is not read here.
@@ -219,6 +230,11 @@ class SuiteChecks:
             out.append(gate)
             if broken & set(gate.metric_names()):
                 continue  # what is wrong with that metric is told already
+            _, of_tag, tag = (gate.metric or "").partition("@")
+            if of_tag and prompts and tag not in tags:
+                self._tell(
+                    here, f"expected a tag of a prompt after '@', found {tag!r}{did_you_mean(tag, tags)}"
+                )
             for problem in gate.problems(computed, groups, kinds):
                 self._tell(here, f"expected a gate on something computed: {problem}")
         return tuple(out)
