@@ -349,13 +349,14 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; the same command continues where this stopped", file=sys.stderr)
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         code = ExitCode.ERROR
     except _CLICK_ERROR as error:
         error.show()  # type: ignore[attr-defined]
         code = ExitCode.USAGE
+    if code == ExitCode.INTERRUPTED:  # which Typer returns for Ctrl-C
+        print("interrupted; the same command continues where this stopped", file=sys.stderr)
     sys.exit(int(code or 0))
 
 

@@ -14,8 +14,13 @@ from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Measurement, Result, Severity
-from vgaudit.stats import mean_results, rate_result
+from vgaudit.stats import rate_result
 from vgaudit.video import ClipInfo
+
+
+def _fact(name: str, unit: str, description: str) -> ValueSpec:
+    """A value that describes one clip and is not averaged over a group."""
+    return ValueSpec(name, unit, None, description, low=0.0, per_group=False)
 
 
 def _fraction(name: str, higher_is_better: bool, description: str) -> ValueSpec:
@@ -60,7 +65,7 @@ class IntegrityOptions(BaseModel):
 class Integrity:
     """Deterministic checks of each clip against what was asked, and the share of clips that pass.
 
-    A clip is ok unless it has a finding of severity ``major``. Samples without a measured clip (failed, refused,
+    A clip is ok unless it has a finding of severity ``major``. Samples without a measured clip (failed or
     undecodable) are not ok either, and ``integrity.ok_rate`` counts them so.
     """
 
@@ -68,12 +73,15 @@ class Integrity:
     version: ClassVar[int] = 1
     Options: ClassVar[type[BaseModel]] = IntegrityOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
-        ValueSpec("frames", "frames", None, "Frames that could be decoded.", low=0.0),
-        ValueSpec("fps", "frames/s", None, "Average frame rate by the time stamps.", low=0.0),
-        ValueSpec("seconds", "s", None, "First frame's start to last frame's end.", low=0.0),
-        _fraction("black_fraction", False, "Share of frames that are black."),
-        _fraction("constant_fraction", False, "Share of neighbouring frames that show the same picture."),
-        _fraction("ok", True, "1 where the clip is what was asked for, else 0."),
+        _fact("frames", "frames", "Frames that could be decoded."),
+        _fact("fps", "frames/s", "Average frame rate by the time stamps."),
+        _fact("seconds", "s", "First frame's start to last frame's end."),
+        replace(_fraction("black_fraction", False, "Share of frames that are black."), per_group=False),
+        replace(
+            _fraction("constant_fraction", False, "Share of neighbouring frames that show the same picture."),
+            per_group=False,
+        ),
+        replace(_fraction("ok", True, "1 where the clip is what was asked for, else 0."), per_group=False),
         replace(
             _fraction(
                 "ok_rate", True, "Share of prompts all of whose clips are there and what was asked for."
@@ -121,10 +129,8 @@ class Integrity:
         return Measurement(values=values, findings=findings, missing=missing, facts=facts)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """Means of the per-clip values, and the rate of sound clips over all that were planned."""
-        specs = [spec for spec in self.values if spec.per_clip]
-        results = mean_results(self.name, specs, measured, context.group, context.confidence)
-        return [*results, self._ok_rate(measured, context)]
+        """The rate of sound clips over all that were planned; the other values are facts of single clips."""
+        return [self._ok_rate(measured, context)]
 
     def _ok_rate(self, measured: Sequence[Measured], context: SummaryContext) -> Result:
         ok = {m.sample.sample_id: float(_passes(m.measurement.findings)) for m in measured}

@@ -123,7 +123,7 @@ def _check_range(name: str, spec: ValueSpec, number: float, at: str) -> None:
 def check_results(metric: Metric, results: Sequence[Result], at: str) -> None:
     """Exactly one result for each declared value, with its unit, direction, range and interval."""
     name = metric.name
-    specs = {f"{name}.{spec.name}": spec for spec in metric.values}
+    specs = {f"{name}.{spec.name}": spec for spec in metric.values if spec.per_group}
     if sorted(r.name for r in results) != sorted(specs):
         broken(
             name,
