@@ -198,6 +198,8 @@ def test_the_census_says_what_to_do_with_each_clip_and_gives_no_rates(census_rep
     counts = Counter(e.publish.decision for e in census_report.data.clips if e.publish)
     for word, n in counts.items():
         assert f"{n} {word}" in text
+    assert "Hold 8 to publish, 5 to review, 7 on hold" in text
+    assert "7 clips on hold: repair, replace or leave out." in text
     assert text.index("Answer per clip") < text.index("Worst findings")
     assert "Results by group" not in text
     assert "interval" not in text.replace("intervals", "")

@@ -112,8 +112,9 @@ def columns(data: ReportData, limit: int = 4) -> list[Column]:
     directed = [
         name for name in varying if data.value_specs.get(name, {}).get("higher_is_better") is not None
     ]
+    present = [name for name, values in measured.items() if values]
     out = []
-    for name in list(dict.fromkeys([*asked, *directed, *varying, *measured]))[:limit]:
+    for name in list(dict.fromkeys([*asked, *directed, *varying, *present]))[:limit]:
         spec = data.value_specs.get(name, {})
         direction = numbers.direction(spec.get("higher_is_better"))
         decimals = numbers.column_decimals(measured[name])

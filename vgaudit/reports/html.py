@@ -32,7 +32,7 @@ from vgaudit.reports.estimates import result_blocks
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
 from vgaudit.reports.origins import origins
-from vgaudit.reports.overview import gate_summary, remedies, sorted_gates, tiles
+from vgaudit.reports.overview import gate_summary, remedies, sorted_gates, tiles, verdict_word
 
 ASSETS = ("report.css", "table.js", "player.js", "icon.svg")
 CONTENT_SECURITY_POLICY = (
@@ -90,6 +90,7 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
     text = environment.get_template("index.html").render(
         **common,
         title=data.name,
+        verdict_word=verdict_word(data),
         created=_moment(data.manifest.get("created")),
         root=".",
         tiles=tiles(data),

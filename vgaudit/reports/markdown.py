@@ -12,7 +12,7 @@ from vgaudit.reports.clip_index import ClipMedia, clip_row, table_order, worst_f
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text
 from vgaudit.reports.media import MediaFile
-from vgaudit.reports.overview import problem, remedies, sorted_gates
+from vgaudit.reports.overview import problem, remedies, sorted_gates, verdict_word
 from vgaudit.rundir import atomic_write
 
 _MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUTED: "\u2754"}
@@ -59,7 +59,7 @@ def _verdict(data: ReportData) -> str:
     verdict = data.verdict
     name = markdown_text(data.name, _PROMPT_LENGTH)
     lines = [
-        f"# {_MARKS[verdict.outcome]} {verdict.outcome.value.capitalize()}: {name}",
+        f"# {_MARKS[verdict.outcome]} {verdict_word(data)}: {name}",
         "",
         f"{markdown_text(verdict.reason, _REASON_LENGTH)} Exit code {verdict.exit_code}.",
     ]

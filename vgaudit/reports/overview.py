@@ -20,6 +20,7 @@ _CONDITION = re.compile(r"\s*([\w-]+(?:\.[\w-]+)+(?:@\S+)?)\s*(?=[<>])")
 _GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
 TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
 _SPELLINGS = {"fps": "FPS", "clip_score": "CLIP score", "clipsim": "CLIPSIM", "ok": "As asked for"}
+_CENSUS_WORDS = {Outcome.PASSED: "Publish", Outcome.NOT_COMPUTED: "Review", Outcome.FAILED: "Hold"}
 OUTCOME_WORDS = {
     "ok": "clip stored",
     "refused_input": "prompt refused by the backend",
@@ -91,6 +92,12 @@ def problem(entry: ClipEntry) -> str:
     return f"the clip cannot be decoded: {clip.media_error}" if clip.media_error else ""
 
 
+def verdict_word(data: ReportData) -> str:
+    """The answer in one or two words: of gates, or for a census what to do."""
+    outcome = data.verdict.outcome
+    return _CENSUS_WORDS[outcome] if data.kind == "census" else outcome.value.capitalize()
+
+
 def tiles(data: ReportData) -> list[Tile]:
     """The counts a reader wants before anything else."""
     entries = data.clips
@@ -123,7 +130,9 @@ def tiles(data: ReportData) -> list[Tile]:
 
 
 def remedies(data: ReportData) -> list[str]:
-    """What would change the verdict, one sentence per gate that stands in the way."""
+    """What would change the verdict, one sentence per gate (or answer) that stands in the way."""
+    if data.kind == "census":
+        return _census_remedies(data)
     results = {(r.name, r.group): r for r in data.results}
     out = []
     for gate in sorted_gates(data.gates):
@@ -145,6 +154,18 @@ def remedies(data: ReportData) -> list[str]:
             )
         else:
             out.append(f"{head}: {one_line(gate.reason)}")
+    return out
+
+
+def _census_remedies(data: ReportData) -> list[str]:
+    answers = Counter(e.publish.decision for e in data.clips if e.publish)
+    out = []
+    if answers["hold"]:
+        out.append(f"{numbers.count(answers['hold'], 'clip')} on hold: repair, replace or leave out.")
+    if answers["review"]:
+        out.append(
+            f"{numbers.count(answers['review'], 'clip')} to review: a person decides, or the missing check is made."
+        )
     return out
 
 
