@@ -308,6 +308,12 @@ def test_a_value_neither_given_nor_explained_is_a_gap() -> None:
     assert "neither" in speed.reason
 
 
+def test_facts_of_a_clip_have_no_mean() -> None:
+    clips = [Measured(sample("s", "p"), Measurement(values={"share": 0.5, "speed": 1.0}))]
+    fact = ValueSpec("speed", "per second", None, "a speed", per_group=False)
+    assert [r.name for r in mean_results("m", [SPEC, fact], clips, "g", 0.95)] == ["m.share"]
+
+
 def test_rate_result_is_exact_and_counts_prompts() -> None:
     clean = rate_result("m.share", "g", measured([0] * 100), SPEC)
     assert (clean.value, clean.low) == (0.0, 0.0)

@@ -87,6 +87,11 @@ class NamedValueFacts(ValueFacts, Protocol):
         """Short name."""
         ...
 
+    @property
+    def per_group(self) -> bool:
+        """Whether groups have an estimate of it."""
+        ...
+
 
 class MeasuredClip(Protocol):
     """A sample with its measurement (``vgaudit.metrics.base.Measured`` has both)."""
@@ -310,7 +315,7 @@ def mean_results(
     group: str,
     confidence: float,
 ) -> list[Result]:
-    """:func:`mean_result` of every value of a metric, in the order of ``specs``: what most metrics summarise to.
+    """:func:`mean_result` of each value that groups have, in the order of ``specs``: most metrics' summary.
 
     A value a measurement neither has nor explains counts as a gap.
     """
@@ -330,6 +335,7 @@ def mean_results(
             confidence,
         )
         for spec in specs
+        if spec.per_group
     ]
 
 
