@@ -28,7 +28,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "contracts": ("backends.base", "extractors.base", "metrics.base", "reports.data", "publish", "runspec"),
     "suite": (
-        "suite_yaml", "suite_problems", "suite_overrides", "suite_schema", "suite_json_schema", "suite_checks", "suite",
+        "suite", "suite_yaml", "suite_problems", "suite_overrides", "suite_schema", "suite_json_schema",
+        "suite_checks",
     ),
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),

@@ -96,12 +96,11 @@ class LoadedSuite:
 
 def bundled_suites() -> dict[str, Path]:
     """Name -> file of the suites that ship with vgaudit: in the wheel, or beside it in a checkout."""
-    found: dict[str, Path] = {}
     package = Path(str(files("vgaudit")))
-    for folder in (package.parent / "suites", package / "suites"):
-        if folder.is_dir():
-            found |= {p.stem: p for p in sorted(folder.glob("*.yaml"))}
-    return found
+    # What lies beside an installed package belongs to others; a checkout shows by its pyproject.toml.
+    checkout = (package.parent / "pyproject.toml").is_file()
+    folder = package.parent / "suites" if checkout else package / "suites"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_suite(path_or_name: str | Path, overrides: Sequence[str] = ()) -> LoadedSuite:
