@@ -13,7 +13,7 @@ from typing import Literal
 
 from vgaudit.backends.base import Generated, GenerationOutcome
 from vgaudit.containers import MediaLimits
-from vgaudit.errors import MediaError
+from vgaudit.errors import MediaError, SuiteError
 from vgaudit.frame_sources import natural_order, read_array, read_frame_folder
 
 MEDIA_SUFFIXES = frozenset(
@@ -67,14 +67,27 @@ def find_clips(root: Path, pattern: str = "*") -> Found:
     Args:
         root: The folder.
         pattern: Shell pattern on the relative path; ``*`` also matches ``/``.
+
+    Raises:
+        SuiteError: A clip's name is not UTF-8, so that no record could name it.
     """
     search = _Search()
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
         _visit(root, Path(folder), subfolders, [n for n in names if not n.startswith(".")], search)
     kept = sorted((c for c in search.clips if fnmatch(c, pattern)), key=natural_order)
+    if odd := [c for c in kept if not _is_text(c)]:
+        raise SuiteError(f"{root}: {len(odd)} clips have names that are not UTF-8; rename them ({odd[0]!r})")
     notes = _note("not clips", search.ignored) + _note("linked folders, not followed", search.links)
     return Found(tuple(kept), tuple(search.clips[c] for c in kept), notes)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _visit(root: Path, folder: Path, subfolders: list[str], names: list[str], search: _Search) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -16,13 +16,12 @@ from pydantic import Field
 
 from vgaudit.backends.base import BackendContext, Generated, Options, OptionsClass, PromptSpec
 from vgaudit.backends.clip_naming import Naming, read_names
+from vgaudit.backends.clip_prompts import Entry, match_prompts, with_suite_prompts
 from vgaudit.backends.clip_sources import FPS_NEEDED, failed, find_clips, hand_on, inside, kind_of
-from vgaudit.backends.prompt_matching import match_prompts
 from vgaudit.errors import SuiteError
 from vgaudit.index import prompt_id_of, read_index, read_prompts
 from vgaudit.plan import Sample, make_sample_id
 from vgaudit.records import digest
-from vgaudit.registry import nearest
 
 
 class FilesOptions(Options):
@@ -40,33 +39,6 @@ class FilesOptions(Options):
     pattern: str = Field("*", min_length=1, description="Shell pattern on paths in root, for a bare folder.")
     naming: Naming = Field("auto", description="Whether file names say prompt and seed, as VBench's do.")
     fps: float | None = Field(None, gt=0, le=1000, description="Frame rate of frame folders and arrays.")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One clip before it becomes a sample.
-
-    Attributes:
-        source: Path relative to the root, with ``/``.
-        prompt: Empty when unknown.
-        prompt_id: Cluster.
-        seed: ``None`` when unknown.
-        group: Model name.
-        tags: Further columns.
-        expect: Contrastive expectations.
-        where: ``file:line`` of an index, or the clip's path: for messages.
-        id_given: Somebody wrote the id; it was not derived.
-    """
-
-    source: str
-    prompt: str
-    prompt_id: str
-    seed: int | None
-    group: str
-    where: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    expect: tuple[Mapping[str, Any], ...] = ()
-    id_given: bool = False
 
 
 class FilesBackend:
@@ -189,7 +161,7 @@ class FilesBackend:
         Raises:
             SuiteError: The suite has prompts and a clip belongs to none of them.
         """
-        entries = _with_suite_prompts(self._entries, prompts) if prompts else self._entries
+        entries = with_suite_prompts(self._entries, prompts) if prompts else self._entries
         return [self._sample(entry) for entry in entries]
 
     def _sample(self, entry: Entry) -> Sample:
@@ -239,35 +211,3 @@ class FilesBackend:
 
 def _facts(entry: Entry) -> dict[str, Any]:
     return {"source": entry.source, "prompt": entry.prompt, "group": entry.group, "seed": entry.seed}
-
-
-def _with_suite_prompts(entries: Sequence[Entry], prompts: Sequence[PromptSpec]) -> list[Entry]:
-    by_id = {p.prompt_id: p for p in prompts}
-    by_text = {p.text: p for p in prompts}
-    out, problems = [], []
-    for entry in entries:
-        prompt = by_id.get(entry.prompt_id) or (None if entry.id_given else by_text.get(entry.prompt))
-        if prompt is None:
-            known = nearest(entry.prompt_id, list(by_id))
-            problems.append(
-                f"{entry.where}: prompt_id {entry.prompt_id!r} is not among the suite's {len(by_id)} prompts"
-                f"{known}; add it, or leave `prompts` out of the suite"
-            )
-        elif entry.prompt and entry.prompt != prompt.text:
-            problems.append(
-                f"{entry.where}: prompt {entry.prompt!r} of {entry.prompt_id!r} differs from the suite's "
-                f"{prompt.text!r}"
-            )
-        else:
-            out.append(
-                replace(
-                    entry,
-                    prompt_id=prompt.prompt_id,
-                    prompt=prompt.text,
-                    tags={**prompt.tags, **entry.tags},
-                    expect=entry.expect or tuple(prompt.expect),
-                )
-            )
-    if problems:
-        raise SuiteError(problems)
-    return out

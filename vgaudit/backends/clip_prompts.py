@@ -1,20 +1,46 @@
-"""Gives the clips of a bare folder their prompts from a separate file."""
+"""Clips made elsewhere and their prompts: from a list beside a bare folder, or from the suite."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Any
 
+from vgaudit.backends.base import PromptSpec
 from vgaudit.errors import SuiteError
 from vgaudit.index import PromptRow
-
-if TYPE_CHECKING:
-    from vgaudit.backends.files import Entry
+from vgaudit.registry import nearest
 
 _NUMBERED = re.compile(r"(?P<id>.+)[-_](?P<seed>[0-9]{1,9})")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One clip before it becomes a sample.
+
+    Attributes:
+        source: Path relative to the root, with ``/``.
+        prompt: Empty when unknown.
+        prompt_id: Cluster.
+        seed: ``None`` when unknown.
+        group: Model name.
+        tags: Further columns.
+        expect: Contrastive expectations.
+        where: ``file:line`` of an index, or the clip's path: for messages.
+        id_given: Somebody wrote the id; it was not derived.
+    """
+
+    source: str
+    prompt: str
+    prompt_id: str
+    seed: int | None
+    group: str
+    where: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    expect: tuple[Mapping[str, Any], ...] = ()
+    id_given: bool = False
 
 
 def match_prompts(
@@ -88,4 +114,41 @@ def _by_id(entries: Sequence[Entry], prompts: Sequence[PromptRow], file: Path) -
             f"{file}: no prompt's id is the name of a clip (first id {prompts[0].prompt_id!r}, first clip "
             f"{entries[0].source!r}); name clips <id>.mp4, or add a column `path`"
         )
+    return out
+
+
+def with_suite_prompts(entries: Sequence[Entry], prompts: Sequence[PromptSpec]) -> list[Entry]:
+    """Entries filled in from the suite's prompts, by id or, where the id was derived, by text.
+
+    Raises:
+        SuiteError: An entry belongs to no prompt of the suite, or has another text than its prompt.
+    """
+    by_id = {p.prompt_id: p for p in prompts}
+    by_text = {p.text: p for p in prompts}
+    out, problems = [], []
+    for entry in entries:
+        prompt = by_id.get(entry.prompt_id) or (None if entry.id_given else by_text.get(entry.prompt))
+        if prompt is None:
+            known = nearest(entry.prompt_id, list(by_id))
+            problems.append(
+                f"{entry.where}: prompt_id {entry.prompt_id!r} is not among the suite's {len(by_id)} prompts"
+                f"{known}; add it, or leave `prompts` out of the suite"
+            )
+        elif entry.prompt and entry.prompt != prompt.text:
+            problems.append(
+                f"{entry.where}: prompt {entry.prompt!r} of {entry.prompt_id!r} differs from the suite's "
+                f"{prompt.text!r}"
+            )
+        else:
+            out.append(
+                replace(
+                    entry,
+                    prompt_id=prompt.prompt_id,
+                    prompt=prompt.text,
+                    tags={**prompt.tags, **entry.tags},
+                    expect=entry.expect or tuple(prompt.expect),
+                )
+            )
+    if problems:
+        raise SuiteError(problems)
     return out
