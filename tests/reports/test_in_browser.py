@@ -96,7 +96,7 @@ def test_a_link_to_a_moment_opens_the_clip_there(browser: Browser, run_report: W
     _clean(browser)
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 740, 1130, 1440])
 def test_pages_fit_their_window(
     browser: Browser, run_report: Written, census_report: Written, width: int
 ) -> None:

@@ -75,4 +75,4 @@ def test_an_empty_run_has_a_summary(tmp_path: Path) -> None:
         tmp_path, "run", "x", {}, (), (), (), Verdict(Outcome.NOT_COMPUTED, 4, "nothing was made")
     )
     text = write_markdown(data, tmp_path / "deep" / "summary.md").read_text("utf-8")
-    assert text.startswith("# ❔ Not computed: x\n\nnothing was made Exit code 4.")
+    assert text.startswith("# ❔ Not computed: x\n\nnothing was made. Exit code 4.")

@@ -61,7 +61,7 @@ def _verdict(data: ReportData) -> str:
     lines = [
         f"# {_MARKS[verdict.outcome]} {verdict_word(data)}: {name}",
         "",
-        f"{markdown_text(verdict.reason, _REASON_LENGTH)} Exit code {verdict.exit_code}.",
+        f"{markdown_text(verdict.reason.rstrip('. '), _REASON_LENGTH)}. Exit code {verdict.exit_code}.",
     ]
     changes = remedies(data)
     if changes:
