@@ -23,8 +23,7 @@ MIN_FRAMES = 8
 MAX_GAP = 30
 """Most frames from one examined frame to the next, whatever the time stamps claim."""
 
-_HELD = 12  # held-back frames; halved when full, so 6 or more remain, enough to fill up to MIN_FRAMES
-_LONG_ENOUGH_S = EVERY_S * (MIN_FRAMES - 1)  # from here on the time grid alone gives MIN_FRAMES
+_HELD = 12  # held-back frames; halved when full, so 7 or more remain, enough to fill up to MIN_FRAMES
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class FrameChooser:
         self._due_s = 0.0
         self._chosen: list[int] = []
         self._held: list[HeldFrame] = []
+        self._passed = 0
         self._every = 1
         self._last: HeldFrame | None = None
 
@@ -97,12 +97,12 @@ class FrameChooser:
         self._examine(index, pts_s, rgb)
 
     def _hold(self, index: int, pts_s: float, rgb: NDArray[np.uint8]) -> None:
-        if len(self._chosen) >= MIN_FRAMES or pts_s >= _LONG_ENOUGH_S:
+        if len(self._chosen) >= MIN_FRAMES:
             self._held = []
             return
-        if index % self._every:
-            return
-        self._held.append(HeldFrame(index, pts_s, rgb.copy()))
+        if self._passed % self._every == 0:
+            self._held.append(HeldFrame(index, pts_s, rgb.copy()))
         if len(self._held) > _HELD:
             self._every *= 2
-            self._held = [frame for frame in self._held if frame.index % self._every == 0]
+            self._held = self._held[::2]
+        self._passed += 1

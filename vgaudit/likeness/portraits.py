@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 50_000_000
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Decoders that may run; Pillow knows many more, each of them a door."""
 
 
@@ -49,6 +49,7 @@ def decode_portrait(data: bytes) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    Image.init()  # `formats` only knows decoders that are registered
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning: the size is checked below
@@ -78,5 +79,5 @@ def _from_deep(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all() or high <= low:
         raise PortraitError("one colour only")
-    grey = ((values - low) * (255 / (high - low))).astype(np.uint8)
+    grey = ((values - low) * (255 / (high - low))).round().astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
