@@ -230,8 +230,12 @@ def init(
 @app.command()
 def validate(suite: SuiteArgument, set_: Set = None) -> None:
     """Check a suite, everything it names, and its gates; nothing is generated."""
+    from vgaudit.pipeline import check_metrics
+
     prepared = _prepare(suite, None, None, None, set_)
     plan = prepared.plan
+    for name, why in check_metrics(prepared).items():
+        print(f"note: {name} cannot be computed here: {why}")
     clusters = len({s.prompt_id for s in plan})
     print(
         f"{suite}: valid; {len(plan)} samples, {clusters} prompts, "

@@ -98,6 +98,16 @@ def _spec(loaded: LoadedSuite, plan: Plan, kind: Kind) -> RunSpec:
     )
 
 
+def check_metrics(prepared: Prepared) -> dict[str, str]:
+    """Construct every metric of the suite; metrics that could not be computed here, with the reason.
+
+    Raises:
+        UsageError: A gallery, reference or option is wrong.
+    """
+    bound = bind(prepared.spec.metrics, prepared.spec.base_dir, ExtractorPool())
+    return {b.name: b.unavailable for b in bound if b.unavailable}
+
+
 class Job:
     """One run under way: the directory, its metrics, and a clock for each stage."""
 

@@ -35,6 +35,10 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+REFUSAL_RATE = "generation.refusal_rate"
+"""Result of every run with a generator: the share of its requests that were refused."""
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces and no NaN: the text that digests are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

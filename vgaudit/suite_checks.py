@@ -17,6 +17,7 @@ from vgaudit import registry
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import SuiteError, UsageError
 from vgaudit.index import prompt_id_of, read_prompts
+from vgaudit.records import REFUSAL_RATE
 from vgaudit.suite_problems import validated
 from vgaudit.suite_schema import (
     NAME_PATTERN,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from vgaudit.encoding import EncoderSettings
     from vgaudit.video import MediaLimits
 
-REFUSAL_RATE = "generation.refusal_rate"
 """A result of generation itself, of every group that was asked for clips; also per tag (``...@people=yes``)."""
 
 

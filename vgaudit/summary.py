@@ -12,7 +12,7 @@ from vgaudit.errors import Unavailable
 from vgaudit.gates import is_assessed
 from vgaudit.metrics.base import Measured, SummaryContext
 from vgaudit.plan import Plan, Sample
-from vgaudit.records import ClipRecord, Measurement, Result
+from vgaudit.records import REFUSAL_RATE, ClipRecord, Measurement, Result
 from vgaudit.scoring import Scorer
 
 REFUSED = ("refused_input", "refused_output")
@@ -152,7 +152,7 @@ def _with_account(
 
 
 def refusal_results(plan: Plan, records: Mapping[str, ClipRecord], confidence: float) -> list[Result]:
-    """``generation.refusal_rate`` per group, and per tag (``...@key=value``) where any request was refused."""
+    """:data:`REFUSAL_RATE` per group, and per tag (``...@key=value``) where any request was refused."""
     from vgaudit.stats import clopper_pearson
 
     results = []
@@ -167,7 +167,7 @@ def refusal_results(plan: Plan, records: Mapping[str, ClipRecord], confidence: f
         for suffix, samples in slices.items():
             answered = [s for s in samples if records[s.sample_id].outcome in (*REFUSED, "ok")]
             refused = [s for s in answered if records[s.sample_id].outcome in REFUSED]
-            name = f"generation.refusal_rate{suffix}"
+            name = f"{REFUSAL_RATE}{suffix}"
             if not answered:
                 if not suffix:
                     results.append(Result.not_computed(name, group, "no request was answered"))

@@ -120,6 +120,10 @@ class Backend(Protocol):
     Class attributes:
         type: Name in the suite (``backend: {type: ...}``).
         Options: Pydantic model of the options, without ``type`` and ``name``.
+        needs_prompts: Optional: whether the suite must have prompts; taken as true where it is absent.
+
+    An instance may have ``notes``, sentences a reader of the report must see, and ``source_path(sample)`` for
+    clips made elsewhere, so that a changed source is noticed.
 
     ``fingerprint`` is a digest of weights and parameters; it is part of every sample id.
     """

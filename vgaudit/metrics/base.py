@@ -104,6 +104,7 @@ class Metric(Protocol):
         Options: Pydantic model of the options, validated together with the suite.
         values: The values it can produce.
         summary_features: Roles whose features :meth:`summarize` needs (kept out of memory otherwise).
+        finding_kinds: Optional: kinds of finding it can make, so that a gate on a misspelt kind is refused.
 
     Constructing a metric must not import torch nor read large files.
     """

@@ -20,8 +20,14 @@ from numpy.typing import NDArray
 MOVING_LEVEL = 1.5
 """Grey levels of mean difference above which two frames differ by more than an encoder's pulse."""
 
+SMALL_MOVING_LEVEL = 0.3
+"""A small thing on a still ground moves less of the picture: pairs above this level count as moving too ..."""
+
+SMALL_MOVING_RUN = 3
+"""... if so many in a row exceed it, as an encoder's pulse lasts for one pair, at most two."""
+
 MOVING_SHARE = 0.1
-"""Share of pairs (and at least two) that must differ by that much before a clip counts as moving."""
+"""Share of pairs (and at least two) that must move before a clip counts as moving."""
 
 MAX_TOLERANCE = 0.5
 """Grey levels of mean difference up to which a picture may be the same as the one before it ..."""
@@ -91,7 +97,8 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
         )
     if not (np.isfinite(mae_next).all() and np.isfinite(pts_s).all()):
         raise ValueError("differences and time stamps must be finite")
-    moving = mae_next[mae_next > MOVING_LEVEL]
+    small = _in_runs(mae_next > SMALL_MOVING_LEVEL, SMALL_MOVING_RUN)
+    moving = mae_next[(mae_next > MOVING_LEVEL) | small]
     if len(moving) < max(2, MOVING_SHARE * len(mae_next)):
         return None
     tolerance = min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
@@ -108,6 +115,15 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
             found.append(Freeze(first, last, float(pts_s[first]), float(end)))
     pairs = sum(freeze.frames - 1 for freeze in found)
     return FreezeReport(tuple(found), pairs / len(mae_next), tolerance, min_frames, rhythm)
+
+
+def _in_runs(flags: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    """Where ``flags`` is true at least ``length`` times in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    kept = np.zeros(len(flags), dtype=bool)
+    for start, stop in edges.reshape(-1, 2):
+        kept[start:stop] = stop - start >= length
+    return kept
 
 
 def _holds(equal: NDArray[np.bool_]) -> list[tuple[int, int]]:
