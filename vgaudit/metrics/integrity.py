@@ -109,6 +109,9 @@ class Integrity:
     def measure(self, clip: ClipView) -> Measurement:
         """Facts of the clip and findings about what is not as asked."""
         pixels = clip.features["pixels"]
+        for name, array in pixels.arrays.items():
+            if not np.isfinite(array).all():  # a comparison with NaN is false, which would read as "fine"
+                raise ValueError(f"pixel statistic {name} is not finite; the clip cannot be checked")
         black = black_frames(pixels, self.options.black_luma)
         same = same_as_next(pixels, self.options)
         check = _Check(clip.sample.sample_id, clip.info, pixels["pts_s"], self.options)
