@@ -1,7 +1,7 @@
 """Backend ``command``: a program of the user's, for models in another environment or behind an API.
 
 The program is started once for each sample (or batch) with a JSON request file and leaves a clip, or a
-``response.json``, in its output folder. docs and the example in ``examples/http_backend`` show both sides.
+``response.json``, in its output folder. ``examples/http_backend`` shows both sides.
 """
 
 from __future__ import annotations

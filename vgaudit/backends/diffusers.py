@@ -208,10 +208,12 @@ def _pipeline_class(name: str) -> Any:
 
 def _load(kind: Any, source: ModelSource, options: DiffusersOptions, device: str) -> Any:
     import diffusers
+    import transformers
 
     if options.offload != "none" and device == "cpu":
         raise BackendError(f"backend diffusers: `offload: {options.offload}` needs a GPU; found the CPU only")
     diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             # Newer releases call it `dtype` and warn; the releases we still support know only this name.

@@ -143,11 +143,15 @@ def _torchscript(path: Path) -> torch.nn.Module:
 
 def _exported(path: Path, device: str) -> torch.nn.Module:
     import torch
-    from torch.export.passes import move_to_device_pass
 
     check_export(path)
     program = torch.export.load(str(path))
-    return move_to_device_pass(program, device).module()
+    if device != "cpu":
+        # Devices are written into an exported graph; moving its weights alone is not enough.
+        from torch.export.passes import move_to_device_pass
+
+        program = move_to_device_pass(program, device)
+    return program.module()
 
 
 def _from_factory(path: Path, kind: Kind, factory: str, keywords: dict[str, Any]) -> torch.nn.Module:
