@@ -132,12 +132,13 @@ def pending_jobs(run: RunDir, samples: list[Sample]) -> Mapping[str, str]:
     return jobs
 
 
-def generated(run: RunDir, backend: Backend, samples: list[Sample]) -> Iterator[Generated]:
+def generated(run: RunDir, backend: Backend, samples: list[Sample], index: int) -> Iterator[Generated]:
     """Answers of ``backend`` for ``samples``; samples it forgot come back as errors."""
-    waiting = {s.sample_id: s for s in samples}
     if not samples:
         return
-    for made in backend.generate(samples, pending=pending_jobs(run, samples)):
+    waiting = {s.sample_id: s for s in samples}
+    work_dir = run.path / "work" / str(index)
+    for made in backend.generate(samples, pending=pending_jobs(run, samples), work_dir=work_dir):
         if waiting.pop(made.sample.sample_id, None) is not None:
             yield made
     for sample in waiting.values():

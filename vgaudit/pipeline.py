@@ -65,7 +65,7 @@ def prepare(loaded: LoadedSuite, *, limit: int | None = None, kind: Kind = "run"
     backends: list[Backend] = []
     samples: list[Sample] = []
     for index, choice in enumerate(loaded.backends):
-        context = BackendContext(loaded.base_dir, choice.name, index, loaded.video, identity)
+        context = BackendContext(loaded.base_dir, choice.name, index, loaded.video, identity, loaded.limits)
         backend: Backend = choice.cls(choice.options, context)
         backends.append(backend)
         samples += backend.samples(loaded.prompts, loaded.seeds)
@@ -283,7 +283,7 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
             for sample in ready:
                 executor.submit(partial(score, sample, job.run.clip_record(sample.sample_id)))
         for index, backend in enumerate(prepared.backends):
-            for made in generated(job.run, backend, missing[index]):
+            for made in generated(job.run, backend, missing[index], index):
                 if made.path is None:
                     executor.submit(partial(store_and_score, made, backend))
                     continue

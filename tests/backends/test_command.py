@@ -33,22 +33,25 @@ def answer(**values):
 """
 
 
-def backend(base: Path, program: str, *, work_dir: Path | None = None, **options: Any) -> CommandBackend:
+def backend(base: Path, program: str, **options: Any) -> CommandBackend:
     (base / "program.py").write_text(HEAD + program)
     options.setdefault("argv", ("{python}", "program.py", "{request}"))
-    context = BackendContext(base, video=VideoRequest(frames=4, fps=8.0), work_dir=work_dir)
+    context = BackendContext(base, video=VideoRequest(frames=4, fps=8.0))
     return CommandBackend(CommandOptions(**options), context)
 
 
 def taken(
-    asked: CommandBackend, pending: Mapping[str, str] | None = None, seeds: tuple[int, ...] = (0,)
+    asked: CommandBackend,
+    pending: Mapping[str, str] | None = None,
+    seeds: tuple[int, ...] = (0,),
+    work_dir: Path | None = None,
 ) -> dict[str, tuple[Generated, bytes]]:
     """``prompt_id-seed -> (answer, bytes of its clip)``, read while the clip is there."""
     samples = asked.samples(PROMPTS, seeds)
     jobs = {s.sample_id: pending[s.prompt_id] for s in samples if pending and s.prompt_id in pending}
     return {
         f"{a.sample.prompt_id}-{a.sample.seed}": (a, a.path.read_bytes() if a.path else b"")
-        for a in asked.generate(samples, pending=jobs)
+        for a in asked.generate(samples, pending=jobs, work_dir=work_dir)
     }
 
 
@@ -319,9 +322,9 @@ else:
 
 def test_a_killed_run_finds_its_jobs_again(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    asked = backend(tmp_path, PROVIDER, work_dir=work, max_attempts=1)
+    asked = backend(tmp_path, PROVIDER, max_attempts=1)
     samples = asked.samples(PROMPTS, (0,))
-    answers = asked.generate(samples)
+    answers = asked.generate(samples, work_dir=work)
     next(answers)
     del answers  # as if killed: nothing was recorded by the caller
     # Killed in the middle of a start, right after the program submitted the second prompt.
@@ -330,8 +333,7 @@ def test_a_killed_run_finds_its_jobs_again(tmp_path: Path) -> None:
     (output.parent / "request.json").write_text(json.dumps({"sample_id": samples[1].sample_id}))
     (output / "response.json").write_text(json.dumps({"outcome": "retry_after", "job_id": "job-cat"}))
     (tmp_path / "ready").touch()
-    again = backend(tmp_path, PROVIDER, work_dir=work)
-    made = taken(again)
+    made = taken(backend(tmp_path, PROVIDER), work_dir=work)
     assert [data for _, data in made.values()] == [b"job-dog", b"job-cat"]
     assert (tmp_path / "jobs.txt").read_text() == "dog\n"
     assert list((work / "jobs").iterdir()) == []

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vgaudit.plan import Sample
+from vgaudit.video import MediaLimits
 
 OptionsClass = type[BaseModel]
 """Type of a backend's ``Options``; an alias because the protocol has a member named ``type``."""
@@ -101,8 +102,7 @@ class BackendContext:
         index: Position of the backend in the suite.
         video: What the suite asks of every clip.
         identity: Further JSON-able identity (encoder settings) that goes into every sample id.
-        work_dir: Folder of the run in which a backend may keep notes that must survive ``kill -9`` (jobs it
-            submitted); ``None`` when there is none.
+        limits: How large a clip may be that a backend reads into memory itself.
     """
 
     base_dir: Path
@@ -110,7 +110,7 @@ class BackendContext:
     index: int = 0
     video: VideoRequest = VideoRequest()
     identity: Mapping[str, Any] = field(default_factory=dict)
-    work_dir: Path | None = None
+    limits: MediaLimits = field(default_factory=MediaLimits)
 
 
 @runtime_checkable
@@ -139,13 +139,19 @@ class Backend(Protocol):
         ...
 
     def generate(
-        self, samples: Sequence[Sample], *, pending: Mapping[str, str] | None = None
+        self,
+        samples: Sequence[Sample],
+        *,
+        pending: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
     ) -> Iterator[Generated]:
         """Yield one :class:`Generated` per sample, in any order.
 
         Args:
             samples: Samples of this backend that have no clip yet.
             pending: ``sample_id -> job_id`` of jobs submitted by an earlier attempt.
+            work_dir: Folder of the run in which a backend may keep notes that must survive ``kill -9`` (jobs it
+                submitted); ``None`` when there is none.
 
         Raises:
             BackendError: When nothing further can be generated at all.

@@ -133,7 +133,7 @@ def inside(root: Path, path: Path) -> str:
     return ""
 
 
-def hand_on(answer: Generated, path: Path, fps: float | None) -> Generated:
+def hand_on(answer: Generated, path: Path, fps: float | None, limits: MediaLimits) -> Generated:
     """``answer`` with the clip at ``path``: media by path, frames and arrays as exact frames.
 
     An unreadable source becomes outcome ``error``.
@@ -146,7 +146,6 @@ def hand_on(answer: Generated, path: Path, fps: float | None) -> Generated:
         return replace(answer, path=path.resolve())
     if fps is None:
         return failed(answer, f"{path.name}: {FPS_NEEDED}")
-    limits = MediaLimits()
     try:
         frames = read_array(path, limits) if kind == "array" else read_frame_folder(path, limits)[0]
     except (MediaError, OSError) as error:

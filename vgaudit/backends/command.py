@@ -155,7 +155,11 @@ class CommandBackend:
         )
 
     def generate(
-        self, samples: Sequence[Sample], *, pending: Mapping[str, str] | None = None
+        self,
+        samples: Sequence[Sample],
+        *,
+        pending: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
     ) -> Iterator[Generated]:
         """Ask for ``samples``; the clip of an answer is there until the next answer is asked for.
 
@@ -163,7 +167,7 @@ class CommandBackend:
             BackendError: A variable of ``env`` is not set, or the program cannot be started.
         """
         env = minimal_environment(self._options.env)
-        notes = JobNotes(self._context.work_dir)
+        notes = JobNotes(work_dir)
         jobs = {**(pending or {}), **notes.known([s.sample_id for s in samples])}
         waiting = [_Task(s, jobs.get(s.sample_id)) for s in samples]
         size = self._options.batch_size if self._options.per == "batch" else 1
@@ -310,7 +314,7 @@ class CommandBackend:
         if ending:
             return failed(base, ending), None
         if response.file is not None:
-            return hand_on(base, response.file, self._fps), None
+            return hand_on(base, response.file, self._fps, self._context.limits), None
         return replace(
             base, outcome=response.outcome, message=response.message or response.outcome.value
         ), None

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -119,7 +120,11 @@ class DiffusersBackend:
         return samples
 
     def generate(
-        self, samples: Sequence[Sample], *, pending: Mapping[str, str] | None = None
+        self,
+        samples: Sequence[Sample],
+        *,
+        pending: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
     ) -> Iterator[Generated]:
         """Make the clips of ``samples``, in the plan's fixed batches if the pipeline takes lists.
 

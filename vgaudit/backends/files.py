@@ -165,15 +165,14 @@ class FilesBackend:
         return [self._sample(entry) for entry in entries]
 
     def _sample(self, entry: Entry) -> Sample:
-        identity = {
+        identity: dict[str, Any] = {
             "group": entry.group,
             "source": entry.source,
             "prompt": entry.prompt,
             "video": asdict(self._context.video),
-            **self._context.identity,
         }
-        if kind_of(self._root / entry.source) in ("frames", "array"):
-            identity["fps"] = self._fps
+        if kind_of(self._root / entry.source) in ("frames", "array"):  # media are kept as they are
+            identity |= {"fps": self._fps, **self._context.identity}
         return Sample(
             sample_id=make_sample_id(entry.prompt_id, entry.seed, identity),
             prompt_id=entry.prompt_id,
@@ -196,6 +195,7 @@ class FilesBackend:
         samples: Sequence[Sample],
         *,
         pending: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
     ) -> Iterator[Generated]:
         """Hand on the clips of ``samples``: media files by path, frame folders and arrays as exact frames."""
         for sample in samples:
@@ -205,7 +205,7 @@ class FilesBackend:
             if reason := inside(self._root, path):
                 yield failed(answer, f"{sample.source}: {reason}")
             else:
-                made = hand_on(answer, path, self._fps)
+                made = hand_on(answer, path, self._fps, self._context.limits)
                 yield replace(made, seconds=time.perf_counter() - start)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -169,7 +170,11 @@ class GanBackend:
         )
 
     def generate(
-        self, samples: Sequence[Sample], *, pending: Mapping[str, str] | None = None
+        self,
+        samples: Sequence[Sample],
+        *,
+        pending: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
     ) -> Iterator[Generated]:
         """Make the clips of ``samples`` in the plan's fixed batches.
 
