@@ -22,7 +22,7 @@ TOO_MANY = "too many faces in the frame"
 MIN_CONTRAST = 6.0
 """Standard deviation of the luma inside the box, of 255, below which there is nothing to see."""
 
-MIN_DETAIL = 0.005
+MIN_DETAIL = 0.008
 """Share of the luma's variance that is finer than :data:`DETAIL_SIDE` samples across the face."""
 
 DETAIL_SIDE = 20
