@@ -208,6 +208,15 @@ def test_a_wrong_gallery_is_refused(folder: Path, spoil: Callable[[Path], None],
     assert caught.value.exit_code == 2
 
 
+def test_a_gallery_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(GalleryError, match=r"people: cannot be read \(Permission denied\)"):
+        load_gallery(folder, EMBEDDER)
+
+
 def test_hidden_files_and_notes_are_not_people(folder: Path) -> None:
     (folder / ".git").mkdir()
     (folder / "README.md").write_text("whose pictures these are")

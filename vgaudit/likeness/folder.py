@@ -39,6 +39,13 @@ def scan_gallery(root: Path) -> list[FolderEntry]:
         GalleryError: No such folder, nobody in it, an unsafe or doubled id, a wrong ``entry.yaml``, pictures
             outside a person's folder, or one picture filed under two people.
     """
+    try:
+        return _scan(root)
+    except OSError as error:
+        raise GalleryError(f"{error.filename or root}: cannot be read ({error.strerror})") from error
+
+
+def _scan(root: Path) -> list[FolderEntry]:
     if not root.is_dir():
         raise GalleryError(
             f"{root}: no such gallery; expected a folder with one folder of pictures per person"
