@@ -14,8 +14,8 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
 from vgaudit.extractors.face_detection import DetectionFailed, Detections, Device, FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder
-from vgaudit.extractors.face_quality import TOO_MANY, unusable_reason
-from vgaudit.extractors.frame_choice import FrameChooser
+from vgaudit.extractors.face_quality import DETAIL_SIDE, MIN_CONTRAST, MIN_DETAIL, TOO_MANY, unusable_reason
+from vgaudit.extractors.frame_choice import EVERY_S, MAX_GAP, MIN_FRAMES, FrameChooser
 from vgaudit.video import ClipInfo, Frames
 
 EMBED_BATCH = 16
@@ -97,7 +97,12 @@ class FacesExtractor:
             mode="json", exclude={"embedder_options", "device", "short_side", "min_face"}
         )
         self.fingerprint = make_fingerprint(
-            self.name, 1, plain, detector=self.detector.fingerprint, embedder=self.embedder.fingerprint
+            self.name,
+            1,
+            plain
+            | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY_S, MIN_FRAMES, MAX_GAP]},
+            detector=self.detector.fingerprint,
+            embedder=self.embedder.fingerprint,
         )
 
     def load(self) -> None:
