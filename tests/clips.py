@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.encoding import EncoderSettings, encode
+from vgaudit.video.encoding import EncoderSettings, encode
 
 PROMPTS = {
     "p0": "a red ball rolling to the right",

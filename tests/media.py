@@ -73,10 +73,11 @@ def write_clip(
         color: Stream tags, e.g. ``{"colorspace": 1, "color_range": 1}``.
         reformat: Arguments of the conversion from RGB, e.g. ``{"dst_colorspace": 1}``.
     """
+    options = dict(options or {})
+    if codec == "libx264":  # otherwise x264 writes other bytes, and pixels, each time at some sizes
+        options.setdefault("x264-params", "mbtree=0:threads=1")
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream: Any = container.add_stream(
-            codec, rate=Fraction(fps).limit_denominator(1001), options=options or {}
-        )
+        stream: Any = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format
         for name, value in (color or {}).items():

@@ -159,6 +159,8 @@ FINDING_SITUATIONS: dict[str, tuple[dict[str, Any], list[Finding], Any, Outcome,
     "every kind, one metric blind": (
         {"findings": "*"}, [], {**ALL_SEEN, "temporal": {"g": (1, 4)}}, UNKNOWN, "temporal looked at only 1 of 4",
     ),
+    "a fact, not a fault": (FINDINGS, [finding(severity=Severity.INFO)], ALL_SEEN, PASSED, ""),
+    "facts counted on request": ({**FINDINGS, "at_least": "info"}, [finding(severity=Severity.INFO)], ALL_SEEN, FAILED, ""),
     "milder than counted": ({**FINDINGS, "at_least": "alert"}, [finding()], ALL_SEEN, PASSED, ""),
     "as bad as counted": ({**FINDINGS, "at_least": "review"}, [finding()], ALL_SEEN, FAILED, ""),
     "finding of another group's clip": (FINDINGS, [finding(clip="h1")], ALL_SEEN, PASSED, ""),

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         UsageError,
         VgauditError,
     )
-    from vgaudit.finish import Finished, read_report_data, regate
-    from vgaudit.pipeline import Prepared, census_suite, execute, prepare, score_run
+    from vgaudit.pipeline.finish import Finished, read_report_data, regate
+    from vgaudit.pipeline.run import Prepared, census_suite, execute, prepare, score_run
     from vgaudit.plan import Plan, Sample
     from vgaudit.records import Finding, GateResult, Measurement, Result, Severity, Verdict
     from vgaudit.reports.data import ReportData
@@ -74,8 +74,8 @@ _HOMES = {
         "BackendError", "GalleryError", "MediaError", "RunDirError", "SuiteError", "Unavailable", "UsageError",
         "VgauditError",
     ),
-    "vgaudit.finish": ("Finished", "read_report_data", "regate"),
-    "vgaudit.pipeline": ("Prepared", "census_suite", "execute", "prepare", "score_run"),
+    "vgaudit.pipeline.finish": ("Finished", "read_report_data", "regate"),
+    "vgaudit.pipeline.run": ("Prepared", "census_suite", "execute", "prepare", "score_run"),
     "vgaudit.plan": ("Plan", "Sample"),
     "vgaudit.records": ("Finding", "GateResult", "Measurement", "Result", "Severity", "Verdict"),
     "vgaudit.reports.data": ("ReportData",),

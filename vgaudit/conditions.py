@@ -71,7 +71,8 @@ class GateSpec(BaseModel):
     )
     reason: str = Field(default="", description="Why this gate is there; shown when it does not pass.")
     at_least: Severity | None = Field(
-        default=None, description="Findings gates: count only findings of this severity or worse."
+        default=None,
+        description="Findings gates: count only findings of this severity or worse; default minor.",
     )
     allow_not_applicable: bool = Field(
         default=False, description="Pass where the value cannot exist for any clip (no prompts, no faces)."

@@ -22,6 +22,7 @@ from vgaudit.records import (
     Measurement,
     Outcome,
     Result,
+    Severity,
     Verdict,
 )
 from vgaudit.registry import nearest
@@ -207,7 +208,7 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
     relevant = [
         f
         for f in evidence.findings
-        if fnmatchcase(f.kind, pattern) and (gate.at_least is None or f.severity.rank >= gate.at_least.rank)
+        if fnmatchcase(f.kind, pattern) and f.severity.rank >= (gate.at_least or Severity.MINOR).rank
     ]
     count = sum(evidence.owners.get(f.sample_id) == group for f in relevant)
     if count > limit:

@@ -13,9 +13,9 @@ import pytest
 from tests.clips import moving_square, write_clip
 from tests.tiny_clip import save_tiny_clip
 from tests.tiny_i3d import save_tiny_i3d
-from vgaudit.finish import Finished
 from vgaudit.metrics.frechet import frechet_distance_from_features
-from vgaudit.pipeline import execute, prepare
+from vgaudit.pipeline.finish import Finished
+from vgaudit.pipeline.run import execute, prepare
 from vgaudit.plan import Plan
 from vgaudit.records import Result
 from vgaudit.suite import load_suite

@@ -11,13 +11,13 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.media import cut_short, moving_square, plain, still, write_clip
-from vgaudit.encoding import EncoderSettings, encode
 from vgaudit.extractors.pixels import PixelsExtractor
 from vgaudit.metrics.base import ClipView, Measured, Metric, MetricContext, SummaryContext
 from vgaudit.metrics.integrity import Integrity, IntegrityOptions
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement, Severity
 from vgaudit.video import ClipReader
+from vgaudit.video.encoding import EncoderSettings, encode
 
 
 def sample(prompt: str = "p", seed: int = 0) -> Sample:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from vgaudit.backends.base import Generated, GenerationOutcome
-from vgaudit.containers import MediaLimits
 from vgaudit.errors import MediaError, SuiteError
-from vgaudit.frame_sources import natural_order, read_array, read_frame_folder
+from vgaudit.video.containers import MediaLimits
+from vgaudit.video.frame_sources import natural_order, read_array, read_frame_folder
 
 MEDIA_SUFFIXES = frozenset(
     [

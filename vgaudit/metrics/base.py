@@ -106,7 +106,9 @@ class Metric(Protocol):
         summary_features: Roles whose features :meth:`summarize` needs (kept out of memory otherwise).
         finding_kinds: Optional: kinds of finding it can make, so that a gate on a misspelt kind is refused.
 
-    Constructing a metric must not import torch nor read large files.
+    Constructing a metric must not import torch nor read large files. What it compares with (a gallery) it may load
+    in an optional ``prepare()``, which is called once before the first clip is decoded; a ``UsageError`` there ends
+    the run, ``Unavailable`` ends the metric.
     """
 
     name: ClassVar[str]

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from vgaudit.binding import BoundMetric, ExtractorPool
-from vgaudit.encoding import EncoderSettings, PreviewWriter, is_browser_playable
 from vgaudit.errors import MediaError, Unavailable
 from vgaudit.extractors.base import Extraction, Extractor, ExtractorSpec, Features, TextExtractor
 from vgaudit.metrics.base import ClipView
+from vgaudit.pipeline.binding import BoundMetric, ExtractorPool
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord, Measurement, digest, fingerprinted
 from vgaudit.rundir import RunDir, atomic_write
 from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, probe
+from vgaudit.video.encoding import EncoderSettings, PreviewWriter, is_browser_playable
 
 _FACTS = "__facts__"
 
@@ -119,6 +119,8 @@ class Scorer:
         self._known = run.read_measurements()
         self._sha_locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
+        self._prepared: set[str] = set()
+        self._preparing = threading.Lock()
 
     # -- one clip ----------------------------------------------------------------------------------
 
@@ -129,6 +131,8 @@ class Scorer:
         due = [
             b for b in self.metrics if not b.unavailable and self.key(b, sample, record) not in self._known
         ]
+        for bound in due:
+            self._prepare(bound)
         with self._sha_locks[record.sha256]:
             facts = self.run.clip_info(record.sha256)
             missing = self._missing_extractors(due, record.sha256)
@@ -187,6 +191,19 @@ class Scorer:
                 )
             found[role] = features
         return found
+
+    def _prepare(self, bound: BoundMetric) -> None:
+        """Let a metric load what it compares with (a gallery) before the first clip is decoded, once."""
+        with self._preparing:
+            if bound.name in self._prepared:
+                return
+            self._prepared.add(bound.name)
+            prepare: Callable[[], object] | None = getattr(bound.metric, "prepare", None)
+            if prepare is not None and not bound.unavailable:
+                try:
+                    prepare()
+                except Unavailable as error:
+                    bound.unavailable = str(error)
 
     # -- steps -------------------------------------------------------------------------------------
 

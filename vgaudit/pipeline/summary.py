@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from vgaudit.binding import BoundMetric
 from vgaudit.errors import Unavailable
 from vgaudit.gates import is_assessed
 from vgaudit.metrics.base import Measured, SummaryContext
+from vgaudit.pipeline.binding import BoundMetric
+from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import REFUSAL_RATE, ClipRecord, Measurement, Result
-from vgaudit.scoring import Scorer
 
 REFUSED = ("refused_input", "refused_output")
 

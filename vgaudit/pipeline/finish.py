@@ -11,9 +11,12 @@ import vgaudit
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import RunDirError
 from vgaudit.gates import evaluate, verdict
+from vgaudit.pipeline.publish import decide
+from vgaudit.pipeline.runspec import RunSpec
+from vgaudit.pipeline.scoring import Scorer
+from vgaudit.pipeline.summary import Collected, refusal_results, summarize, value_specs
 from vgaudit.plan import Plan
 from vgaudit.progress import Progress
-from vgaudit.publish import decide
 from vgaudit.records import (
     ClipRecord,
     Finding,
@@ -26,9 +29,6 @@ from vgaudit.records import (
 )  # fmt: skip
 from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
 from vgaudit.rundir import RunDir
-from vgaudit.runspec import RunSpec
-from vgaudit.scoring import Scorer
-from vgaudit.summary import Collected, refusal_results, summarize, value_specs
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from vgaudit import registry
-from vgaudit.suite_schema import NAME_PATTERN, Prompt, Suite
+from vgaudit.suite.schema import NAME_PATTERN, Prompt, Suite
 
 
 def json_schema() -> dict[str, Any]:
@@ -67,7 +67,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _encoder_settings() -> Any:
-    from vgaudit.encoding import EncoderSettings
+    from vgaudit.video.encoding import EncoderSettings
 
     return EncoderSettings
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tests.media import moving_square
 from vgaudit.errors import MediaError
-from vgaudit.frame_sources import natural_order, read_array, read_frame_folder
 from vgaudit.video import MediaLimits
+from vgaudit.video.frame_sources import natural_order, read_array, read_frame_folder
 
 LIMITS = MediaLimits()
 

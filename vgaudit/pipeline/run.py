@@ -19,20 +19,20 @@ from typing import Any
 
 from vgaudit import provenance
 from vgaudit.backends.base import Backend, BackendContext, Generated
-from vgaudit.binding import ExtractorPool, bind
-from vgaudit.encoding import EncoderSettings
 from vgaudit.errors import RunDirError, SuiteError
 from vgaudit.execution.local import LocalExecutor, default_workers
-from vgaudit.finish import Finished, finish
-from vgaudit.generation import ClipStore, generated, missing_samples, source_of
+from vgaudit.pipeline.binding import ExtractorPool, bind
+from vgaudit.pipeline.finish import Finished, finish
+from vgaudit.pipeline.generation import ClipStore, generated, missing_samples, source_of
+from vgaudit.pipeline.runspec import Kind, MetricSpec, RunSpec
+from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample, limited
 from vgaudit.progress import Progress, Silent
 from vgaudit.records import ClipRecord
 from vgaudit.rundir import RunDir, is_run_dir
-from vgaudit.runspec import Kind, MetricSpec, RunSpec
-from vgaudit.scoring import Scorer
 from vgaudit.suite import LoadedSuite, load_suite_text
 from vgaudit.video import MediaLimits
+from vgaudit.video.encoding import EncoderSettings
 
 
 @dataclass

@@ -20,27 +20,15 @@ from typing import TYPE_CHECKING
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import SuiteError
 from vgaudit.records import digest
-from vgaudit.suite_checks import BackendChoice, MetricChoice, SuiteChecks
-from vgaudit.suite_json_schema import json_schema
-from vgaudit.suite_overrides import apply_override
-from vgaudit.suite_schema import Suite
-from vgaudit.suite_yaml import did_you_mean, parse, read_text, shown
+from vgaudit.suite.checks import BackendChoice, MetricChoice, SuiteChecks
+from vgaudit.suite.located_yaml import did_you_mean, parse, read_text, shown
+from vgaudit.suite.overrides import apply_override
+from vgaudit.suite.schema import Suite
 
 if TYPE_CHECKING:
     from vgaudit.backends.base import PromptSpec, VideoRequest
-    from vgaudit.encoding import EncoderSettings
     from vgaudit.video import MediaLimits
-
-__all__ = [
-    "BackendChoice",
-    "LoadedSuite",
-    "MetricChoice",
-    "Suite",
-    "bundled_suites",
-    "json_schema",
-    "load_suite",
-    "load_suite_text",
-]
+    from vgaudit.video.encoding import EncoderSettings
 
 
 @dataclass(frozen=True)

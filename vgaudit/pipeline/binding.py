@@ -12,7 +12,7 @@ from vgaudit import registry
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Extractor, ExtractorSpec, TextExtractor
 from vgaudit.metrics.base import Metric, MetricContext
-from vgaudit.runspec import MetricSpec
+from vgaudit.pipeline.runspec import MetricSpec
 
 
 class ExtractorPool:

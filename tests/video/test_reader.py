@@ -27,9 +27,9 @@ from tests.media import (
     write_clip,
 )
 from vgaudit.errors import MediaError
-from vgaudit.timeline import Timeline
-from vgaudit.truncation import missing_bytes
 from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, decodes_started, probe, short_side_size
+from vgaudit.video.timeline import Timeline
+from vgaudit.video.truncation import missing_bytes
 
 
 def read(path: Path, **options: object) -> tuple[np.ndarray, np.ndarray, ClipInfo]:

@@ -14,12 +14,12 @@ import pytest
 
 from tests.clips import clip_folder, moving_square, write_clip, write_suite
 from vgaudit.errors import RunDirError
-from vgaudit.finish import Finished, read_report_data
-from vgaudit.pipeline import census_suite, execute, prepare, score_run
+from vgaudit.pipeline.finish import Finished, read_report_data
+from vgaudit.pipeline.run import census_suite, execute, prepare, score_run
 from vgaudit.rundir import RunDir
 from vgaudit.suite import load_suite
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_results_do_not_depend_on_workers_or_order(clips: Path, tmp_path: Path) 
 # Each breaks off with SIGKILL in another stage, at a moment that has begun something it does not finish.
 KILLS = {
     "storing a clip": """
-        import vgaudit.generation as m
+        import vgaudit.pipeline.generation as m
         real = m.copy_with_digest
         def die(*a, n=[0]):
             n[0] += 1
@@ -103,7 +103,7 @@ KILLS = {
         RunDir.write_clip_record = die
     """,
     "features": """
-        import vgaudit.scoring as m
+        import vgaudit.pipeline.scoring as m
         real = m.save_features
         def die(*a, n=[0]):
             n[0] += 1
@@ -123,7 +123,7 @@ KILLS = {
         RunDir.append_measurements = die
     """,
     "summarize": """
-        import vgaudit.finish as m
+        import vgaudit.pipeline.finish as m
         m.summarize = lambda *a: kill()
     """,
     "report": """

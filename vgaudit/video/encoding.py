@@ -24,9 +24,9 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from vgaudit.colour import assumed_matrix
 from vgaudit.errors import MediaError
-from vgaudit.frames import ClipInfo, Frames
+from vgaudit.video.colour import assumed_matrix
+from vgaudit.video.frames import ClipInfo, Frames
 
 UInt8 = NDArray[np.uint8]
 

@@ -77,12 +77,12 @@ def run(
     The same command again continues the same run. The exit code is 0 if all gates passed, 3 if one failed, 4 if one
     could not be computed.
     """
-    from vgaudit.console import make_progress
-    from vgaudit.pipeline import execute
+    from vgaudit.cli.console import make_progress
+    from vgaudit.pipeline.run import execute
 
     prepared = _prepare(suite, backend, gallery, limit, set_)
     if dry_run:
-        from vgaudit.dry_run import describe
+        from vgaudit.cli.dry_run import describe
 
         for line in describe(prepared, out):
             print(line)
@@ -102,9 +102,9 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make the clips of a suite and stop there; `vgaudit score RUN` goes on."""
-    from vgaudit.console import make_progress
-    from vgaudit.finish import is_failed
-    from vgaudit.pipeline import execute
+    from vgaudit.cli.console import make_progress
+    from vgaudit.pipeline.finish import is_failed
+    from vgaudit.pipeline.run import execute
     from vgaudit.rundir import RunDir
 
     prepared = _prepare(suite, backend, None, limit, set_)
@@ -144,8 +144,8 @@ def score(
     For a folder there is no suite and nothing is estimated: each clip gets an answer - publish, review or hold -
     with the reasons. The exit code is 0 if all may be published, 3 if one is on hold, 4 if one needs a review.
     """
-    from vgaudit.console import make_progress
-    from vgaudit.pipeline import census_suite, execute, prepare, score_run
+    from vgaudit.cli.console import make_progress
+    from vgaudit.pipeline.run import census_suite, execute, prepare, score_run
     from vgaudit.rundir import is_run_dir
 
     progress = make_progress(quiet)
@@ -175,9 +175,9 @@ def gate(
     exit_zero: ExitZero = False,
 ) -> None:
     """Hold a scored run against its gates (or those of another suite) and say so in the exit code."""
-    from vgaudit.finish import regate
+    from vgaudit.pipeline.finish import regate
+    from vgaudit.pipeline.runspec import RunSpec
     from vgaudit.rundir import RunDir
-    from vgaudit.runspec import RunSpec
 
     run_ = RunDir.open(run_dir)
     spec = RunSpec.from_json(run_.manifest()["spec"])
@@ -195,7 +195,7 @@ def gate(
 @app.command()
 def report(run_dir: RunArgument) -> None:
     """Write the reports of a scored run again."""
-    from vgaudit.finish import read_report_data
+    from vgaudit.pipeline.finish import read_report_data
     from vgaudit.reports.write import write_reports
     from vgaudit.rundir import RunDir
 
@@ -230,7 +230,7 @@ def init(
 @app.command()
 def validate(suite: SuiteArgument, set_: Set = None) -> None:
     """Check a suite, everything it names, and its gates; nothing is generated."""
-    from vgaudit.pipeline import check_metrics
+    from vgaudit.pipeline.run import check_metrics
 
     prepared = _prepare(suite, None, None, None, set_)
     plan = prepared.plan
@@ -258,7 +258,7 @@ def list_(
     what: Annotated[str, typer.Argument(metavar="backends|metrics|extractors|embedders|suites")],
 ) -> None:
     """Show what there is by name."""
-    from vgaudit.listing import KINDS, lines
+    from vgaudit.cli.listing import KINDS, lines
 
     if what not in KINDS:
         from vgaudit.registry import nearest
@@ -273,7 +273,7 @@ def list_(
 @app.command()
 def doctor() -> None:
     """Look at this machine: what is installed, what works, what is missing and how to get it."""
-    from vgaudit.doctor import checks
+    from vgaudit.cli.doctor import checks
 
     broken = False
     for check in checks():
@@ -287,7 +287,7 @@ def doctor() -> None:
 def _prepare(
     suite: str, backend: str | None, gallery: Path | None, limit: int | None, overrides: list[str] | None
 ) -> Any:
-    from vgaudit.pipeline import prepare
+    from vgaudit.pipeline.run import prepare
     from vgaudit.suite import load_suite
 
     texts = list(overrides or [])
@@ -331,7 +331,7 @@ def _expect_folder(path: Path, what: str) -> None:
 
 
 def _conclude(data: Any, report_path: Path | None, changed: bool, exit_zero: bool) -> None:
-    from vgaudit.conclusion import print_conclusion
+    from vgaudit.cli.conclusion import print_conclusion
 
     print_conclusion(data, report_path, changed)
     code = data.verdict.exit_code

@@ -18,8 +18,9 @@ from vgaudit.conditions import GateSpec
 from vgaudit.errors import SuiteError, UsageError
 from vgaudit.index import prompt_id_of, read_prompts
 from vgaudit.records import REFUSAL_RATE
-from vgaudit.suite_problems import validated
-from vgaudit.suite_schema import (
+from vgaudit.suite.located_yaml import Document, Location, did_you_mean, shown
+from vgaudit.suite.problems import validated
+from vgaudit.suite.schema import (
     NAME_PATTERN,
     Expectation,
     Limits,
@@ -28,12 +29,11 @@ from vgaudit.suite_schema import (
     normalised,
     written_out_expectation,
 )
-from vgaudit.suite_yaml import Document, Location, did_you_mean, shown
 
 if TYPE_CHECKING:
     from vgaudit.backends.base import PromptSpec
-    from vgaudit.encoding import EncoderSettings
     from vgaudit.video import MediaLimits
+    from vgaudit.video.encoding import EncoderSettings
 
 """A result of generation itself, of every group that was asked for clips; also per tag (``...@people=yes``)."""
 
@@ -257,7 +257,7 @@ class SuiteChecks:
 
     def encoder(self) -> EncoderSettings | None:
         """How clips are stored."""
-        from vgaudit.encoding import EncoderSettings
+        from vgaudit.video.encoding import EncoderSettings
 
         video = self.raw.get("video")
         value = video.get("encoder", {}) if isinstance(video, dict) else {}

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from vgaudit.containers import MediaLimits, open_regular, over_limit
 from vgaudit.errors import MediaError
+from vgaudit.video.containers import MediaLimits, open_regular, over_limit
 
 UInt8 = NDArray[np.uint8]
 

@@ -1,7 +1,7 @@
 """Reads a clip once: its facts, and its frames in blocks of bounded memory.
 
-The door to everything about a clip: the types of :mod:`vgaudit.frames` and the limits of
-:mod:`vgaudit.containers` are meant to be imported from here.
+The door to everything about a clip: the types of :mod:`vgaudit.video.frames` and the limits of
+:mod:`vgaudit.video.containers` are meant to be imported from here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from vgaudit.colour import RgbConverter
-from vgaudit.containers import MediaLimits, decoder_for, open_clip
 from vgaudit.errors import MediaError
-from vgaudit.frames import ClipInfo, Frames, short_side_size
-from vgaudit.timeline import Timeline
-
-__all__ = ["ClipInfo", "ClipReader", "Frames", "MediaLimits", "decodes_started", "probe", "short_side_size"]
+from vgaudit.video.colour import RgbConverter
+from vgaudit.video.containers import MediaLimits, decoder_for, open_clip
+from vgaudit.video.frames import ClipInfo, Frames
+from vgaudit.video.timeline import Timeline
 
 DEFAULT_LIMITS = MediaLimits()
 

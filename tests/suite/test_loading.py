@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vgaudit.errors import ExitCode, SuiteError
 from vgaudit.suite import bundled_suites, json_schema, load_suite, load_suite_text
-from vgaudit.suite_yaml import MAX_BYTES, MAX_VALUES, parse
+from vgaudit.suite.located_yaml import MAX_BYTES, MAX_VALUES, parse
 
 from .wrong_suites import GOOD, WRONG, with_line
 

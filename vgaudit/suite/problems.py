@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from vgaudit.suite_yaml import Document, Location, did_you_mean, dotted, shown
+from vgaudit.suite.located_yaml import Document, Location, did_you_mean, dotted, shown
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from vgaudit.suite_yaml import shown
+from vgaudit.suite.located_yaml import shown
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ID_PATTERN = r"^[^\s/\\][^/\\\r\n\t]{0,119}$"

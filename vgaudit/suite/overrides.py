@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vgaudit.errors import SuiteError
-from vgaudit.suite_yaml import Document, Location, dotted, parse, shown
+from vgaudit.suite.located_yaml import Document, Location, dotted, parse, shown
 
 
 def apply_override(document: Document, text: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.clips import clip_folder, write_suite
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def vgaudit(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -158,7 +158,7 @@ def test_an_interrupt_says_how_to_go_on(clips: Path, tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "s.yaml", clips)
     code = (
         "import os, signal, sys\n"
-        "from vgaudit.generation import ClipStore\n"
+        "from vgaudit.pipeline.generation import ClipStore\n"
         "ClipStore.put = lambda *a: os.kill(os.getpid(), signal.SIGINT)\n"
         f"sys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(tmp_path / 'run')!r}]\n"
         "from vgaudit.cli import main\nmain()"

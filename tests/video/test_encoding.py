@@ -15,9 +15,9 @@ import pytest
 from pydantic import ValidationError
 
 from tests.media import moving_square, plain, write_clip
-from vgaudit.encoding import EncoderSettings, PreviewWriter, encode, is_browser_playable
 from vgaudit.errors import MediaError
 from vgaudit.video import ClipInfo, ClipReader, decodes_started, probe
+from vgaudit.video.encoding import EncoderSettings, PreviewWriter, encode, is_browser_playable
 
 SETTINGS = EncoderSettings()
 EXACT = EncoderSettings(lossless=True)

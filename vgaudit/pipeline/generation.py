@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vgaudit.backends.base import Backend, Generated, GenerationOutcome
-from vgaudit.encoding import EncoderSettings, encode
 from vgaudit.errors import MediaError
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord
 from vgaudit.rundir import RunDir, copy_with_digest, file_digest
+from vgaudit.video.encoding import EncoderSettings, encode
 
 FINAL = {GenerationOutcome.OK, GenerationOutcome.REFUSED_INPUT, GenerationOutcome.REFUSED_OUTPUT}
 _KNOWN_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif"}

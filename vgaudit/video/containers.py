@@ -24,7 +24,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vgaudit.errors import MediaError
-from vgaudit.truncation import missing_bytes
+from vgaudit.video.truncation import missing_bytes
 
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "gif")
 """Demuxers that may be used."""
