@@ -97,7 +97,12 @@ def motion(path):
 def freeze_fraction(path):
     frames, times = read_clip(path)
     differences = frame_differences(frames)
-    moving = [d for d in differences if d > 1.5]
+    moving = []
+    for index, difference in enumerate(differences):
+        around = [differences[i : i + 3] for i in range(max(0, index - 2), index + 1)]
+        in_a_row = any(len(three) == 3 and min(three) > 0.3 for three in around)
+        if difference > 1.5 or in_a_row:
+            moving.append(difference)
     if len(moving) < max(2, 0.1 * len(differences)):
         return None
     tolerance = min(0.5, 0.1 * statistics.median(moving))
@@ -177,7 +182,7 @@ def usable(image, box, points, sure):
     face = cv2.resize(luma, (56, 56), interpolation=how).astype(np.float32)
     coarse = cv2.resize(face, (20, 20), interpolation=cv2.INTER_AREA)
     lost = face - cv2.resize(coarse, (56, 56), interpolation=cv2.INTER_CUBIC)
-    return bool((lost**2).mean() / face.var() >= 0.005)
+    return bool((lost**2).mean() / face.var() >= 0.008)
 
 
 def examined_frames(times):
