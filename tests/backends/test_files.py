@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from vgaudit.backends.base import BackendContext, Generated, GenerationOutcome, PromptSpec, VideoRequest
+from vgaudit.backends.clip_sources import find_clips
 from vgaudit.backends.files import FilesBackend, FilesOptions
 from vgaudit.errors import SuiteError
 
@@ -315,3 +316,15 @@ def test_fetv(shared_data: Path) -> None:
     samples = backend(shared_data, root="fetv", index="index.csv").samples([], [0])
     assert len(samples) == len({s.sample_id for s in samples}) == 89
     assert {s.group for s in samples} >= {"real", "cogvideo"}
+
+
+def test_run_directories_and_hidden_folders_are_not_searched(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    touch(clips, "a.mp4", ".cache/b.mp4", "film/manifest.json", "film/c.mp4")
+    before = find_clips(clips)
+    assert before.clips == ("a.mp4", "film/c.mp4")  # a manifest alone is no run
+    run = "reports/clips-1234"
+    touch(clips, f"{run}/manifest.json", f"{run}/plan.jsonl", f"{run}/clips/x.mp4", f"{run}/frames/1.png")
+    assert find_clips(clips) == before
+    with pytest.raises(SuiteError, match="no clip in .*run directories, not searched: clips-1234"):
+        made(backend(tmp_path, root="clips/reports"))

@@ -59,10 +59,14 @@ class _Search:
     clips: dict[str, Kind] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
 
 
 def find_clips(root: Path, pattern: str = "*") -> Found:
     """All clips below ``root``, sub-folders included; hidden files and folders are left out.
+
+    So are run directories: they hold copies of clips that were scored before, and a second search of the same
+    folder must find what the first one found.
 
     Args:
         root: The folder.
@@ -73,13 +77,23 @@ def find_clips(root: Path, pattern: str = "*") -> Found:
     """
     search = _Search()
     for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(s for s in subfolders if not s.startswith("."))
+        seen = sorted(s for s in subfolders if not s.startswith("."))
+        runs = [s for s in seen if _is_run(Path(folder, s))]
+        search.runs += [Path(folder, s).relative_to(root).as_posix() for s in runs]
+        subfolders[:] = [s for s in seen if s not in runs]
         _visit(root, Path(folder), subfolders, [n for n in names if not n.startswith(".")], search)
     kept = sorted((c for c in search.clips if fnmatch(c, pattern)), key=natural_order)
     if odd := [c for c in kept if not _is_text(c)]:
         raise SuiteError(f"{root}: {len(odd)} clips have names that are not UTF-8; rename them ({odd[0]!r})")
     notes = _note("not clips", search.ignored) + _note("linked folders, not followed", search.links)
+    if not kept:  # the reason for finding nothing; otherwise a report would speak of the folder it lies in
+        notes += _note("run directories, not searched", search.runs)
     return Found(tuple(kept), tuple(search.clips[c] for c in kept), notes)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a run wrote ``folder``: one of its two files alone may be anybody's."""
+    return (folder / "manifest.json").is_file() and (folder / "plan.jsonl").is_file()
 
 
 def _is_text(name: str) -> bool:
