@@ -24,6 +24,7 @@ from vgaudit.stats import (
     clopper_pearson,
     cluster_bootstrap,
     cluster_means,
+    clustered_rate,
     expanded_tail,
     mean_result,
     mean_results,
@@ -320,12 +321,62 @@ def test_rate_result_is_exact_and_counts_prompts() -> None:
     assert clean.high == pytest.approx(clopper_pearson(0, 100)[1])
     assert clean.detail["trials"] == 100
     seeds = [(sample(f"s{i}", f"p{i // 4}"), float(i == 0), "") for i in range(40)]
-    per_prompt = rate_result("m.share", "g", seeds, SPEC)
-    assert (per_prompt.value, per_prompt.n, per_prompt.n_clusters) == (0.1, 40, 10)
-    assert "counts as one of 10 trials" in per_prompt.reason
+    rate = rate_result("m.share", "g", seeds, SPEC)
+    assert (rate.value, rate.n, rate.n_clusters) == (pytest.approx(1 / 40), 40, 10)
+    assert (rate.detail["events"], rate.detail["trials"]) == (1, 10)
+    assert (rate.low, rate.high) == (0.0, pytest.approx(clopper_pearson(1, 10)[1]))
+    assert "1 of 10 prompts with mixed clips" in rate.reason
     with pytest.raises(ValueError, match="made of 0 and 1"):
         rate_result("m.share", "g", measured([0.5]), SPEC)
     assert rate_result("m.share", "g", measured([None]), SPEC).status == NOT_COMPUTED
+
+
+def test_a_rate_is_that_of_clips_and_not_of_the_worst_seed() -> None:
+    """20 prompts with 10 seeds, of which one each has the event: the rate is a tenth, and not 1."""
+    clips = [(sample(f"s{i}", f"p{i // 10}"), float(i % 10 == i // 10 % 10), "") for i in range(200)]
+    rate = rate_result("m.share", "g", clips, SPEC)
+    assert rate.value == pytest.approx(0.1)
+    assert (rate.low, rate.high) == (0.0, 1.0)
+    assert (rate.detail["events"], rate.detail["trials"]) == (20, 20)
+
+
+def test_a_rate_over_one_clip_per_prompt_is_plain_clopper_pearson() -> None:
+    e = clustered_rate([True, False, False, True, False], "abcde", 0.9)
+    assert (e.low, e.high) == clopper_pearson(2, 5, 0.9)
+    assert (e.value, e.n, e.n_clusters, e.method, e.reason) == (0.4, 5, 5, "exact", "")
+    with pytest.raises(ValueError, match="no clips"):
+        clustered_rate([], [])
+    with pytest.raises(ValueError, match=r"0\.5; a rate"):
+        clustered_rate([0.5], ["a"])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_a_rate_lies_in_its_interval_and_turns_round(pairs: list[tuple[bool, int]]) -> None:
+    prompts = [p for _, p in pairs]
+    e = clustered_rate([event for event, _ in pairs], prompts)
+    assert e.low is not None
+    assert e.high is not None
+    assert 0 <= e.low <= e.value <= e.high <= 1
+    turned = clustered_rate([not event for event, _ in pairs], prompts)
+    assert (turned.low, turned.high) == (pytest.approx(1 - e.high), pytest.approx(1 - e.low))
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_rates_over_seeds_cover_the_truth_however_alike_seeds_are(alike: float) -> None:
+    """12 prompts x 4 seeds, true rate 0.2; a share ``alike`` of the prompts gives every seed the same answer."""
+    rng = np.random.default_rng(0)
+    prompts = np.repeat(np.arange(12), 4)
+    hits = 0
+    for _ in range(300):
+        own = rng.random(48) < 0.2
+        shared = np.repeat(rng.random(12) < 0.2, 4)
+        events = np.where(np.repeat(rng.random(12) < alike, 4), shared, own)
+        e = clustered_rate(events.tolist(), prompts.tolist())
+        assert e.low is not None
+        assert e.high is not None
+        hits += e.low <= 0.2 <= e.high
+    assert hits / 300 >= 0.95
 
 
 @dataclass(frozen=True)

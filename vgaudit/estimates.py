@@ -1,0 +1,227 @@
+"""Intervals: how far an average over prompts, or a rate over clips, could be from the truth.
+
+Seeds of one prompt resemble each other, so the prompt is the unit of resampling: values are averaged within
+a prompt and prompts are resampled. Everything here is deterministic: the random stream is seeded from the
+sample ids, and neither the order of the input nor the number of workers changes a digit.
+
+Which interval, and why (coverage simulated in ``tests/test_stats.py``, written up in ``docs/gates.md``):
+
+* From :data:`MIN_BOOTSTRAP_CLUSTERS` prompts on: the *expanded percentile* bootstrap (Hesterberg, "What
+  Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015). The plain percentile
+  interval is too short by ``sqrt((n-1)/n) * z/t``; the expansion reads more extreme percentiles, so that its
+  length matches Student's t while it keeps the bootstrap's skewness. BCa corrects skewness but not length and
+  covers less at 8-30 prompts.
+* Below that: Student's t over the prompt means, because resampled means of so few values cannot leave the
+  range of the data, which misses the true mean with probability up to ``2^(1-n)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_BOOTSTRAP_CLUSTERS = 8
+"""Fewest prompts that are resampled; below, the interval is Student's t."""
+
+MIN_EQUAL_CLUSTERS = 6
+"""Fewest prompts whose values may all be equal and still carry an interval: ``2^(1-6) < 0.05``."""
+
+_CHUNK = 1 << 21  # resampled values held at once: 16 MiB
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval.
+
+    Attributes:
+        value: The mean of the clusters' means.
+        low: Lower end; ``None`` where no interval can be had.
+        high: Upper end; ``None`` exactly when ``low`` is.
+        n: Values it rests on.
+        n_clusters: Clusters among them.
+        reason: Why there is no interval, or what qualifies it; may be empty.
+        method: ``"bootstrap"``, ``"t"``, ``"exact"`` or ``""`` where there is no interval.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    n_clusters: int
+    reason: str = ""
+    method: str = ""
+
+
+def seed_from_ids(ids: Iterable[str]) -> int:
+    """A 64-bit seed that depends on which ids there are, and not on their order."""
+    text = "\n".join(sorted(ids))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def cluster_means(values: Sequence[float], clusters: Sequence[Hashable]) -> NDArray[np.float64]:
+    """Mean of each cluster, in an order that depends on the clusters' names only.
+
+    Sums are exact (:func:`math.fsum`), so the order of ``values`` leaves no trace in the last digit.
+
+    Raises:
+        ValueError: Lengths differ, or a value is not finite.
+    """
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} cluster labels")
+    groups: dict[Hashable, list[float]] = defaultdict(list)
+    for value, cluster in zip(values, clusters, strict=True):
+        if not math.isfinite(value):
+            raise ValueError(f"value of cluster {cluster!r} is {value}; leave it out and say why")
+        groups[cluster].append(float(value))
+    ordered = sorted(groups, key=lambda c: (type(c).__name__, str(c)))
+    return np.array([math.fsum(groups[c]) / len(groups[c]) for c in ordered], dtype=np.float64)
+
+
+def bootstrap_means(means: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
+    """Means of ``resamples`` samples with replacement from ``means``, shape ``(resamples,)``."""
+    rng = np.random.default_rng(seed)
+    n = len(means)
+    rows = max(1, _CHUNK // n)
+    parts = [
+        means[rng.integers(0, n, size=(min(rows, resamples - done), n))].mean(axis=1)
+        for done in range(0, resamples, rows)
+    ]
+    return np.concatenate(parts)
+
+
+def expanded_tail(n: int, confidence: float) -> float:
+    """Tail probability at which an expanded percentile interval reads each end.
+
+    ``Phi(-sqrt(n / (n - 1)) * t(1 - alpha/2; n - 1))``, Hesterberg 2015; tends to ``alpha/2`` with ``n``.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    t = stdtrit(n - 1, 0.5 + confidence / 2)
+    return float(ndtr(-math.sqrt(n / (n - 1)) * t))
+
+
+def cluster_bootstrap(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    seed: int,
+    resamples: int = 9999,
+) -> Estimate:
+    """Mean over prompts with its interval; the prompt is the cluster.
+
+    Args:
+        values: One finite number per clip.
+        clusters: The prompt of each clip. Seeds are averaged within a prompt; every prompt weighs the same.
+        confidence: Coverage of the two-sided interval, in (0, 1).
+        seed: Of the resampling; take it from :func:`seed_from_ids`.
+        resamples: Bootstrap samples.
+
+    Returns:
+        The estimate. Its interval is ``None``, with the reason, for one prompt, and for fewer than
+        :data:`MIN_EQUAL_CLUSTERS` prompts that all have the same value.
+
+    Raises:
+        ValueError: No values, a value that is not finite, or a confidence outside (0, 1).
+    """
+    _check_confidence(confidence)
+    if not len(values):
+        raise ValueError("the mean of no values does not exist; expected at least one")
+    means = cluster_means(values, clusters)
+    n, k = len(values), len(means)
+    value = math.fsum(means) / k
+    if k == 1:
+        why = "one clip" if n == 1 else f"{n} clips of one prompt"
+        return Estimate(value, None, None, n, k, f"no interval: {why} cannot show how prompts differ")
+    if means.min() == means.max():
+        if k < MIN_EQUAL_CLUSTERS:
+            why = f"all {k} prompts have the same value, too few to show how prompts differ"
+            return Estimate(
+                value, None, None, n, k, f"no interval: {why} (at least {MIN_EQUAL_CLUSTERS} needed)"
+            )
+        note = (
+            f"all {k} prompts have the same value: an interval without width does not bound rare exceptions"
+        )
+        return Estimate(value, value, value, n, k, note, "bootstrap")
+    if k < MIN_BOOTSTRAP_CLUSTERS:
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(k - 1, 0.5 + confidence / 2)) * float(means.std(ddof=1)) / math.sqrt(k)
+        note = f"only {k} prompts: Student's t instead of the bootstrap"
+        return Estimate(value, value - half, value + half, n, k, note, "t")
+    tail = expanded_tail(k, confidence)
+    low, high = np.quantile(bootstrap_means(means, resamples, seed), [tail, 1 - tail])
+    return Estimate(value, min(float(low), value), max(float(high), value), n, k, "", "bootstrap")
+
+
+def clopper_pearson(k: int, n: int, confidence: float = 0.95, sides: int = 2) -> tuple[float, float]:
+    """Exact binomial interval of a rate: ``k`` events in ``n`` independent clips.
+
+    With ``sides=1`` each end is a one-sided bound at ``confidence`` (use one of the two). 0 of 100 gives a
+    one-sided 95 % upper bound of 2.95 %; to show less than 1 % takes 299 clean clips, less than 0.1 % takes
+    2,995.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934); ends are quantiles of beta distributions.
+
+    Raises:
+        ValueError: ``n`` is not positive, ``k`` is outside ``0..n``, or ``sides`` is neither 1 nor 2.
+    """
+    _check_confidence(confidence)
+    if sides not in (1, 2):
+        raise ValueError(f"sides is {sides}; expected 1 or 2")
+    if n <= 0 or not 0 <= k <= n:
+        raise ValueError(f"{k} events of {n} clips; expected n >= 1 and 0 <= k <= n")
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / sides
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
+    return low, high
+
+
+def clustered_rate(
+    events: Sequence[bool | float], clusters: Sequence[Hashable], confidence: float = 0.95
+) -> Estimate:
+    """How often an event happens, with an exact two-sided interval that knows that seeds are not independent.
+
+    Args:
+        events: One 0 or 1 per clip.
+        clusters: The prompt of each clip. Seeds are averaged within a prompt; every prompt weighs the same.
+        confidence: Coverage of the interval, in (0, 1); at least this, usually more.
+
+    Returns:
+        The estimate. Its lower end is that of :func:`clopper_pearson` for the prompts *all* of whose clips have
+        the event, its upper end that for the prompts *any* of whose clips has it. The rate lies between these two
+        shares, so each end keeps its error probability however alike the seeds of a prompt are. With one clip per
+        prompt both are the plain Clopper-Pearson interval; with several, it is conservative.
+
+    Raises:
+        ValueError: No events, an event that is neither 0 nor 1, or a confidence outside (0, 1).
+    """
+    if not len(events):
+        raise ValueError("the rate of no clips does not exist; expected at least one")
+    if bad := [event for event in events if event not in (0, 1)]:
+        raise ValueError(f"an event is {bad[0]}; a rate is made of 0 and 1")
+    means = cluster_means([float(event) for event in events], clusters)
+    k = len(means)
+    low, _ = clopper_pearson(int(np.count_nonzero(means == 1)), k, confidence)
+    _, high = clopper_pearson(int(np.count_nonzero(means > 0)), k, confidence)
+    mixed = int(np.count_nonzero((means > 0) & (means < 1)))
+    note = (
+        f"clips of one prompt are not independent: {mixed} of {k} prompts with mixed clips count whole, against the "
+        "rate at the lower end of the interval and for it at the upper"
+        if mixed
+        else ""
+    )
+    return Estimate(math.fsum(means) / k, low, high, len(events), k, note, "exact")
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1, such as 0.95")
