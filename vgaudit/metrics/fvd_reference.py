@@ -18,6 +18,7 @@ from vgaudit.errors import UsageError
 from vgaudit.metrics.frechet import Statistics, frechet_distance
 
 MAX_BYTES = 1 << 28  # 256 MiB: a covariance of 4,096 dimensions takes half of it
+_MAX_CLIPS = 10**12  # beyond any data set; within it a float64 holds every count exactly
 _EXPECTED = "expected an .npz or .safetensors with mean (d,), num_clips, and cov_biased or cov (d, d)"
 
 
@@ -45,9 +46,7 @@ def read_statistics(path: Path) -> ReferenceStatistics:
     try:
         arrays = _read(path)
         mean = np.asarray(arrays["mean"], dtype=np.float64)
-        n = int(np.asarray(arrays["num_clips"]).reshape(()))
-        if n < 2:
-            raise ValueError(f"num_clips is {n}")
+        n = _clip_count(arrays["num_clips"])
         if "cov_biased" in arrays:
             cov = np.asarray(arrays["cov_biased"], dtype=np.float64)
         else:
@@ -58,6 +57,18 @@ def read_statistics(path: Path) -> ReferenceStatistics:
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"fvd.reference: {path} cannot be used: {error}; {_EXPECTED}") from error
     return ReferenceStatistics(Statistics(n, mean, cov), path.name)
+
+
+def _clip_count(stored: NDArray[Any]) -> int:
+    """The one number in ``stored``, of any numeric type.
+
+    Raises:
+        ValueError: It is no whole number of two or more clips.
+    """
+    n = float(np.asarray(stored).reshape(()))
+    if not (2 <= n <= _MAX_CLIPS and n.is_integer()):  # NaN fails every comparison
+        raise ValueError(f"num_clips is {n:g}, not a whole number from 2 to {_MAX_CLIPS:,}")
+    return int(n)
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
