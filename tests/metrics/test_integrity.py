@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -183,7 +186,26 @@ def test_ok_rate_does_not_count_seeds_as_independent(tmp_path: Path) -> None:
     rate = _summary(measured, planned)["integrity.ok_rate"]
     expected = binomtest(4, 4).proportion_ci(0.9, method="exact")
     assert (rate.value, rate.low, rate.n, rate.n_clusters) == (1.0, pytest.approx(expected.low), 20, 4)
-    assert "4 prompts" in rate.reason
+    assert (rate.detail["clips_ok"], rate.detail["prompts_ok"]) == (20, 4)
+
+
+def test_ok_rate_is_that_of_clips_and_not_of_the_worst_seed(tmp_path: Path) -> None:
+    path = stored(tmp_path, moving_square(4))
+    planned = [sample(f"p{i}", seed) for i in range(4) for seed in range(5)]
+    measured = [Measured(who, measure(path, who, frames=5 if who.seed == 0 else 4)) for who in planned]
+    rate = _summary(measured, planned)["integrity.ok_rate"]
+    assert rate.value == pytest.approx(0.8)
+    assert (rate.low, rate.high) == (0.0, 1.0)  # no prompt is wholly ok, none wholly spoilt
+    assert (rate.n, rate.n_clusters) == (20, 4)
+    assert (rate.detail["clips_ok"], rate.detail["prompts_ok"]) == (16, 0)
+    assert "4 of 4 prompts with mixed clips" in rate.reason
+
+
+def test_every_kind_of_finding_is_declared() -> None:
+    source = inspect.getsource(sys.modules[Integrity.__module__])
+    made = set(re.findall(r'self\._finding\(\s*"(\w+)"', source))
+    assert made
+    assert {f"integrity.{kind}" for kind in made} == set(Integrity.finding_kinds)
 
 
 def test_nothing_measured_and_nothing_planned() -> None:

@@ -66,7 +66,8 @@ class Integrity:
     """Deterministic checks of each clip against what was asked, and the share of clips that pass.
 
     A clip is ok unless it has a finding of severity ``major``. Samples without a measured clip (failed or
-    undecodable) are not ok either, and ``integrity.ok_rate`` counts them so.
+    undecodable) are not ok either, and ``integrity.ok_rate`` counts them so: it is a rate of clips, seeds averaged
+    within prompts, with the interval of :func:`vgaudit.estimates.clustered_rate`.
     """
 
     name: ClassVar[str] = "integrity"
@@ -83,13 +84,20 @@ class Integrity:
         ),
         replace(_fraction("ok", True, "1 where the clip is what was asked for, else 0."), per_group=False),
         replace(
-            _fraction(
-                "ok_rate", True, "Share of prompts all of whose clips are there and what was asked for."
-            ),
+            _fraction("ok_rate", True, "Share of the planned clips that are there and what was asked for."),
             per_clip=False,
         ),
     )
     summary_features: ClassVar[tuple[str, ...]] = ()
+    finding_kinds: ClassVar[tuple[str, ...]] = (
+        "integrity.frame_count",
+        "integrity.size",
+        "integrity.fps",
+        "integrity.length",
+        "integrity.black",
+        "integrity.constant",
+        "integrity.damaged",
+    )
 
     def __init__(self, options: IntegrityOptions, context: MetricContext | None = None) -> None:
         self.options = options
@@ -138,36 +146,24 @@ class Integrity:
     def _ok_rate(self, measured: Sequence[Measured], context: SummaryContext) -> Result:
         ok = {m.sample.sample_id: float(_passes(m.measurement.findings)) for m in measured}
         planned = {s.sample_id: s for s in (*context.planned, *(m.sample for m in measured))}
-        failures = [(sample, 1.0 - ok.get(key, 0.0), "") for key, sample in planned.items()]
-        spec = replace(self.values[-1], higher_is_better=False)
+        clips = [(sample, ok.get(key, 0.0), "") for key, sample in planned.items()]
+        prompts = {sample.prompt_id for sample in planned.values()}
+        spoilt = {sample.prompt_id for sample, passed, _ in clips if not passed}
         absent = len(planned) - len(ok)
-        detail = {"planned": len(planned), "measured": len(ok), "without_clip": absent}
-        failed = rate_result(
-            f"{self.name}.ok_rate", context.group, failures, spec, context.confidence, detail=detail
-        )
-        if failed.value is None:
-            return replace(failed, higher_is_better=True)
-        notes = (
-            [f"{absent} of {len(planned)} samples have no measured clip and count as not ok"]
-            if absent
-            else []
-        )
-        if failed.detail["trials"] != len(planned):
-            notes.append(f"a prompt is ok if all its clips are; {failed.detail['trials']} prompts")
-        counts = {
+        detail = {
+            "planned": len(planned),
+            "measured": len(ok),
+            "without_clip": absent,
             "clips_ok": int(sum(ok.values())),
-            "prompts_ok": failed.detail["trials"] - failed.detail["events"],
+            "prompts_ok": len(prompts - spoilt),
         }
-        kept = {k: v for k, v in failed.detail.items() if k != "events"}
-        return replace(
-            failed,
-            value=1.0 - failed.value,
-            low=None if failed.high is None else 1.0 - failed.high,
-            high=None if failed.low is None else 1.0 - failed.low,
-            higher_is_better=True,
-            reason="; ".join(notes),
-            detail={**kept, **counts},
+        rate = rate_result(
+            f"{self.name}.ok_rate", context.group, clips, self.values[-1], context.confidence, detail=detail
         )
+        if not absent or rate.value is None:
+            return rate
+        note = f"{absent} of {len(planned)} samples have no measured clip and count as not ok"
+        return replace(rate, reason="; ".join(filter(None, [note, rate.reason])))
 
 
 def _passes(findings: Iterable[Finding]) -> bool:
