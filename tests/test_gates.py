@@ -105,8 +105,13 @@ RESULT_SITUATIONS: dict[str, tuple[dict[str, Any], list[Result], Outcome, str]] 
     "interval holds NaN": (MAX, [broken(low=math.nan)], UNKNOWN, "is none"),
     "n is zero": (MAX, [broken(n=0)], UNKNOWN, "n = 0"),
     "unheard-of status": (MAX, [broken(status="skipped")], UNKNOWN, "skipped"),
-    "uncalibrated": (MAX, [result(detail={"uncalibrated": True})], UNKNOWN, "uncalibrated"),
-    "uncalibrated, estimate": (ON_ESTIMATE, [result(detail={"uncalibrated": True})], UNKNOWN, "uncalibrated"),
+    "uncalibrated": (MAX, [result(detail={"uncalibrated": True})], UNKNOWN, "uncalibrated likeness result"),
+    "uncalibrated, estimate": (
+        ON_ESTIMATE, [result(detail={"uncalibrated": True})], UNKNOWN, "uncalibrated likeness result",
+    ),
+    "uncalibrated, outside": (
+        MAX, [result(value=9.0, low=8.0, high=10.0, detail={"uncalibrated": True})], UNKNOWN, "uncalibrated",
+    ),
     "calibrated": (MAX, [result(detail={"uncalibrated": False})], PASSED, ""),
     "insufficient by its own account": (
         MAX, [result(detail={"insufficient": "needs 1,024 clips"})], UNKNOWN, "needs 1,024 clips",
@@ -134,6 +139,7 @@ def test_gate_on_a_result(situation: str) -> None:
 
 FINDINGS = {"findings": "likeness.match"}
 ALL_SEEN = {"likeness": {"g": (4, 4)}}
+TEMPORAL_SEEN = {"temporal": {"g": (4, 4)}}
 KINDS = {"likeness": ("likeness.match", "likeness.face")}
 
 # gate, findings, coverage, expected outcome, words of the reason
@@ -154,6 +160,10 @@ FINDING_SITUATIONS: dict[str, tuple[dict[str, Any], list[Finding], Any, Outcome,
     "other kind": ({"findings": "likeness.face"}, [finding()], ALL_SEEN, PASSED, ""),
     "all of a metric": ({"findings": "likeness.*"}, [finding()], ALL_SEEN, FAILED, ""),
     "misspelt kind": ({"findings": "likeness.mach"}, [], ALL_SEEN, UNKNOWN, "did you mean 'likeness.match'"),
+    "kind of a metric that declares none": (
+        {"findings": "temporal.freeze"}, [], TEMPORAL_SEEN, UNKNOWN, "only 'temporal.*' can",
+    ),
+    "all of a metric that declares none": ({"findings": "temporal.*"}, [], TEMPORAL_SEEN, PASSED, ""),
     "every kind, all clips seen": ({"findings": "*"}, [], ALL_SEEN, PASSED, ""),
     "every kind, no metric": ({"findings": "*"}, [], {}, UNKNOWN, "no metric was run"),
     "every kind, one metric blind": (
@@ -320,6 +330,7 @@ VALUES = [NAME, "temporal.motion", "likeness.alert_rate"]
         ("temporal.warp_eror <= 1", "did you mean 'temporal.warp_error'?"),
         ("findings likenes.* <= 0", "did you mean 'likeness'?"),
         ("findings likeness.mach <= 0", "did you mean 'likeness.match'?"),
+        ("findings temporal.freeze <= 0", "temporal does not declare the kinds of its findings"),
         ("temporal.warp_error <= 1 for group vann", "did you mean 'wan'?"),
     ],
 )

@@ -118,6 +118,31 @@ class CountsFrames(Brightness):
         return Measurement({"frames": float(clip.info.frames or 0)})
 
 
+def test_findings_need_declared_kinds() -> None:
+    def measure(self: Any, clip: ClipView) -> Measurement:
+        found = Finding(
+            clip.sample.sample_id, "brightness.dark", Severity.MINOR, 0.0, 0.1, 1.0, 2.0, "It is dark."
+        )
+        return replace(Brightness.measure(self, clip), findings=(found,))
+
+    kept = {
+        k: v for k, v in vars(Brightness).items() if k not in ("finding_kinds", "__dict__", "__weakref__")
+    }
+    undeclared = type("Undeclared", (), {**kept, "measure": measure})
+    words = r"makes findings \(brightness.dark\), but the class has no finding_kinds"
+    with pytest.raises(AssertionError, match=words):
+        check_metric(undeclared)
+    check_metric(type("Declared", (undeclared,), {"finding_kinds": ("brightness.dark",)}))
+
+
+def test_finding_kinds_are_a_tuple() -> None:
+    class OneString(Brightness):
+        finding_kinds = "brightness.dark"  # type: ignore[assignment]
+
+    with pytest.raises(AssertionError, match="expected a tuple of kinds"):
+        check_metric(OneString)
+
+
 def test_a_metric_about_files_may_judge_empty_clips() -> None:
     with pytest.raises(AssertionError, match="without a single frame"):
         check_metric(CountsFrames)

@@ -180,7 +180,8 @@ class GateSpec(BaseModel):
         Args:
             values: Names of all results the suite computes (``<metric>.<value>``).
             groups: Groups of the run, where they are known before it starts.
-            finding_kinds: Metric of the suite -> kinds of findings it can make, where it declares them.
+            finding_kinds: Metric of the suite -> kinds of findings it can make, where it declares them. Of a
+                metric that does not, only ``metric.*`` is no problem.
         """
         found = []
         if self.metric is not None and self.metric.partition("@")[0] not in values:
@@ -230,9 +231,17 @@ def parse_condition(text: str) -> dict[str, Any]:
 
 
 def unknown_kind(pattern: str, metric: str, kinds: Mapping[str, Collection[str]] | None) -> str:
-    """A sentence if ``metric`` declares its kinds of findings and ``pattern`` matches none of them."""
-    if pattern == "*" or kinds is None or metric not in kinds:
+    """A sentence if ``metric`` is not known to make findings that ``pattern`` matches.
+
+    A metric that does not declare its kinds can be asked only for all its findings (``metric.*``, ``*``): nothing
+    would tell a misspelt kind, which is never found and passes for ever, from a right one.
+    """
+    if pattern == "*":
         return ""
+    if kinds is None or metric not in kinds:
+        if pattern == f"{metric}.*":
+            return ""
+        return f"{metric} does not declare the kinds of its findings; only '{metric}.*' can be asked for"
     known = sorted(kinds[metric])
     if any(fnmatchcase(kind, pattern) for kind in known):
         return ""

@@ -69,7 +69,7 @@ def evaluate(
         coverage: Metric -> group -> (clips it looked at, see :func:`is_assessed`; clips it should have looked
             at). A findings gate passes only where it looked at all of them.
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
-            that would pass for ever.
+            that would pass for ever. Of a metric that declares none, only ``metric.*`` can be asked for.
 
     Returns:
         For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.
@@ -174,7 +174,7 @@ def _disqualified(result: Result, allow_missing: int) -> str:
     """Why a computed number must not be gated on, or an empty text."""
     detail = result.detail
     if detail.get("uncalibrated"):
-        return "uncalibrated: the value has no known error rate; calibrate, or gate on open findings instead"
+        return "uncalibrated likeness result: it has no known error rate; gate on open findings instead"
     if insufficient := detail.get("insufficient"):
         return f"insufficient evidence: {insufficient if isinstance(insufficient, str) else result.reason}"
     n_missing = detail.get("n_missing", 0)

@@ -67,8 +67,11 @@ def check_class(cls: type[Any]) -> None:
             )
         if spec.low is not None and spec.high is not None and spec.low >= spec.high:
             broken(name, f"value {spec.name}: its range {spec.low} to {spec.high} is empty")
-    for kind in getattr(cls, "finding_kinds", ()):
-        if not kind.startswith(f"{cls.name}."):
+    kinds = getattr(cls, "finding_kinds", ())
+    if not isinstance(kinds, tuple):
+        broken(name, f"finding_kinds is {kinds!r}; expected a tuple of kinds, such as ('{cls.name}.what',)")
+    for kind in kinds:
+        if not isinstance(kind, str) or not kind.startswith(f"{cls.name}."):
             broken(name, f"finding kind {kind!r} does not begin with {cls.name + '.'!r}")
 
 
@@ -89,13 +92,18 @@ def check_measurement(metric: Metric, sample_id: str, measurement: Measurement, 
     for value, number in measurement.values.items():
         _check_range(name, specs[value], number, at)
     kinds = getattr(metric, "finding_kinds", None)
+    if kinds is None and measurement.findings:
+        broken(
+            name,
+            f"it makes findings ({measurement.findings[0].kind}), but the class has no finding_kinds ({at})",
+        )
     for finding in measurement.findings:
         if finding.sample_id != sample_id:
             broken(name, f"finding {finding.kind} names sample {finding.sample_id!r} ({at})")
-        if not finding.kind.startswith(f"{name}.") or (kinds is not None and finding.kind not in kinds):
+        if not finding.kind.startswith(f"{name}.") or finding.kind not in (kinds or ()):
             broken(
                 name,
-                f"finding kind {finding.kind!r} is not declared; expected one of {kinds or name + '.*'} ({at})",
+                f"finding kind {finding.kind!r} is not declared; expected one of {kinds} ({at})",
             )
         if not all(map(math.isfinite, (finding.start_s, finding.end_s, finding.score, finding.threshold))):
             broken(name, f"finding {finding.kind} holds a number that is not finite ({at})")
