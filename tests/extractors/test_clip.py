@@ -15,6 +15,7 @@ from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
 from vgaudit.video import ClipInfo, Frames
+from vgaudit.zoo import devices
 
 INFO = ClipInfo("c.mp4", 50, 38, 10.0, 11, 1.1, "h264", "mp4", "yuv420p")
 VIDEO = np.random.default_rng(0).integers(0, 256, (11, 38, 50, 3), dtype=np.uint8)
@@ -238,3 +239,17 @@ def test_clips_in_progress_at_once_do_not_mix(tiny: tuple[Path, Path]) -> None:
         together = list(pool.map(one, videos))
     for video, embedding in zip(videos, together, strict=True):
         np.testing.assert_allclose(embedding, one(video), atol=1e-6)
+
+
+def test_fingerprint_holds_the_class_of_device_and_the_release_of_torch(
+    tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_torch_has_cuda", lambda: True)
+    monkeypatch.setattr(devices, "_driver_counts_gpus", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    prints = {d: ClipExtractor(options(tiny, device=d)).fingerprint for d in ("auto", "cpu", "cuda")}
+    assert prints["auto"] == prints["cpu"] != prints["cuda"]
+    monkeypatch.setattr(devices, "_driver_counts_gpus", lambda: True)
+    assert ClipExtractor(options(tiny, device="auto")).fingerprint == prints["cuda"]
+    monkeypatch.setattr(devices, "version", lambda package: "9.9.1")
+    assert ClipExtractor(options(tiny, device="cpu")).fingerprint != prints["cpu"]

@@ -14,6 +14,7 @@ from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
 from vgaudit.video import ClipInfo, Frames
+from vgaudit.zoo import devices
 
 INFO = ClipInfo("c.mp4", 40, 30, 10.0, 40, 4.0, "h264", "mp4", "yuv420p")
 VIDEO = np.random.default_rng(0).integers(0, 256, (40, 30, 40, 3), dtype=np.uint8)
@@ -166,3 +167,26 @@ def test_constructing_imports_no_torch() -> None:
         "VideoEmbeddingExtractor(VideoEmbeddingOptions()); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_fingerprint_holds_the_class_of_device_and_the_release_of_torch(
+    tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_torch_has_cuda", lambda: True)
+    monkeypatch.setattr(devices, "_driver_counts_gpus", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    prints = {
+        d: VideoEmbeddingExtractor(VideoEmbeddingOptions(**{**tiny, "device": d})).fingerprint
+        for d in ("auto", "cpu", "cuda")
+    }
+    assert prints["auto"] == prints["cpu"] != prints["cuda"]
+    monkeypatch.setattr(devices, "_driver_counts_gpus", lambda: True)
+    assert (
+        VideoEmbeddingExtractor(VideoEmbeddingOptions(**{**tiny, "device": "auto"})).fingerprint
+        == prints["cuda"]
+    )
+    monkeypatch.setattr(devices, "version", lambda package: "9.9.1")
+    assert (
+        VideoEmbeddingExtractor(VideoEmbeddingOptions(**{**tiny, "device": "cpu"})).fingerprint
+        != prints["cpu"]
+    )

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
 from vgaudit.video import ClipInfo, Frames
-from vgaudit.zoo.clip_models import pick_device
+from vgaudit.zoo.devices import resolved_device, torch_device, torch_release
 from vgaudit.zoo.resolve import is_path, pinned_digest, resolve
 
 _VERSION = 1
@@ -64,7 +64,12 @@ class VideoEmbeddingExtractor:
 
     def __init__(self, options: VideoEmbeddingOptions) -> None:
         self.options = options
-        how = {"protocol": options.protocol, "random_window": options.random_window, "device": options.device}
+        how = {
+            "protocol": options.protocol,
+            "random_window": options.random_window,
+            "device": resolved_device(options.device),
+            "torch": torch_release(),
+        }
         sha256 = pinned_digest(options.weights, options.sha256)
         self.fingerprint = make_fingerprint(self.name, _VERSION, how, sha256=sha256)
         self._network: _Network | None = None
@@ -168,7 +173,7 @@ def _load_network(options: VideoEmbeddingOptions) -> _Network:
     data = found.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != found.sha256:
         raise Unavailable(f"{found.path.name} changed while it was read", "run again")
-    device = pick_device(options.device)
+    device = torch_device(options.device)
     import torch
 
     try:

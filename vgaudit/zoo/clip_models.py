@@ -15,19 +15,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.records import digest
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import CLIP_ALIASES, WEIGHTS, Weights, by_digest
+from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
 from vgaudit.zoo.resolve import ResolvedWeights, file_sha256, is_path, pinned_digest, resolve
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
-
-Device = Literal["auto", "cpu", "cuda"]
 
 _MAX_CONFIG_BYTES = 1 << 20
 
@@ -60,7 +59,8 @@ class ClipChoice:
             "architecture": architecture,
             "tag": None if local else self.pretrained,
             "sha256": pinned_digest(name, self.sha256),
-            "device": self.device,
+            "device": resolved_device(self.device),
+            "torch": torch_release(),
             "open_clip": version("open_clip_torch") if model_names() else "absent",
         }
 
@@ -135,21 +135,6 @@ def load_clip(choice: ClipChoice) -> ClipModel:
         return _loaded[key]
 
 
-def pick_device(wanted: Device) -> str:
-    """``cpu`` or ``cuda``.
-
-    Raises:
-        Unavailable: A GPU is demanded and there is none.
-    """
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise Unavailable(
-            "device: cuda is asked for, but torch sees no GPU here", "set `device: auto` or `cpu`"
-        )
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
-
-
 def _load(choice: ClipChoice) -> ClipModel:
     if not model_names():
         raise Unavailable("open_clip is not installed", "pip install open-clip-torch")
@@ -157,7 +142,7 @@ def _load(choice: ClipChoice) -> ClipModel:
     import torch
     from open_clip import transform
 
-    device = pick_device(choice.device)
+    device = torch_device(choice.device)
     tag = entry.name.partition("/")[2] if entry else ""
     settings = _read_config(choice.config) if choice.config else _named_config(choice.model, tag)
     if entry and entry.quick_gelu:
