@@ -14,7 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from vgaudit.backends.base import BackendContext, Generated, GenerationOutcome, PromptSpec, VideoRequest
-from vgaudit.backends.command import CommandBackend, CommandOptions
+from vgaudit.backends.command import CommandBackend
+from vgaudit.backends.command_options import CommandOptions
 from vgaudit.backends.command_response import BadResponseError, parse_response
 from vgaudit.backends.subprocesses import last_lines
 from vgaudit.errors import BackendError, SuiteError

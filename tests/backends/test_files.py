@@ -326,5 +326,5 @@ def test_run_directories_and_hidden_folders_are_not_searched(tmp_path: Path) -> 
     run = "reports/clips-1234"
     touch(clips, f"{run}/manifest.json", f"{run}/plan.jsonl", f"{run}/clips/x.mp4", f"{run}/frames/1.png")
     assert find_clips(clips) == before
-    with pytest.raises(SuiteError, match="no clip in .*run directories, not searched: clips-1234"):
+    with pytest.raises(SuiteError, match=r"no clip in .*run directories, not searched: clips-1234"):
         made(backend(tmp_path, root="clips/reports"))

@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 from vgaudit.backends.base import BackendContext, Generated, PromptSpec
-from vgaudit.backends.command import CommandBackend, CommandOptions
+from vgaudit.backends.command import CommandBackend
+from vgaudit.backends.command_options import CommandOptions
 
 CLIP = b"the bytes of a clip"
 

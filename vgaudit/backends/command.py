@@ -6,105 +6,32 @@ The program is started once for each sample (or batch) with a JSON request file 
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field, field_validator, model_validator
+from typing import Any, ClassVar
 
 from vgaudit.backends.base import (
     BackendContext,
     Generated,
     GenerationOutcome,
-    Options,
     OptionsClass,
     PromptSpec,
 )
 from vgaudit.backends.clip_sources import failed, hand_on
+from vgaudit.backends.command_options import CommandOptions, fill_in
 from vgaudit.backends.command_response import BadResponseError, Response, output_file, read_responses
 from vgaudit.backends.job_notes import JobNotes
 from vgaudit.backends.prompted import expand
+from vgaudit.backends.starts import Ending, Start, Starts
 from vgaudit.backends.subprocesses import Finished, last_lines, minimal_environment, run_program
 from vgaudit.plan import Sample
 from vgaudit.records import digest
-from vgaudit.registry import nearest
 
-PLACEHOLDERS = ("request", "output", "output_dir", "prompt", "seed", "sample_id", "python")
-_PLACEHOLDER = re.compile(r"\{\{(?P<literal>\w+)\}\}|\{(?P<name>\w+)\}")
 _MAX_ARGUMENT = 100_000  # bytes; Linux allows 128 KiB for one argument
-_ONE_SAMPLE = {"output", "prompt", "seed", "sample_id"}
-
-
-def _named(argument: str) -> list[str]:
-    return [match["name"] for match in _PLACEHOLDER.finditer(argument) if match["name"]]
-
-
-def _filled(match: re.Match[str], values: Mapping[str, str]) -> str:
-    return f"{{{match['literal']}}}" if match["literal"] else values[match["name"]]
-
-
-class CommandOptions(Options):
-    """Options of backend ``command``."""
-
-    argv: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        min_length=1,
-        description="Program and arguments; {request} {output} {output_dir} {prompt} {seed} {sample_id} {python} "
-        "are filled in ({{x}} is {x}). No shell is involved; the working folder is the suite's.",
-    )
-    per: Literal["sample", "batch"] = Field("sample", description="One start for each sample, or for many.")
-    batch_size: int = Field(64, ge=1, le=10_000, description="Samples of one start with `per: batch`.")
-    timeout_s: float = Field(600.0, gt=0, le=86_400, description="Seconds after which a start is ended.")
-    env: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = Field(
-        (), description="Environment variables passed on (tokens); all others but a few are withheld."
-    )
-    fps: float | None = Field(None, gt=0, le=1000, description="Frame rate of frame folders and arrays.")
-    seed: Literal["supported", "unsupported"] = Field(
-        "supported", description="unsupported: the seed only numbers the takes, and the request says null."
-    )
-    model: str = Field("", description="What is asked; part of the fingerprint and the group's name.")
-    version: str = Field("", description="Change it when the model behind the command changes.")
-    suffix: Literal[".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif", ".npy", ".npz"] = Field(
-        ".mp4", description="Ending of {output}."
-    )
-    max_attempts: int = Field(1, ge=1, le=10_000, description="Starts for one sample that says retry_after.")
-    max_wait_s: float = Field(60.0, ge=0, le=3600, description="Longest wait between two starts.")
-    max_bytes: int = Field(2 * 2**30, ge=1, description="Largest clip accepted.")
-
-    @field_validator("argv")
-    @classmethod
-    def _known_placeholders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for argument in value:
-            for name in _named(argument):
-                if name not in PLACEHOLDERS:
-                    known = ", ".join(f"{{{p}}}" for p in PLACEHOLDERS)
-                    raise ValueError(
-                        f"unknown placeholder {{{name}}}{nearest(name, list(PLACEHOLDERS))} (known: {known})"
-                    )
-        if _named(value[0]) and value[0] != "{python}":
-            raise ValueError("the program itself may not come from a placeholder, other than {python}")
-        return value
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> CommandOptions:
-        used = {name for argument in self.argv for name in _named(argument)}
-        if self.per == "batch" and (wrong := used & _ONE_SAMPLE):
-            raise ValueError(
-                f"{{{min(wrong)}}} is of one sample; `per: batch` has {{request}} and {{output_dir}}"
-            )
-        if self.per == "batch" and "request" not in used:
-            raise ValueError("`per: batch` needs {request} in argv")
-        if not used & {"request", "output", "output_dir"}:
-            raise ValueError(
-                "argv has none of {request}, {output} and {output_dir}: the program could not answer"
-            )
-        if self.seed == "unsupported" and "seed" in used:
-            raise ValueError("argv has {seed}, but `seed: unsupported` says there is none to give")
-        return self
+_ANSWERED = {GenerationOutcome.OK, GenerationOutcome.REFUSED_INPUT, GenerationOutcome.REFUSED_OUTPUT}
 
 
 @dataclass(frozen=True)
@@ -124,6 +51,17 @@ class _Task:
     not_before: float = 0.0
 
 
+def _settled(answer: Generated, start: Start, notes: JobNotes) -> None:
+    """The consumer asked for more after ``answer``: unless it came as frames, its record is on disk now.
+
+    Frames are encoded later, so their start and job are kept until a later run no longer asks for the sample.
+    """
+    if answer.frames is None:
+        start.take(answer.sample.sample_id)
+        if answer.outcome is not GenerationOutcome.RETRY_AFTER:
+            notes.forget(answer.sample.sample_id)
+
+
 class CommandBackend:
     """Asks a program for clips.
 
@@ -131,6 +69,9 @@ class CommandBackend:
     and then left pending. Once a job id is known it is always sent along, so that the program polls that job
     and submits no other. With ``per: batch``, a start holds only samples that are missing: clips that were
     paid for are not asked for again, so the program must not let samples of one batch influence each other.
+
+    What a killed run was answered is handed out by the next one before anything is asked. A program that outlived
+    its run is first left to finish within its time; ``left_processes`` says where that cannot be known.
     """
 
     type: ClassVar[str] = "command"
@@ -167,9 +108,26 @@ class CommandBackend:
             BackendError: A variable of ``env`` is not set, or the program cannot be started.
         """
         env = minimal_environment(self._options.env)
-        notes = JobNotes(work_dir)
-        jobs = {**(pending or {}), **notes.known([s.sample_id for s in samples])}
-        waiting = [_Task(s, jobs.get(s.sample_id)) for s in samples]
+        asked = {s.sample_id: s for s in samples}
+        notes, starts = JobNotes(work_dir), Starts(work_dir)
+        jobs = {**(pending or {}), **notes.known(asked)}
+        answered: set[str] = set()
+        for start in starts.left_behind():
+            kept = False
+            for answer in self._stored(start, asked):
+                sample_id = answer.sample.sample_id
+                if answer.outcome in _ANSWERED:
+                    answered.add(sample_id)
+                    kept |= answer.frames is not None
+                    yield answer
+                    _settled(answer, start, notes)
+                elif answer.outcome is GenerationOutcome.RETRY_AFTER and answer.job_id is not None:
+                    notes.note(sample_id, answer.job_id)
+                    jobs[sample_id] = answer.job_id
+                    start.take(sample_id)
+            if not kept:
+                starts.remove(start)
+        waiting = [_Task(s, jobs.get(s.sample_id)) for s in samples if s.sample_id not in answered]
         size = self._options.batch_size if self._options.per == "batch" else 1
         while waiting:
             waiting.sort(
@@ -179,41 +137,62 @@ class CommandBackend:
             now = time.monotonic()
             due = [task for task in waiting[:size] if task.not_before <= now]
             waiting = waiting[len(due) :]
-            with notes.folder() as folder:
-                for task, answer, again_s in self._start(due, folder, env):
+            with starts.new() as start:
+                for task, answer, again_s in self._start(due, start, env):
                     if answer.job_id is not None and answer.outcome is GenerationOutcome.RETRY_AFTER:
                         notes.note(task.sample.sample_id, answer.job_id)
                     if again_s is not None and task.attempt < self._options.max_attempts:
+                        start.take(task.sample.sample_id)
                         waiting.append(replace(task, not_before=time.monotonic() + again_s))
                         continue
                     yield answer
-                    if answer.outcome is not GenerationOutcome.RETRY_AFTER:
-                        notes.forget(task.sample.sample_id)
+                    _settled(answer, start, notes)
+
+    def _stored(self, start: Start, asked: Mapping[str, Sample]) -> Iterator[Generated]:
+        """Answers that an earlier run was given and did not record, judged as if they came now.
+
+        Where nobody saw the program end, a complete response is taken at its word, but a clip without one is not
+        an answer: it may be cut off. Nothing is given for such samples.
+        """
+        start.settle(self._options.timeout_s, self._too_late)
+        ids = start.asked()
+        left = [
+            _Task(asked[sample_id], job_id)
+            for sample_id, job_id in ids.items()
+            if sample_id in asked and not start.is_taken(sample_id)
+        ]
+        for _, answer, _ in self._answers(left, list(ids), start):
+            yield answer
 
     def _start(
-        self, tasks: Sequence[_Task], folder: Path, env: Mapping[str, str]
+        self, tasks: Sequence[_Task], start: Start, env: Mapping[str, str]
     ) -> Iterator[tuple[_Task, Generated, float | None]]:
         """Start the program once; each task with its answer and, if it is to be asked again, in how many seconds."""
-        output = folder / "output"
-        output.mkdir()
-        request = folder / "request.json"
-        request.write_text(
-            json.dumps(self._request(tasks, output), ensure_ascii=False, indent=1), encoding="utf-8"
-        )
+        start.ask(self._request(tasks, start.output))
         try:
-            argv = self._argv(tasks, request, output)
+            argv = self._argv(tasks, start.request, start.output)
         except ValueError as error:
             yield tasks[0], failed(Generated(tasks[0].sample), str(error)), None
             return
-        finished = run_program(argv, self._context.base_dir, env, self._options.timeout_s)
-        left = read_responses(output, [t.sample.sample_id for t in tasks], self._options.max_bytes)
-        ending = self._ending(finished, [env[name] for name in self._options.env])
+        finished = run_program(argv, self._context.base_dir, env, self._options.timeout_s, start.began)
+        reason = self._ending(finished, [env[name] for name in self._options.env])
+        start.ended(Ending(reason, finished.seconds))
+        yield from self._answers(tasks, [t.sample.sample_id for t in tasks], start)
+
+    def _answers(
+        self, tasks: Sequence[_Task], sample_ids: Sequence[str], start: Start
+    ) -> Iterator[tuple[_Task, Generated, float | None]]:
+        """What a start left for ``tasks``, which are all or some of the ``sample_ids`` it was for."""
+        ending = start.ending()
+        left = read_responses(start.output, sample_ids, self._options.max_bytes)
+        reason, seconds = (ending.reason, ending.seconds / len(sample_ids)) if ending else ("", 0.0)
         for task in tasks:
             response = left.get(task.sample.sample_id)
-            if response is None:
-                response = self._without_response(task, output, ending)
-            made, again_s = self._judged(task, response, ending, finished.seconds / len(tasks))
-            yield replace(task, attempt=task.attempt + 1, job_id=made.job_id), made, again_s
+            if response is None and ending is not None:
+                response = self._without_response(task, start.output, reason)
+            if response is not None:
+                made, again_s = self._judged(task, response, reason, seconds)
+                yield replace(task, attempt=task.attempt + 1, job_id=made.job_id), made, again_s
 
     def _request(self, tasks: Sequence[_Task], output: Path) -> dict[str, Any]:
         def one(task: _Task) -> dict[str, Any]:
@@ -237,7 +216,7 @@ class CommandBackend:
         return {**one(tasks[0]), **common}
 
     def _argv(self, tasks: Sequence[_Task], request: Path, output: Path) -> list[str]:
-        """The template filled in; what is filled in is never searched for placeholders again.
+        """The template filled in.
 
         Raises:
             ValueError: The prompt cannot be an argument.
@@ -262,12 +241,16 @@ class CommandBackend:
                 raise ValueError(
                     "the prompt cannot be an argument (NUL, or too long); read the request file instead"
                 )
-        return [_PLACEHOLDER.sub(lambda m: _filled(m, values), argument) for argument in self._options.argv]
+        return fill_in(self._options.argv, values)
+
+    @property
+    def _too_late(self) -> str:
+        return f"the command ran past timeout_s {self._options.timeout_s:g} and was ended"
 
     def _ending(self, finished: Finished, secrets: Sequence[str]) -> str:
         """Why the program did not end well, or an empty string."""
         if finished.code is None:
-            reason = f"the command ran past timeout_s {self._options.timeout_s:g} and was ended"
+            reason = self._too_late
         elif finished.code != 0:
             reason = f"the command ended with exit code {finished.code}"
         else:

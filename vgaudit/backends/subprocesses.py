@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from vgaudit.backends.left_processes import GRACE_S, end_group, group_lives
 from vgaudit.errors import BackendError
 
 _TAIL_BYTES = 8192
-_GRACE_S = 2.0
 _ALWAYS_PASSED = (
     "PATH",
     "HOME",
@@ -59,8 +58,21 @@ def minimal_environment(passed: Sequence[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in (*_ALWAYS_PASSED, *passed) if name in os.environ}
 
 
-def run_program(argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float) -> Finished:
+def run_program(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+    began: Callable[[int], None] = lambda pid: None,
+) -> Finished:
     """Run ``argv`` to its end or its deadline; whatever it started ends with it.
+
+    Args:
+        argv: Program and arguments.
+        cwd: Working folder.
+        env: The whole environment.
+        timeout_s: Deadline.
+        began: Told the process number, which is also that of its process group, at once.
 
     Raises:
         BackendError: The program cannot be started.
@@ -81,38 +93,18 @@ def run_program(argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_
     tail: deque[bytes] = deque()
     assert process.stderr is not None
     reader = threading.Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True)
-    reader.start()
     code: int | None = None
     try:
+        began(process.pid)
+        reader.start()
         with suppress(subprocess.TimeoutExpired):
             code = process.wait(timeout_s)
     finally:
-        _end_group(process)
-    reader.join(_GRACE_S)
+        end_group(process.pid, lambda: process.poll() is None or group_lives(process.pid))
+        process.wait()
+    reader.join(GRACE_S)
     text = b"".join(tail)[-_TAIL_BYTES:].decode("utf-8", errors="replace")
     return Finished(code, text, time.perf_counter() - start)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the process group: asked first, then killed. The group outlives its leader while a child is left."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sign)
-        deadline = time.monotonic() + _GRACE_S
-        while time.monotonic() < deadline and _group_lives(process):
-            time.sleep(0.01)
-        if not _group_lives(process):
-            break
-    process.wait()
-
-
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def _keep_tail(stream: IO[bytes], tail: deque[bytes]) -> None:
