@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +149,38 @@ def test_a_hub_model_is_taken_from_the_cache_by_commit(
         backend(tmp_path, model="tiny/absent", local_files_only=True)
     with pytest.raises(Unavailable, match=r"tiny/wan at v2 .*hf download tiny/wan --revision v2"):
         backend(tmp_path, model="tiny/wan", revision="v2", local_files_only=True)
+
+
+def silent_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    with socket.socket() as listener:  # bound and closed: nothing listens there
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+
+
+def test_a_hub_that_does_not_answer_costs_seconds_at_most(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_cache(tmp_path, models / "wan", monkeypatch)
+    silent_hub(monkeypatch)
+    begun = time.monotonic()
+    with pytest.raises(Unavailable, match=r"not in the local cache, and the hub cannot be reached"):
+        backend(tmp_path, model="tiny/absent")
+    assert time.monotonic() - begun < 6
+    # What is in the cache is made without the hub, and without being told so.
+    begun = time.monotonic()
+    assert frames(run(backend(tmp_path, model="tiny/wan"), (0,))).shape == (2, 5, 32, 32, 3)
+    assert time.monotonic() - begun < 12
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(Unavailable, match="and HF_HUB_OFFLINE is set"):
+        backend(tmp_path, model="tiny/absent")
 
 
 def rewritten(models: Path, tmp_path: Path, **changes: Any) -> Path:

@@ -1,24 +1,85 @@
-"""Which device a generator runs on."""
+"""Which device a generator runs on: known before torch is imported, since it is part of what a clip is."""
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
 from vgaudit.errors import BackendError
+
+
+def expected_device(wanted: str) -> str:
+    """``auto`` resolved to what torch will find here, without importing it; anything else as it is.
+
+    :func:`choose_device` holds the answer against torch's own before anything is made.
+    """
+    if wanted != "auto":
+        return wanted
+    if _torch_has_cuda() and _cuda_devices() > 0:
+        return "cuda"
+    return "mps" if (sys.platform, platform.machine()) == ("darwin", "arm64") else "cpu"
+
+
+def numerics(wanted: str) -> dict[str, str]:
+    """What decides the rounding of a network's numbers: kind of device, release of torch. For fingerprints."""
+    return {"device": expected_device(wanted), "torch": minor_release("torch")}
+
+
+def minor_release(package: str) -> str:
+    """``major.minor`` of an installed package, without importing it."""
+    return ".".join(version(package).split("+", maxsplit=1)[0].split(".")[:2])
 
 
 def choose_device(wanted: str) -> str:
     """``auto`` resolved to what this machine has; anything else checked.
 
     Raises:
-        BackendError: The device is not there.
+        BackendError: The device is not there, or ``auto`` is another one than the fingerprint says.
     """
     import torch
 
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        return next(name for name, there in has.items() if there)
+        found = next(name for name, there in has.items() if there)
+        if found != (expected := expected_device(wanted)):
+            raise BackendError(
+                f"device auto: the samples were planned for {expected!r}, but torch finds {found!r}; "
+                f"say `device: {found}`"
+            )
+        return found
     if not has[wanted]:
         there = ", ".join(name for name, is_there in has.items() if is_there)
         raise BackendError(
             f"device {wanted!r} is not available here (available: {there}); use `device: auto`"
         )
     return wanted
+
+
+def _torch_has_cuda() -> bool:
+    """Whether the installed torch was built for CUDA, told by its libraries."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return False
+    libraries = Path(spec.origin).parent / "lib"
+    return any((libraries / name).is_file() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
+
+
+def _cuda_devices() -> int:
+    """How many devices the CUDA driver shows; it honours ``CUDA_VISIBLE_DEVICES`` as torch does."""
+    driver = _cuda_driver()
+    if driver is None or driver.cuInit(0) != 0:
+        return 0
+    count = ctypes.c_int(0)
+    return count.value if driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+
+
+def _cuda_driver() -> Any:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None

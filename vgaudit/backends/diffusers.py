@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,8 +18,8 @@ from vgaudit.backends.base import (
     OptionsClass,
     PromptSpec,
 )
-from vgaudit.backends.devices import choose_device
-from vgaudit.backends.diffusers_model import TRAINED_FPS, ModelSource, find_model
+from vgaudit.backends.devices import choose_device, expected_device, minor_release, numerics
+from vgaudit.backends.diffusers_model import TRAINED_FPS, ModelSource, find_model, hub_silence
 from vgaudit.backends.pipeline_call import RESERVED, Answer, Signature, arguments, call, signature_of
 from vgaudit.backends.prompted import expand, fixed_batches
 from vgaudit.errors import BackendError, SuiteError, Unavailable
@@ -94,14 +93,15 @@ class DiffusersBackend:
             )
         self._fps = fps
         self._plan: tuple[Sample, ...] = ()
-        kept = {"pipeline", "variant", "dtype", "device", "offload", "batch_size", "parameters"}
+        kept = {"pipeline", "variant", "offload", "batch_size", "parameters"}
         self.fingerprint = digest(
             {
                 "type": self.type,
                 "model": dict(self._source.identity),
                 "fps": fps,
-                "diffusers": _minor(version("diffusers")),
-                "torch": _minor(version("torch")),
+                "diffusers": minor_release("diffusers"),
+                **numerics(options.device),
+                "dtype": _dtypes(options.dtype, expected_device(options.device)),
                 **options.model_dump(mode="json", include=kept),
             }
         )
@@ -195,10 +195,6 @@ _OUT_OF_MEMORY = (
 )
 
 
-def _minor(text: str) -> str:
-    return ".".join(text.split("+", maxsplit=1)[0].split(".")[:2])
-
-
 def _pipeline_class(name: str) -> Any:
     import diffusers
 
@@ -228,7 +224,8 @@ def _load(kind: Any, source: ModelSource, options: DiffusersOptions, device: str
                 revision=source.revision,
                 variant=options.variant,
                 torch_dtype=_torch_dtypes(options.dtype, device),
-                local_files_only=options.local_files_only,
+                local_files_only=options.local_files_only
+                or (source.revision is not None and hub_silence() != ""),
                 trust_remote_code=False,
             )
     except OSError as error:
@@ -252,13 +249,19 @@ def _load(kind: Any, source: ModelSource, options: DiffusersOptions, device: str
     return pipeline
 
 
+def _dtypes(dtype: Dtype | dict[str, Dtype], device: str) -> str | dict[str, str]:
+    """``dtype`` with every ``auto`` resolved for ``device``."""
+
+    def one(name: Dtype) -> str:
+        return {"cpu": "float32", "mps": "float16"}.get(device, "bfloat16") if name == "auto" else name
+
+    return one(dtype) if isinstance(dtype, str) else {part: one(name) for part, name in dtype.items()}
+
+
 def _torch_dtypes(dtype: Dtype | dict[str, Dtype], device: str) -> Any:
     import torch
 
-    def one(name: Dtype) -> torch.dtype:
-        if name == "auto":
-            return {"cpu": torch.float32, "mps": torch.float16}.get(device, torch.bfloat16)
-        resolved: torch.dtype = getattr(torch, name)
-        return resolved
-
-    return one(dtype) if isinstance(dtype, str) else {part: one(name) for part, name in dtype.items()}
+    names = _dtypes(dtype, device)
+    if isinstance(names, str):
+        return getattr(torch, names)
+    return {part: getattr(torch, name) for part, name in names.items()}

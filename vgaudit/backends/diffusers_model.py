@@ -12,6 +12,7 @@ from typing import Any
 from vgaudit.backends.file_digests import sha256_folder
 from vgaudit.errors import BackendError, SuiteError, Unavailable
 from vgaudit.records import digest
+from vgaudit.zoo.resolve import _answers
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NO_WEIGHTS = {".md", ".png", ".jpg", ".jpeg", ".gif", ".mp4", ".webp"}
@@ -108,6 +109,15 @@ def _check_no_code(folder: Path, index: Mapping[str, Any], model: str) -> None:
         )
 
 
+def hub_silence() -> str:
+    """Why the hub cannot be asked, or an empty string; its own client would try again for half a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return "" if _answers(constants.ENDPOINT) else "the hub cannot be reached"
+
+
 def _hub_index(model: str, revision: str | None, local_files_only: bool) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -125,6 +135,8 @@ def _hub_index(model: str, revision: str | None, local_files_only: bool) -> Path
         raise Unavailable(
             f"model {model}{at} is not in the local cache, and `local_files_only` is set", remedy
         )
+    if reason := hub_silence():
+        raise Unavailable(f"model {model}{at} is not in the local cache, and {reason}", remedy)
     try:
         return fetch(local=False)
     except EntryNotFoundError as error:

@@ -24,6 +24,7 @@ from vgaudit.backends.base import (
     OptionsClass,
     PromptSpec,
 )
+from vgaudit.backends.devices import numerics
 from vgaudit.backends.gan_loading import Network, PickleTrust, load_network, weights_identity
 from vgaudit.backends.prompted import expand, fixed_batches
 from vgaudit.backends.text_vectors import read_vectors
@@ -118,6 +119,7 @@ class GanBackend:
                     self._file, options.sha256, options.allow_pickle, options.factory
                 ),
                 "fps": fps,
+                **numerics(options.device),
                 **options.model_dump(mode="json", exclude=free),
             }
         )
