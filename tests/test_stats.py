@@ -14,12 +14,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vgaudit.gates import GateSpec, evaluate
 from vgaudit.metrics.base import Measured, ValueSpec
 from vgaudit.plan import Sample
-from vgaudit.records import COMPUTED, NOT_APPLICABLE, NOT_COMPUTED, Measurement
+from vgaudit.records import COMPUTED, NOT_APPLICABLE, NOT_COMPUTED, Measurement, Outcome
 from vgaudit.stats import (
     MIN_BOOTSTRAP_CLUSTERS,
-    MIN_EQUAL_CLUSTERS,
     bootstrap_means,
     clopper_pearson,
     cluster_bootstrap,
@@ -107,7 +107,7 @@ def test_coverage(n: int, draw: str, truth: float, least: float) -> None:
     hits = 0
     for repetition in range(600):
         values = rng.normal(size=n) if draw == "normal" else rng.lognormal(0, 0.7, size=n)
-        e = cluster_bootstrap(values.tolist(), range(n), seed=repetition, resamples=1000)
+        e = cluster_bootstrap(values.tolist(), range(n), seed=repetition, resamples=4000)
         assert e.low is not None
         assert e.high is not None
         hits += e.low <= truth <= e.high
@@ -134,9 +134,9 @@ def test_seeds_are_averaged_within_a_prompt() -> None:
 @given(clustered, st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
 def test_order_leaves_no_trace(pairs: list[tuple[float, int]], shuffler: object) -> None:
-    before = cluster_bootstrap([v for v, _ in pairs], [c for _, c in pairs], seed=5, resamples=200)
+    before = cluster_bootstrap([v for v, _ in pairs], [c for _, c in pairs], seed=5, resamples=4000)
     shuffler.shuffle(pairs)  # type: ignore[attr-defined]
-    after = cluster_bootstrap([v for v, _ in pairs], [c for _, c in pairs], seed=5, resamples=200)
+    after = cluster_bootstrap([v for v, _ in pairs], [c for _, c in pairs], seed=5, resamples=4000)
     assert before == after
 
 
@@ -144,7 +144,7 @@ def test_order_leaves_no_trace(pairs: list[tuple[float, int]], shuffler: object)
 @settings(max_examples=60, deadline=None)
 def test_the_estimate_lies_in_its_interval_and_in_the_data(pairs: list[tuple[float, int]]) -> None:
     values, labels = [v for v, _ in pairs], [c for _, c in pairs]
-    e = cluster_bootstrap(values, labels, seed=5, resamples=200)
+    e = cluster_bootstrap(values, labels, seed=5, resamples=4000)
     slack = 1e-9 * max(map(abs, values))
     assert min(values) - slack <= e.value <= max(values) + slack
     assert e.n == len(values)
@@ -160,8 +160,8 @@ def test_the_estimate_lies_in_its_interval_and_in_the_data(pairs: list[tuple[flo
 )
 @settings(max_examples=40, deadline=None)
 def test_the_interval_moves_and_scales_with_the_data(values: list[float], shift: float, scale: float) -> None:
-    a = cluster_bootstrap(values, range(len(values)), seed=5, resamples=300)
-    b = cluster_bootstrap([shift + scale * v for v in values], range(len(values)), seed=5, resamples=300)
+    a = cluster_bootstrap(values, range(len(values)), seed=5, resamples=4000)
+    b = cluster_bootstrap([shift + scale * v for v in values], range(len(values)), seed=5, resamples=4000)
     if a.low is None or b.low is None or a.low == a.high or b.low == b.high:
         return
     size = 1e-8 * (abs(shift) + scale * max(map(abs, values)) + 1)
@@ -178,13 +178,91 @@ def test_one_prompt_has_no_interval_and_says_why() -> None:
     assert "2 clips of one prompt" in many.reason
 
 
-def test_equal_values_need_six_prompts_for_an_interval() -> None:
-    few = cluster_bootstrap([1.0] * (MIN_EQUAL_CLUSTERS - 1), range(MIN_EQUAL_CLUSTERS - 1), seed=0)
-    assert few.low is None
-    assert "same value" in few.reason
-    enough = cluster_bootstrap([1.0] * MIN_EQUAL_CLUSTERS, range(MIN_EQUAL_CLUSTERS), seed=0)
-    assert (enough.low, enough.high) == (1.0, 1.0)
-    assert "rare" in enough.reason
+NEARLY_EQUAL = {
+    "all zero": [0.0] * 6,
+    "two prompts": [0.0, 0.0],
+    "rounding": [0.0, 0.0, 0.0, 0.0, 1e-9],
+    "rounding of two": [0.0, 1e-12],
+    "enough for the bootstrap": [0.0] * 7 + [1e-12],
+    "one exception": [0.0] * 7 + [1e-4],
+    "one exception, few prompts": [0.0] * 5 + [1e-4],
+}
+
+
+@pytest.mark.parametrize("values", NEARLY_EQUAL.values(), ids=NEARLY_EQUAL)
+def test_prompts_that_are_nearly_equal_bound_rare_events_and_no_more(values: list[float]) -> None:
+    k = len(values)
+    result = mean_result("m.share", "group", measured(values), SPEC)
+    assert result.low == 0
+    assert result.high == pytest.approx(clopper_pearson(0, k)[1], rel=1e-3)
+    assert result.high >= 1 - 0.025 ** (1 / k) - 1e-12
+    assert "prompts have the same value: the interval allows for up to" in result.reason
+    (held,) = evaluate([GateSpec.model_validate("m.share <= 0.001")], [result], ["group"])
+    assert held.outcome == Outcome.NOT_COMPUTED
+    full = mean_result("m.share", "group", measured([1 - v for v in values]), SPEC)
+    assert (full.low, full.high) == (pytest.approx(1 - result.high), pytest.approx(1.0))
+    middle = mean_result("m.share", "group", measured([0.5 + v for v in values]), SPEC)
+    assert (middle.low, middle.high) == (
+        pytest.approx(0.5 - result.high / 2, abs=1e-4),
+        pytest.approx(0.5 + result.high / 2, abs=1e-4),
+    )
+
+
+@pytest.mark.parametrize("values", NEARLY_EQUAL.values(), ids=NEARLY_EQUAL)
+@pytest.mark.parametrize("bounds", [(None, None), (0.0, None), (None, 1.0)])
+def test_nearly_equal_values_without_a_range_have_no_interval(
+    values: list[float], bounds: tuple[float | None, float | None]
+) -> None:
+    spec = ValueSpec("share", "fraction", False, "a share", *bounds)
+    result = mean_result("m.share", "group", measured(values), spec)
+    assert (result.low, result.high) == (None, None)
+    assert "prompts have the same value, and a value without a range" in result.reason
+    (held,) = evaluate([GateSpec.model_validate("m.share <= 0.001")], [result], ["group"])
+    assert held.outcome == Outcome.NOT_COMPUTED
+
+
+def test_two_exceptions_or_two_different_prompts_are_a_spread() -> None:
+    for values in ([0.0] * 6 + [0.1, 0.2], [0.2, 0.3], [0.1, 0.2, 0.3]):
+        result = mean_result("m.share", "group", measured(values), SPEC)
+        assert "same value" not in result.reason
+        assert result.low is not None
+
+
+@pytest.mark.parametrize(("n", "least"), [(4, 0.95), (8, 0.95), (18, 0.93)])
+def test_coverage_of_rare_events(n: int, least: float) -> None:
+    """One prompt in ten is frozen for half its length, so the true mean is 0.05; often none is seen."""
+    rng = np.random.default_rng(n)
+    hits = 0
+    for repetition in range(300):
+        values = np.where(rng.random(n) < 0.1, 0.5, 0.0)
+        e = cluster_bootstrap(values.tolist(), range(n), seed=repetition, resamples=4000, bounds=(0.0, 1.0))
+        assert e.low is not None
+        assert e.high is not None
+        hits += e.low <= 0.05 <= e.high
+    assert hits / 300 >= least
+
+
+@pytest.mark.parametrize(("n", "confidence"), [(8, 0.99), (8, 0.999), (10, 0.999), (18, 0.999)])
+def test_an_interval_never_ends_at_an_extreme_resample(n: int, confidence: float) -> None:
+    """Its percentile would be that of the resample which holds the largest value only."""
+    values = np.random.default_rng(n).normal(size=n).tolist()
+    e = cluster_bootstrap(values, range(n), confidence=confidence, seed=1)
+    low, high = scipy.stats.t.interval(confidence, n - 1, loc=np.mean(values), scale=scipy.stats.sem(values))
+    assert (e.method, e.low, e.high) == ("t", pytest.approx(low), pytest.approx(high))
+    assert f"only {n} prompts for {100 * confidence:g} %" in e.reason
+    assert cluster_bootstrap(values, range(n), confidence=0.95, seed=1).method == "bootstrap"
+
+
+@pytest.mark.parametrize("confidence", [0.99, 0.999])
+def test_coverage_at_high_confidence(confidence: float) -> None:
+    rng = np.random.default_rng(8)
+    hits = 0
+    for repetition in range(1000):
+        e = cluster_bootstrap(rng.normal(size=8).tolist(), range(8), confidence=confidence, seed=repetition)
+        assert e.low is not None
+        assert e.high is not None
+        hits += e.low <= 0 <= e.high
+    assert hits / 1000 >= confidence - 2.5 * math.sqrt(confidence * (1 - confidence) / 1000)
 
 
 def test_few_prompts_get_students_t() -> None:
@@ -261,9 +339,9 @@ def test_mean_result_carries_everything_a_reader_needs() -> None:
 
 
 def test_interval_is_cut_to_what_the_value_can_be() -> None:
-    result = mean_result("m.share", "group", measured([0.0, 0.0, 0.9]), SPEC)
+    result = mean_result("m.share", "group", measured([0.0, 0.1, 0.9]), SPEC)
     assert (result.low, result.high) == (0.0, 1.0)
-    free = mean_result("m.speed", "group", measured([0.0, 0.0, 0.9]), UNBOUNDED)
+    free = mean_result("m.speed", "group", measured([0.0, 0.1, 0.9]), UNBOUNDED)
     assert free.low < 0
 
 

@@ -12,7 +12,10 @@ Which interval, and why (coverage simulated in ``tests/test_stats.py``, written 
   length matches Student's t while it keeps the bootstrap's skewness. BCa corrects skewness but not length and
   covers less at 8-30 prompts.
 * Below that: Student's t over the prompt means, because resampled means of so few values cannot leave the
-  range of the data, which misses the true mean with probability up to ``2^(1-n)``.
+  range of the data, which misses the true mean with probability up to ``2^(1-n)``. So it is where the confidence
+  asks for percentiles that hold too few of the resampled means.
+* Where (nearly) all prompts have the same value, either is widened by a bound for rare events: freezes in one of ten
+  prompts are often in none of eight, and an interval of no width would claim that there are none.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +32,11 @@ from numpy.typing import NDArray
 MIN_BOOTSTRAP_CLUSTERS = 8
 """Fewest prompts that are resampled; below, the interval is Student's t."""
 
-MIN_EQUAL_CLUSTERS = 6
-"""Fewest prompts whose values may all be equal and still carry an interval: ``2^(1-6) < 0.05``."""
+MIN_TAIL_RESAMPLES = 20
+"""Fewest resampled means beyond an end of the bootstrap's interval; below, the interval is Student's t."""
+
+SAME_VALUE = 1e-6
+"""Share of the value's range up to which two prompts have the same value."""
 
 _CHUNK = 1 << 21  # resampled values held at once: 16 MiB
 
@@ -113,6 +119,7 @@ def cluster_bootstrap(
     confidence: float = 0.95,
     seed: int,
     resamples: int = 9999,
+    bounds: tuple[float | None, float | None] = (None, None),
 ) -> Estimate:
     """Mean over prompts with its interval; the prompt is the cluster.
 
@@ -122,10 +129,11 @@ def cluster_bootstrap(
         confidence: Coverage of the two-sided interval, in (0, 1).
         seed: Of the resampling; take it from :func:`seed_from_ids`.
         resamples: Bootstrap samples.
+        bounds: Smallest and largest value a clip can have; ``None`` where there is no such bound.
 
     Returns:
-        The estimate. Its interval is ``None``, with the reason, for one prompt, and for fewer than
-        :data:`MIN_EQUAL_CLUSTERS` prompts that all have the same value.
+        The estimate. Its interval is ``None``, with the reason, for one prompt, and where all prompts, or all but
+        one, have the same value and ``bounds`` do not limit what others could have. Ends may lie beyond ``bounds``.
 
     Raises:
         ValueError: No values, a value that is not finite, or a confidence outside (0, 1).
@@ -139,25 +147,70 @@ def cluster_bootstrap(
     if k == 1:
         why = "one clip" if n == 1 else f"{n} clips of one prompt"
         return Estimate(value, None, None, n, k, f"no interval: {why} cannot show how prompts differ")
-    if means.min() == means.max():
-        if k < MIN_EQUAL_CLUSTERS:
-            why = f"all {k} prompts have the same value, too few to show how prompts differ"
-            return Estimate(
-                value, None, None, n, k, f"no interval: {why} (at least {MIN_EQUAL_CLUSTERS} needed)"
-            )
-        note = (
-            f"all {k} prompts have the same value: an interval without width does not bound rare exceptions"
-        )
-        return Estimate(value, value, value, n, k, note, "bootstrap")
-    if k < MIN_BOOTSTRAP_CLUSTERS:
-        from scipy.special import stdtrit
+    estimate = _interval_of_means(means, value, n, confidence=confidence, seed=seed, resamples=resamples)
+    return _with_rare_events(estimate, means, confidence, bounds)
 
-        half = float(stdtrit(k - 1, 0.5 + confidence / 2)) * float(means.std(ddof=1)) / math.sqrt(k)
-        note = f"only {k} prompts: Student's t instead of the bootstrap"
-        return Estimate(value, value - half, value + half, n, k, note, "t")
+
+def _interval_of_means(
+    means: NDArray[np.float64], value: float, n: int, *, confidence: float, seed: int, resamples: int
+) -> Estimate:
+    """The interval that the spread of the means gives: expanded percentile bootstrap or Student's t."""
+    k = len(means)
     tail = expanded_tail(k, confidence)
-    low, high = np.quantile(bootstrap_means(means, resamples, seed), [tail, 1 - tail])
-    return Estimate(value, min(float(low), value), max(float(high), value), n, k, "", "bootstrap")
+    # Read where too few resampled means lie, or where only the resample of nothing but the largest value does, a
+    # percentile says little of the tail: such an interval would end inside the range of the data.
+    if k >= MIN_BOOTSTRAP_CLUSTERS and tail * resamples >= MIN_TAIL_RESAMPLES and tail >= float(k) ** -k:
+        low, high = np.quantile(bootstrap_means(means, resamples, seed), [tail, 1 - tail])
+        return Estimate(value, min(float(low), value), max(float(high), value), n, k, "", "bootstrap")
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(k - 1, 0.5 + confidence / 2)) * float(means.std(ddof=1)) / math.sqrt(k)
+    why = f"only {k} prompts" + (f" for {100 * confidence:.4g} %" if k >= MIN_BOOTSTRAP_CLUSTERS else "")
+    return Estimate(
+        value, value - half, value + half, n, k, f"{why}: Student's t instead of the bootstrap", "t"
+    )
+
+
+def _with_rare_events(
+    estimate: Estimate,
+    means: NDArray[np.float64],
+    confidence: float,
+    bounds: tuple[float | None, float | None],
+) -> Estimate:
+    """``estimate`` with ends that allow for prompts unlike all those that were seen.
+
+    Where all prompts, or all but one, have the same value ``v``, the spread says nothing of prompts that differ:
+    if a share ``q`` of all prompts does, ``k`` drawn ones miss it with probability ``(1 - q)^k``, which stays above
+    ``alpha / 2`` up to ``q = 1 - (alpha / 2)^(1 / k)`` (Clopper-Pearson's upper end for none of ``k``). Such prompts
+    may lie anywhere in the value's range, and move the mean by ``q`` times the way from ``v`` to the range's end.
+    """
+    k = len(means)
+    low, high = bounds
+    scale = high - low if low is not None and high is not None else max(1.0, float(np.abs(means).max()))
+    mode, count = _mode(means, SAME_VALUE * scale)
+    if count < max(2, k - 1):
+        return estimate
+    same = f"{'all' if count == k else f'{count} of'} {k} prompts have the same value"
+    if low is None or high is None:
+        why = f"no interval: {same}, and a value without a range gives no bound for the others"
+        return Estimate(estimate.value, None, None, estimate.n, k, why)
+    _, share = clopper_pearson(0, k, confidence)
+    note = f"{same}: the interval allows for up to {100 * share:.3g} % of prompts unlike them, of any value"
+    return replace(
+        estimate,
+        low=min(estimate.value if estimate.low is None else estimate.low, mode - share * (mode - low)),
+        high=max(estimate.value if estimate.high is None else estimate.high, mode + share * (high - mode)),
+        reason="; ".join(filter(None, [note, estimate.reason])),
+    )
+
+
+def _mode(means: NDArray[np.float64], tolerance: float) -> tuple[float, int]:
+    """The value most means share within ``tolerance``, and how many of them do."""
+    ordered = np.sort(means)
+    stops = np.searchsorted(ordered, ordered + tolerance, side="right")
+    counts = stops - np.arange(len(ordered))
+    first = int(np.argmax(counts))
+    return float(ordered[first : stops[first]].mean()), int(counts[first])
 
 
 def clopper_pearson(k: int, n: int, confidence: float = 0.95, sides: int = 2) -> tuple[float, float]:

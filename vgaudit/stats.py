@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from vgaudit.estimates import (
     MIN_BOOTSTRAP_CLUSTERS,
-    MIN_EQUAL_CLUSTERS,
     Estimate,
     bootstrap_means,
     clopper_pearson,
@@ -26,7 +25,6 @@ from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 
 __all__ = [
     "MIN_BOOTSTRAP_CLUSTERS",
-    "MIN_EQUAL_CLUSTERS",
     "NOT_APPLICABLE_PREFIX",
     "Estimate",
     "bootstrap_means",
@@ -128,7 +126,8 @@ def mean_result(
         measured: Per clip: sample, value or ``None``, and the reason where there is no value. A reason that
             begins with :data:`NOT_APPLICABLE_PREFIX` marks a clip the value cannot exist for; any
             other reason is a gap that keeps gates on this result from passing.
-        spec: Unit, direction and range (a ``ValueSpec``); interval ends are cut to the range.
+        spec: Unit, direction and range (a ``ValueSpec``); the range bounds what rare prompts can have, and interval
+            ends are cut to it.
         confidence: Coverage of the interval.
         detail: Further facts for the result's ``detail``.
 
@@ -154,6 +153,7 @@ def mean_result(
         [sample.prompt_id for sample, _ in have],
         confidence=confidence,
         seed=seed_from_ids([sample.sample_id for sample, _ in have]),
+        bounds=(spec.low, spec.high),
     )
     if gaps:
         facts["n_measured"] = len(measured)
