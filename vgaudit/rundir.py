@@ -2,9 +2,10 @@
 
 Layout (``docs/architecture.md`` has it in full)::
 
-    manifest.json  plan.jsonl  results.json  decisions.jsonl
+    manifest.json  plan.jsonl  results.json
     clips/<sample_id>.<ext>  + .json record                previews/<clip sha256>.jpg (+ .mp4 where needed)
     features/<extractor fingerprint>/<clip sha256>.npz     features/info/<clip sha256>.json
+    work/<backend index>/                                  notes of backends about jobs they submitted
     measurements/log.jsonl                                 append-only, last line of a key wins
     samples.parquet  measurements.parquet  findings.parquet  junit.xml  summary.md  report/
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -78,25 +79,40 @@ def file_digest(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link ``source`` to ``target``, or copy it where links are not possible."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def is_run_dir(path: Path) -> bool:
     """Whether ``path`` holds a run."""
     return (path / MANIFEST).is_file()
 
 
-def _inside_clips(name: str) -> bool:
-    """Whether a record names a file directly in ``clips/``; a run from elsewhere must not reach outside itself."""
-    path = PurePosixPath(name)
-    return len(path.parts) == 2 and path.parts[0] == "clips" and path.parts[1] not in (".", "..")
+_BEGUN = re.compile(r"\.lock|plan\.jsonl|\..*\.tmp")
+"""What a run that was killed before it had a manifest has left."""
+
+STORED_CLIP_LOST = "the stored clip is gone or its bytes have changed since it was stored"
+"""``media_error`` of a clip that is no longer what its record says."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+def _refuse_foreign(record: ClipRecord, sample_id: str, file: Path) -> None:
+    """A run directory from elsewhere must not make us read or write outside of it."""
+    parts = PurePosixPath(record.file or "clips/x").parts
+    inside = len(parts) == 2 and parts[0] == "clips" and parts[1] not in (".", "..")
+    if (
+        record.sample_id != sample_id
+        or not inside
+        or (record.sha256 and not _SHA256.fullmatch(record.sha256))
+    ):
+        raise RunDirError(
+            f"{file}: expected the record of {sample_id} with a clip in this run's clips folder and its SHA-256, "
+            "found something else; delete it to make the clip again"
+        )
+
+
+def stored_facts(path: Path) -> dict[str, int]:
+    """Size and time stamp of a stored clip: while they stay, its bytes are taken to be the same."""
+    stat = path.stat()
+    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 class RunDir:
@@ -133,6 +149,8 @@ class RunDir:
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
             version = int(data["schema_version"])
+            if version <= SCHEMA_VERSION:
+                data["spec"]["kind"], data["suite"]["name"], data["plan_digest"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunDirError(
                 f"{file}: cannot be read as a manifest ({error}); restore it or start a new run"
@@ -161,14 +179,44 @@ class RunDir:
         with atomic_write(self.path / "plan.jsonl", "w") as file:
             file.write(plan.to_jsonl())
 
+    def refuse_other_content(self) -> None:
+        """Refuse to make a run where other files lie.
+
+        Raises:
+            RunDirError: The path is a file, or a folder with something else than a run or the beginning of one.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunDirError(
+                f"{self.path}: expected a folder for the run, found a file; choose another --out"
+            )
+        if self.path.is_dir() and not is_run_dir(self.path):
+            others = [p.name for p in self.path.iterdir() if not _BEGUN.fullmatch(p.name)]
+            if others:
+                raise RunDirError(
+                    f"{self.path}: expected an empty or new folder or a run directory, found other files "
+                    f"({', '.join(sorted(others)[:3])}); choose another --out"
+                )
+
+    def sweep(self) -> None:
+        """Remove the temporary files that a killed process left; only while holding the lock."""
+        for pattern in (".*.tmp", "clips/.*.tmp", "previews/.*.tmp", "features/*/.*.tmp"):
+            for leftover in self.path.glob(pattern):
+                leftover.unlink(missing_ok=True)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; the kernel lets go when the process ends, however it ends.
 
         Raises:
-            RunDirError: Another process holds it.
+            RunDirError: Another process holds it, or the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".lock").touch()
+        except OSError as error:
+            raise RunDirError(
+                f"{self.path}: expected a folder that can be written: {error.strerror}"
+            ) from error
         with (self.path / ".lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,12 +253,11 @@ class RunDir:
             raise RunDirError(
                 f"{file}: cannot be read as a clip record ({error}); delete it to make the clip again"
             ) from error
-        if record.file is not None and not _inside_clips(record.file):
-            raise RunDirError(
-                f"{file}: names the clip {record.file!r}, which is not in this run's clips folder"
-            )
-        if not record.sha256:
+        _refuse_foreign(record, sample_id, file)
+        if not record.sha256 or record.file is None:
             return record
+        if not self._clip_is_unchanged(record):
+            return replace(record, media_error=STORED_CLIP_LOST)
         facts = self.clip_info(record.sha256)
         poster, play = self.preview_path(record.sha256, ".jpg"), self.preview_path(record.sha256, ".mp4")
         playable = play if play.is_file() else None
@@ -223,6 +270,13 @@ class RunDir:
             poster=poster.relative_to(self.path).as_posix() if poster.is_file() else None,
             playable=playable.relative_to(self.path).as_posix() if playable else record.playable,
         )
+
+    def _clip_is_unchanged(self, record: ClipRecord) -> bool:
+        path = self.path / str(record.file)
+        try:
+            return stored_facts(path) == record.facts.get("stored") or file_digest(path) == record.sha256
+        except OSError:
+            return False
 
     def write_clip_record(self, record: ClipRecord) -> None:
         """Replace the record of a sample; this commits the clip."""
@@ -245,6 +299,8 @@ class RunDir:
 
     def features_path(self, fingerprint: str, key: str) -> Path:
         """Where the features of a clip (by SHA-256) or text (by ``text-<sha256>``) lie."""
+        if not _FOLDER.fullmatch(fingerprint):
+            raise RunDirError(f"extractor fingerprint {fingerprint!r} cannot be the name of a folder")
         return self.path / "features" / fingerprint / f"{key}.npz"
 
     # -- measurements ------------------------------------------------------------------------------

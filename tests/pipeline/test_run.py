@@ -14,7 +14,7 @@ import pytest
 
 from tests.clips import clip_folder, moving_square, write_clip, write_suite
 from vgaudit.errors import RunDirError
-from vgaudit.pipeline.finish import Finished, read_report_data
+from vgaudit.pipeline.finish import Finished, read_report_data, regate
 from vgaudit.pipeline.run import census_suite, execute, prepare, score_run
 from vgaudit.rundir import RunDir
 from vgaudit.suite import load_suite
@@ -127,34 +127,138 @@ KILLS = {
         m.summarize = lambda *a: kill()
     """,
     "report": """
-        import vgaudit.reports.write as m
+        import vgaudit.reports.html as m
         m.write_html = lambda *a: kill()
     """,
 }
 
 
-@pytest.mark.parametrize("where", KILLS)
-def test_a_killed_run_continues_to_the_same_bytes(clips: Path, tmp_path: Path, where: str) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+def killed(how: str, suite: Path, out: Path) -> None:
+    """Run ``suite`` in a process that kills itself with SIGKILL as ``how`` says."""
     script = (
         "import os, signal, sys\n"
         "def kill(): os.kill(os.getpid(), signal.SIGKILL)\n"
-        + textwrap.dedent(KILLS[where])
-        + f"\nsys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(tmp_path / 'killed')!r}]\n"
+        + textwrap.dedent(how)
+        + f"\nsys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(out)!r}]\n"
         "from vgaudit.cli import main\nmain()\n"
     )
     died = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, env={**os.environ})
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_a_killed_run_continues_to_the_same_bytes(clips: Path, tmp_path: Path, where: str) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    killed(KILLS[where], suite, tmp_path / "killed")
     records = [p for p in (tmp_path / "killed" / "clips").glob("*.json") if not p.name.startswith(".")]
     finished = {p.with_suffix(".mp4").name for p in records}
     kept = {k: v for k, v in stamps(tmp_path / "killed", "clips/*.mp4").items() if Path(k).name in finished}
     whole = stamps(tmp_path / "killed", "features/*/*.npz")
     kept |= {k: v for k, v in whole.items() if not Path(k).name.startswith(".")}
-    killed, straight = run(suite, tmp_path / "killed"), run(suite, tmp_path / "straight")
-    results = [(done.run_dir / "results.json").read_bytes() for done in (killed, straight)]
+    runs = run(suite, tmp_path / "killed"), run(suite, tmp_path / "straight")
+    results = [(done.run_dir / "results.json").read_bytes() for done in runs]
     assert results[0] == results[1]
     now = stamps(tmp_path / "killed", "clips/*.mp4", "features/*/*.npz")
     assert {k: now[k] for k in kept} == kept, "something finished was made twice"
+
+
+def test_a_kill_while_reports_of_a_changed_run_are_written_leaves_no_stale_report(
+    clips: Path, tmp_path: Path
+) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    assert run(suite, tmp_path / "run").verdict.exit_code == 0
+    write_suite(suite, clips, "gates: ['temporal.warp_error <= 0.0000001']\n")
+    killed(KILLS["report"], suite, tmp_path / "run")
+    done = run(suite, tmp_path / "run")
+    assert done.verdict.exit_code == 3
+    assert "temporal.warp_error &lt;= 1e-07" in done.report.read_text()
+
+
+def test_gates_of_another_suite_leave_no_trace(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips, "gates: ['temporal.warp_error <= 0.0000001']\n")
+    assert run(suite, tmp_path / "run").verdict.exit_code == 3
+    lenient = load_suite(write_suite(tmp_path / "t.yaml", clips, "gates: ['temporal.warp_error <= 1']\n"))
+    assert regate(RunDir.open(tmp_path / "run"), lenient.gates, 0).verdict.exit_code == 0
+    again = run(suite, tmp_path / "run")
+    assert (again.changed, again.verdict.exit_code) == (False, 3)
+
+
+def test_a_selected_value_hides_no_gap_from_a_findings_gate(tmp_path: Path) -> None:
+    root = clip_folder(tmp_path / "clips", models=("alpha",), seeds=1)
+    write_clip(root / "alpha-p0-0.mp4", moving_square(1, frames=1))  # one frame: nothing temporal can be said
+    text = write_suite(tmp_path / "s.yaml", root, "gates: ['findings temporal.freeze <= 0']\n").read_text()
+    (tmp_path / "s.yaml").write_text(text.replace("temporal: {}", "temporal.motion: {}"))
+    done = run(tmp_path / "s.yaml", tmp_path / "run")
+    assert done.verdict.exit_code == 4
+    assert {r.name for r in done.data.results if r.name.startswith("temporal")} == {"temporal.motion"}
+
+
+def test_a_run_killed_before_its_manifest_can_begin_again(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plan.jsonl").write_text("")
+    (tmp_path / "run" / ".plan.jsonl.x.tmp").write_text("half")
+    assert run(suite, tmp_path / "run", limit=1).verdict.exit_code == 0
+    assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
+def test_limits_hold_for_clips_that_were_decoded_under_others(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    assert run(suite, tmp_path / "run").verdict.exit_code == 0
+    write_suite(suite, clips, "limits: {max_frames: 2}\n")
+    assert run(suite, tmp_path / "run").verdict.exit_code == 4
+    write_suite(suite, clips)
+    assert run(suite, tmp_path / "run").verdict.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sha256": "../../x"}, {"sample_id": "other"}, {"file": "../../etc/passwd"}, {"file": "clips/../x.mp4"}],
+)
+def test_a_record_that_points_elsewhere_is_refused(
+    clips: Path, tmp_path: Path, change: dict[str, str]
+) -> None:
+    run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run", limit=1)
+    record = next((tmp_path / "run" / "clips").glob("*.json"))
+    record.write_text(json.dumps({**json.loads(record.read_text()), **change}))
+    with pytest.raises(RunDirError, match="expected the record of"):
+        score_run(tmp_path / "run")
+
+
+def test_a_stored_clip_that_changed_is_noticed_and_made_again(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    run(suite, tmp_path / "run", limit=1)
+    clip = next((tmp_path / "run" / "clips").glob("*.mp4"))
+    good = clip.read_bytes()
+    clip.unlink()
+    clip.write_bytes(good[:-100] + b"x" * 100)
+    assert score_run(tmp_path / "run").verdict.exit_code == 4
+    assert run(suite, tmp_path / "run", limit=1).verdict.exit_code == 0
+    assert clip.read_bytes() == good
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an archive"])
+def test_damaged_features_are_extracted_again(clips: Path, tmp_path: Path, damage: bytes) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    first = (run(suite, tmp_path / "run", limit=1).run_dir / "results.json").read_bytes()
+    for file in (tmp_path / "run" / "features").glob("*/*.npz"):
+        file.write_bytes(damage)
+    (tmp_path / "run" / "measurements" / "log.jsonl").unlink()
+    again = run(suite, tmp_path / "run", limit=1)
+    assert (again.run_dir / "results.json").read_bytes() == first
+
+
+def test_damaged_results_are_made_again(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    first = (run(suite, tmp_path / "run", limit=1).run_dir / "results.json").read_bytes()
+    (tmp_path / "run" / "results.json").write_text("{")
+    assert (score_run(tmp_path / "run").run_dir / "results.json").read_bytes() == first
+
+
+def test_a_file_in_place_of_the_run_is_refused(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(RunDirError, match="found a file"):
+        run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run")
 
 
 def test_another_suite_does_not_continue_a_run(clips: Path, tmp_path: Path) -> None:

@@ -187,9 +187,8 @@ def gate(
 
         loaded = load_suite(suite)
         gates, max_failed = loaded.gates, loaded.max_failed(len(run_.plan()))
-    with run_.lock():
-        data = regate(run_, gates, max_failed)
-    _conclude(data, None, True, exit_zero)
+        print(f"gates of {suite}; the run's own verdict and reports stay as they are")
+    _conclude(regate(run_, gates, max_failed), None, True, exit_zero)
 
 
 @app.command()

@@ -54,18 +54,20 @@ def _packages() -> Iterator[Check]:
 
 
 def _encoder() -> Check:
-    import av
-
     try:
+        import av
+
         av.Codec("libx264", "w")
     except Exception as error:
-        return Check("H.264 encoder", False, f"libx264 is not in this build of PyAV ({error}); reinstall av")
+        return Check("H.264 encoder", False, f"PyAV with libx264 does not work here ({error}); reinstall av")
     return Check("H.264 encoder", True, "libx264")
 
 
 def _torch() -> Check:
-    import torch
-
+    try:
+        import torch
+    except Exception as error:
+        return Check("compute", False, f"torch cannot be imported ({error}); reinstall torch")
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU only"
     return Check("compute", True, f"{device}, {torch.get_num_threads()} threads", required=False)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 
@@ -58,7 +58,8 @@ class LocalExecutor:
         """Wait for all tasks; raises the first error of any of them."""
         with self._lock:
             left = set(self._open)
-        wait(left)
+        for future in left:
+            future.result()
         self._raise_first_error()
 
     def __enter__(self) -> LocalExecutor:
@@ -68,3 +69,5 @@ class LocalExecutor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            self._raise_first_error()

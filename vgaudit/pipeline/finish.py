@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,6 +28,7 @@ from vgaudit.records import (
     digest,
 )  # fmt: skip
 from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
+from vgaudit.reports.write import reports_are_current, write_reports
 from vgaudit.rundir import RunDir
 
 
@@ -62,14 +63,16 @@ def finish(
     collected = Collected(plan, records, scorer)
     inputs = _inputs_digest(spec, plan, records, scorer, collected)
     report = run.path / "report" / "index.html"
-    if (run.path / "results.json").is_file() and report.is_file() and run.results().get("inputs") == inputs:
+    if reports_are_current(run.path) and _stored_inputs(run) == inputs:
         data = read_report_data(run)
         return Finished(run.path, report, data.verdict, data, changed=False)
     progress.note("summarizing")
-    results = [] if spec.kind == "census" else summarize(collected, spec.confidence)
+    results: list[Result] = []
     if spec.kind != "census":
-        results = refusal_results(plan, records, spec.confidence) + results
-    kinds = {b.name: tuple(getattr(b.metric, "finding_kinds", ())) for b in scorer.metrics}
+        gated = {gate.metric for gate in spec.gates if gate.metric}
+        results = refusal_results(plan, records, spec.confidence, gated)
+        results += summarize(collected, spec.confidence)
+    kinds = {b.name: getattr(b.metric, "finding_kinds", None) for b in scorer.metrics}
     stored: dict[str, Any] = {
         "schema_version": 1,
         "inputs": inputs,
@@ -78,7 +81,7 @@ def finish(
         "results": [r.to_json() for r in results],
         "value_specs": value_specs(scorer.metrics),
         "coverage": {m: {g: list(c) for g, c in by.items()} for m, by in collected.coverage().items()},
-        "finding_kinds": {m: sorted(k) for m, k in kinds.items() if k},
+        "finding_kinds": {name: sorted(k) for name, k in kinds.items() if k is not None},
         "groups": list(plan.groups),
         "unchecked": _unchecked(plan, records, scorer, collected),
         "notes": _notes(spec, scorer, collected),
@@ -93,21 +96,40 @@ def finish(
     }
     stored |= _gated(spec.kind, spec.gates, spec.max_failed, stored, plan, records, collected.measurements)
     run.write_results(stored)
-    from vgaudit.reports.write import write_reports
-
     data = read_report_data(run)
     return Finished(run.path, write_reports(data), data.verdict, data, changed=True)
 
 
+def _stored_inputs(run: RunDir) -> str | None:
+    """What the stored results follow from; ``None`` where there are none, or none that can be read."""
+    try:
+        return str(run.results().get("inputs"))
+    except RunDirError:
+        return None
+
+
 def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportData:
-    """Hold gates against stored results again (``vgaudit gate``); models and features are not touched."""
+    """Hold gates against stored results (``vgaudit gate``); nothing is written, models are not touched.
+
+    Args:
+        run: A scored run.
+        gates: The run's own gates, or another suite's.
+        max_failed: Samples that may fail.
+
+    Returns:
+        The run as its reports see it, with the outcome of these gates.
+    """
     stored = run.results()
-    plan = run.plan()
-    records = {s.sample_id: run.clip_record(s.sample_id) for s in plan}
+    data = read_report_data(run)
+    records = {e.sample.sample_id: e.clip for e in data.clips}
+    plan = Plan(tuple(e.sample for e in data.clips))
     measurements = _stored_measurements(run, stored)
-    stored |= _gated(stored["kind"], gates, max_failed, stored, plan, records, measurements)
-    run.write_results(stored)
-    return read_report_data(run)
+    held = _gated(stored["kind"], gates, max_failed, stored, plan, records, measurements)
+    return replace(
+        data,
+        gates=tuple(GateResult.from_json(g) for g in held["gates"]),
+        verdict=Verdict.from_json(held["verdict"]),
+    )
 
 
 def _gated(
@@ -185,7 +207,11 @@ def read_report_data(run: RunDir) -> ReportData:
         ClipEntry(
             s,
             records[s.sample_id],
-            {m: by[s.sample_id] for m, by in measurements.items() if s.sample_id in by},
+            {
+                m: _shown(m, by[s.sample_id], stored["value_specs"])
+                for m, by in measurements.items()
+                if s.sample_id in by
+            },
             decisions.get(s.sample_id),
         )
         for s in plan
@@ -201,6 +227,15 @@ def read_report_data(run: RunDir) -> ReportData:
         verdict=Verdict.from_json(stored["verdict"]),
         notes=(*stored["notes"], *manifest.get("notes", ())),
         value_specs=stored["value_specs"],
+    )
+
+
+def _shown(metric: str, measurement: Measurement, specs: Mapping[str, Any]) -> Measurement:
+    """``measurement`` with the values the suite asked for; gates need to know of all that is missing."""
+    return replace(
+        measurement,
+        values={n: v for n, v in measurement.values.items() if f"{metric}.{n}" in specs},
+        missing={n: v for n, v in measurement.missing.items() if f"{metric}.{n}" in specs},
     )
 
 

@@ -10,7 +10,7 @@ from vgaudit.backends.base import Backend, Generated, GenerationOutcome
 from vgaudit.errors import MediaError
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord
-from vgaudit.rundir import RunDir, copy_with_digest, file_digest
+from vgaudit.rundir import STORED_CLIP_LOST, RunDir, copy_with_digest, file_digest, stored_facts
 from vgaudit.video.encoding import EncoderSettings, encode
 
 FINAL = {GenerationOutcome.OK, GenerationOutcome.REFUSED_INPUT, GenerationOutcome.REFUSED_OUTPUT}
@@ -39,7 +39,7 @@ class ClipStore:
             return False
         if record.outcome != GenerationOutcome.OK:
             return True
-        if record.file is None or not (self.run.path / record.file).is_file():
+        if record.file is None or record.media_error == STORED_CLIP_LOST:
             return False
         known = record.facts.get("source")
         if source is None or known is None:
@@ -81,7 +81,7 @@ class ClipStore:
                 made.sample.sample_id, suffix if suffix in _KNOWN_SUFFIXES else ".media"
             )
             sha = copy_with_digest(made.path, target)
-            return {"file": self._relative(target), "sha256": sha, "facts": facts}
+            return self._stored(target, sha, facts)
         if made.fps is None or made.fps <= 0:
             raise MediaError(
                 made.sample.sample_id,
@@ -94,10 +94,11 @@ class ClipStore:
         assert made.frames is not None  # by the first check
         encode(made.frames, made.fps, target, settings)
         facts["encoder"] = dict(settings.identity())
-        return {"file": self._relative(target), "sha256": file_digest(target), "facts": facts}
+        return self._stored(target, file_digest(target), facts)
 
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.run.path).as_posix()
+    def _stored(self, path: Path, sha256: str, facts: dict[str, Any]) -> dict[str, Any]:
+        name = path.relative_to(self.run.path).as_posix()
+        return {"file": name, "sha256": sha256, "facts": {**facts, "stored": stored_facts(path)}}
 
 
 def _source_facts(source: Path) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vgaudit.records import ClipRecord, Finding, Measurement, Severity
+from vgaudit.records import NOT_APPLICABLE, ClipRecord, Finding, Measurement, Severity
 from vgaudit.reports.data import PublishDecision
 
 # Findings that make a clip unfit whatever else is said of it.
@@ -40,6 +40,9 @@ def decide(
                 hold.append(_sentence(finding))
             elif finding.severity.rank >= Severity.MINOR.rank:
                 review.append(_sentence(finding))
+    for metric, measurement in measurements.items():
+        gaps = {n: why for n, why in measurement.missing.items() if not why.startswith(f"{NOT_APPLICABLE}:")}
+        review += [f"{metric}.{name} could not be measured: {why}" for name, why in gaps.items()]
     review += [f"{metric} was asked for but not computed: {why}" for metric, why in unchecked.items()]
     if hold:
         return PublishDecision("hold", (*hold, *review))

@@ -167,7 +167,9 @@ def execute(
         RunDirError: ``out`` holds another run, or something that is not a run.
     """
     run = RunDir(out or prepared.default_out)
+    run.refuse_other_content()
     with run.lock():
+        run.sweep()
         _begin(run, prepared)
         job = Job(run, progress or Silent(), workers)
         with job.timed("load metrics"):
@@ -183,6 +185,7 @@ def score_run(path: Path, *, progress: Progress | None = None, workers: int | No
     """Score the stored clips of a run with its suite's metrics, then summarize, gate and report."""
     run = RunDir.open(path)
     with run.lock():
+        run.sweep()
         job = Job(run, progress or Silent(), workers)
         with job.timed("load metrics"):
             scorer = job.scorer()
@@ -206,14 +209,12 @@ def score_run(path: Path, *, progress: Progress | None = None, workers: int | No
 def _begin(run: RunDir, prepared: Prepared) -> None:
     """Write manifest and plan of a new run, or check that the run there is this one."""
     loaded = prepared.loaded
-    old: dict[str, Any] = {}
-    if is_run_dir(run.path):
-        old = run.manifest()
+    old = run.manifest() if is_run_dir(run.path) else {}
+    spec = prepared.spec.to_json()
+    if old:
         _refuse_other_run(run, old, prepared)
-    elif any(p.name != ".lock" for p in run.path.iterdir()):
-        raise RunDirError(
-            f"{run.path}: expected an empty or new folder or a run directory, found other files; choose another --out"
-        )
+        if old["spec"] == spec and old["suite"]["digest"] == loaded.digest:
+            return
     manifest = {
         **old,
         "created": old.get("created") or datetime.now(UTC).isoformat(timespec="seconds"),
@@ -224,7 +225,7 @@ def _begin(run: RunDir, prepared: Prepared) -> None:
             "overrides": list(loaded.overrides),
             "digest": loaded.digest,
         },
-        "spec": prepared.spec.to_json(),
+        "spec": spec,
         "plan_digest": prepared.plan.digest,
         "backends": [
             {"name": c.name or c.type, "type": c.type, "fingerprint": b.fingerprint, "options": dict(c.raw)}
@@ -284,10 +285,11 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
                 executor.submit(partial(score, sample, job.run.clip_record(sample.sample_id)))
         for index, backend in enumerate(prepared.backends):
             for made in generated(job.run, backend, missing[index], index):
-                if made.path is None:
+                if made.frames is not None:
                     executor.submit(partial(store_and_score, made, backend))
                     continue
-                # A file may be the backend's temporary one: it is copied before the backend goes on.
+                # Everything else is on disk before the backend goes on: a file may be a temporary one, and a
+                # refused or pending request must never be submitted again.
                 record = store.put(made, backend.fingerprint, source_of(backend, made.sample))
                 making.advance(made.sample.sample_id)
                 executor.submit(partial(score, made.sample, record))
@@ -302,13 +304,15 @@ def _finish(job: Job, scorer: Scorer) -> Finished:
 
 
 def _note_timings(job: Job, decodes: int) -> None:
-    """Keep what each pass over the run took; the manifest shows the last twenty."""
+    """Keep when, with what and how long each pass worked; the manifest shows the last twenty."""
     manifest = job.run.manifest()
+    now = provenance.collect(job.spec.base_dir)
     history: list[dict[str, Any]] = manifest.get("passes", [])
-    history.append(
-        {"at": datetime.now(UTC).isoformat(timespec="seconds"), "decodes": decodes, "timings": job.timings}
+    done = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "decodes": decodes, "timings": job.timings}
+    history.append({**done, "vgaudit": now["vgaudit"], "packages": now["packages"]})
+    job.run.write_manifest(
+        {**manifest, "passes": history[-20:], "timings": job.timings, "decodes": decodes, "provenance": now}
     )
-    job.run.write_manifest({**manifest, "passes": history[-20:], "timings": job.timings, "decodes": decodes})
 
 
 def census_suite(
@@ -332,6 +336,6 @@ def census_suite(
     if prompts is not None:
         metrics["prompt_alignment"] = {}
         backend["prompts"] = str(prompts.resolve())
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.resolve().name).strip("-_") or "clips"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.resolve().name)[:64].strip("-_") or "clips"
     text = json.dumps({"name": name, "backend": backend, "metrics": metrics}, indent=2)
     return load_suite_text(text, base_dir=folder.resolve(), label=str(folder))

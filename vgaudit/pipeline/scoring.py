@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from vgaudit.metrics.base import ClipView
 from vgaudit.pipeline.binding import BoundMetric, ExtractorPool
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord, Measurement, digest, fingerprinted
-from vgaudit.rundir import RunDir, atomic_write
+from vgaudit.rundir import STORED_CLIP_LOST, RunDir, atomic_write
 from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, probe
 from vgaudit.video.encoding import EncoderSettings, PreviewWriter, is_browser_playable
 
@@ -35,13 +37,17 @@ def save_features(run: RunDir, fingerprint: str, key: str, features: Features) -
 
 
 def load_features(run: RunDir, fingerprint: str, key: str) -> Features | None:
-    """Stored features, or ``None`` when there are none."""
+    """Stored features, or ``None`` when there are none that can be read."""
     path = run.features_path(fingerprint, key)
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files if name != _FACTS}
-        facts = json.loads(stored[_FACTS].tobytes().decode())
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files if name != _FACTS}
+            facts = json.loads(stored[_FACTS].tobytes().decode())
+    except (EOFError, KeyError, OSError, ValueError, BadZipFile):
+        path.unlink(missing_ok=True)  # damaged; extracted again when it is next needed
+        return None
     return Features(arrays, facts)
 
 
@@ -52,25 +58,30 @@ _CONTAINED = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 class _Feed:
     """One extractor on one clip; its failure stays its own."""
 
-    def __init__(self, fingerprint: str, extraction: Extraction) -> None:
+    def __init__(self, fingerprint: str, extractor: Extractor, header: ClipInfo) -> None:
         self.fingerprint = fingerprint
         self.error = ""
-        self._extraction = extraction
+        self.features: Features | None = None
+        self._extraction: Extraction | None = None
+        with self._contained():
+            self._extraction = extractor.start(header)
 
     def push(self, frames: Frames) -> None:
-        if not self.error:
-            try:
+        if self._extraction and not self.error:
+            with self._contained():
                 self._extraction.push(frames)
-            except _CONTAINED as error:
-                self.error = f"{type(error).__name__}: {error}"
 
-    def finish(self) -> Features | None:
-        if not self.error:
-            try:
-                return self._extraction.finish()
-            except _CONTAINED as error:
-                self.error = f"{type(error).__name__}: {error}"
-        return None
+    def finish(self) -> None:
+        if self._extraction and not self.error:
+            with self._contained():
+                self.features = self._extraction.finish()
+
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        try:
+            yield
+        except _CONTAINED as error:
+            self.error = f"{type(error).__name__}: {error}"
 
 
 class _Preview:
@@ -111,6 +122,7 @@ class Scorer:
         self.pool = pool
         self.limits = limits
         self.encoder = encoder
+        self._limits_digest = digest(asdict(limits), 12)
         self.decodes = 0
         self.measured = 0
         self.errors: dict[tuple[str, str], str] = {}
@@ -126,7 +138,7 @@ class Scorer:
 
     def score(self, sample: Sample, record: ClipRecord) -> None:
         """Do whatever is left to do for the clip of ``sample``."""
-        if record.outcome != "ok" or record.file is None:
+        if record.outcome != "ok" or record.file is None or record.media_error == STORED_CLIP_LOST:
             return
         due = [
             b for b in self.metrics if not b.unavailable and self.key(b, sample, record) not in self._known
@@ -135,6 +147,8 @@ class Scorer:
             self._prepare(bound)
         with self._sha_locks[record.sha256]:
             facts = self.run.clip_info(record.sha256)
+            if facts.get("limits") != self._limits_digest:
+                facts = {}  # decoded under other limits: whether it is let in must be seen again
             missing = self._missing_extractors(due, record.sha256)
             if not facts or (missing and not facts.get("error")):
                 facts = self._decode(record, missing)
@@ -208,22 +222,29 @@ class Scorer:
     # -- steps -------------------------------------------------------------------------------------
 
     def _missing_extractors(self, due: list[BoundMetric], sha: str) -> dict[str, Extractor]:
+        """Extractors whose features a due measurement, or any metric's summary, needs and lacks."""
         missing: dict[str, Extractor] = {}
-        for bound in due:
-            for role, spec in bound.roles.items():
+        for bound in self.metrics:
+            if bound.unavailable:
+                continue
+            for role in bound.roles if bound in due else bound.metric.summary_features:
+                spec, fingerprint = bound.roles[role], bound.fingerprints[role]
                 extractor = self.pool.get(spec)
-                if (
-                    extractor.unit == "text"
-                    or self.run.features_path(bound.fingerprints[role], sha).is_file()
-                ):
+                if extractor.unit == "text" or self._has_features(fingerprint, sha, read=bound in due):
                     continue
                 problem = self.pool.problem(spec)
                 if problem is not None:
                     bound.unavailable = str(problem)
                     break
                 assert isinstance(extractor, Extractor)
-                missing[bound.fingerprints[role]] = extractor
+                missing[fingerprint] = extractor
         return missing
+
+    def _has_features(self, fingerprint: str, sha: str, read: bool) -> bool:
+        """Whether features are there, and (``read``) not damaged; reading is left out where nothing is due."""
+        if read:
+            return load_features(self.run, fingerprint, sha) is not None
+        return self.run.features_path(fingerprint, sha).is_file()
 
     def _decode(self, record: ClipRecord, extractors: Mapping[str, Extractor]) -> dict[str, Any]:
         """Decode a clip once, into every extractor at the same time; returns (and stores) its decode facts."""
@@ -237,7 +258,7 @@ class Scorer:
             playable = is_browser_playable(header)
             poster = self.run.preview_path(record.sha256, ".jpg")
             video = None if playable else self.run.preview_path(record.sha256, ".mp4")
-            feeds = [_Feed(fingerprint, e.start(header)) for fingerprint, e in extractors.items()]
+            feeds = [_Feed(fingerprint, e, header) for fingerprint, e in extractors.items()]
             preview = _Preview(
                 None if poster.is_file() else PreviewWriter(video, poster, header, self.encoder)
             )
@@ -252,14 +273,15 @@ class Scorer:
             finally:
                 preview.abort()
             for feed in feeds:
-                features = feed.finish()
-                if features is None:
+                feed.finish()
+                if feed.features is None:
                     self._broken[feed.fingerprint, record.sha256] = feed.error
                 else:
-                    save_features(self.run, feed.fingerprint, record.sha256, features)
+                    save_features(self.run, feed.fingerprint, record.sha256, feed.features)
             facts = {"info": info.to_json(), "browser_playable": playable}
         except MediaError as error:
             facts = {"error": error.reason}
+        facts["limits"] = self._limits_digest
         self.run.write_clip_info(record.sha256, facts)
         return facts
 
@@ -268,16 +290,16 @@ class Scorer:
     ) -> Features:
         texts = list(bound.metric.texts(sample))
         key = f"text-{digest(texts, 40)}"
-        if (stored := load_features(self.run, fingerprint, key)) is not None:
-            return stored
-        problem = self.pool.problem(spec)
-        if problem is not None:
-            raise problem
-        extractor = self.pool.get(spec)
-        assert isinstance(extractor, TextExtractor)
-        features = extractor.extract_texts(texts)
-        save_features(self.run, fingerprint, key, features)
-        return features
+        with self._sha_locks[key]:  # a prompt that several clips share is embedded once
+            if (stored := load_features(self.run, fingerprint, key)) is not None:
+                return stored
+            if problem := self.pool.problem(spec):
+                raise problem
+            extractor = self.pool.get(spec)
+            assert isinstance(extractor, TextExtractor)
+            features = extractor.extract_texts(texts)
+            save_features(self.run, fingerprint, key, features)
+            return features
 
     def _measure(
         self, bound: BoundMetric, sample: Sample, record: ClipRecord, info: ClipInfo
@@ -293,13 +315,8 @@ class Scorer:
                 self.errors[sample.sample_id, bound.name] = f"{type(error).__name__}: {error}"
             return None
         detector = f"{bound.name}/{bound.metric.version}/{digest(dict(bound.fingerprints), 12)}"
-        measurement = Measurement(
-            values={k: v for k, v in measurement.values.items() if bound.keeps(k)},
-            series=measurement.series,
-            findings=tuple(fingerprinted(f, record.sha256, detector) for f in measurement.findings),
-            missing={k: v for k, v in measurement.missing.items() if bound.keeps(k)},
-            facts=measurement.facts,
-        )
+        found = tuple(fingerprinted(f, record.sha256, detector) for f in measurement.findings)
+        measurement = replace(measurement, findings=found)
         return {
             "key": self.key(bound, sample, record),
             "sample_id": sample.sample_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -82,7 +82,7 @@ def summarize(collected: Collected, confidence: float) -> list[Result]:
     for bound in collected.scorer.metrics:
         try:
             groups = collected.by_group(bound)
-        except Unavailable as error:
+        except (Unavailable, LookupError) as error:
             bound.unavailable = str(error)
             groups = {}
         for group in collected.plan.groups:
@@ -151,9 +151,11 @@ def _with_account(
     return replace(result, detail=detail)
 
 
-def refusal_results(plan: Plan, records: Mapping[str, ClipRecord], confidence: float) -> list[Result]:
-    """:data:`REFUSAL_RATE` per group, and per tag (``...@key=value``) where any request was refused."""
-    from vgaudit.stats import clopper_pearson
+def refusal_results(
+    plan: Plan, records: Mapping[str, ClipRecord], confidence: float, gated: Collection[str] = ()
+) -> list[Result]:
+    """:data:`REFUSAL_RATE` per group, and per tag (``...@key=value``) where a request was refused or a gate asks."""
+    from vgaudit.stats import clustered_rate
 
     results = []
     for group in plan.groups:
@@ -169,21 +171,20 @@ def refusal_results(plan: Plan, records: Mapping[str, ClipRecord], confidence: f
             refused = [s for s in answered if records[s.sample_id].outcome in REFUSED]
             name = f"{REFUSAL_RATE}{suffix}"
             if not answered:
-                if not suffix:
+                if not suffix or name in gated:
                     results.append(Result.not_computed(name, group, "no request was answered"))
                 continue
-            if suffix and not refused:
+            if suffix and not refused and name not in gated:
                 continue
-            low, high = clopper_pearson(len(refused), len(answered), confidence)
+            outcomes = [records[s.sample_id].outcome for s in refused]
+            rate = clustered_rate(
+                [s in refused for s in answered], [s.prompt_id for s in answered], confidence
+            )
             results.append(
                 Result(
-                    name, group, len(refused) / len(answered), low, high, confidence, len(answered),
-                    len({s.prompt_id for s in answered}), "fraction of requests", None,
-                    detail={
-                        "interval": "exact (Clopper-Pearson)",
-                        "refused_input": sum(records[s.sample_id].outcome == "refused_input" for s in refused),
-                        "refused_output": sum(records[s.sample_id].outcome == "refused_output" for s in refused),
-                    },
+                    name, group, rate.value, rate.low, rate.high, confidence, rate.n, rate.n_clusters,
+                    "fraction of requests", None, reason=rate.reason,
+                    detail={"interval": rate.method} | {kind: outcomes.count(kind) for kind in REFUSED},
                 )
             )  # fmt: skip
     return results

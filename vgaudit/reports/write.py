@@ -1,19 +1,39 @@
-"""Write every report of a run, in one call."""
+"""Write every report of a run, in one call, and know whether that has been done."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from vgaudit.reports.data import ReportData
-from vgaudit.reports.html import write_html
-from vgaudit.reports.junit import write_junit
-from vgaudit.reports.markdown import write_markdown
-from vgaudit.reports.tables import write_tables
+from vgaudit.rundir import atomic_write, file_digest
+
+_MARK = Path("report") / ".written"
 
 
 def write_reports(data: ReportData) -> Path:
-    """Write tables, ``junit.xml``, ``summary.md`` and the HTML report; returns the report's ``index.html``."""
+    """Write tables, ``junit.xml``, ``summary.md`` and the HTML report; returns the report's ``index.html``.
+
+    The mark that all of them are there is written last, so that a run killed in between writes them again.
+    """
+    from vgaudit.reports.html import write_html
+    from vgaudit.reports.junit import write_junit
+    from vgaudit.reports.markdown import write_markdown
+    from vgaudit.reports.tables import write_tables
+
+    (data.run_dir / _MARK).unlink(missing_ok=True)
+    results = file_digest(data.run_dir / "results.json")
     write_tables(data, data.run_dir)
     write_junit(data, data.run_dir / "junit.xml")
     write_markdown(data, data.run_dir / "summary.md")
-    return write_html(data, data.run_dir / "report")
+    index = write_html(data, data.run_dir / "report")
+    with atomic_write(data.run_dir / _MARK, "w") as file:
+        file.write(results)
+    return index
+
+
+def reports_are_current(run_dir: Path) -> bool:
+    """Whether all reports were written from the ``results.json`` that is there now."""
+    try:
+        return (run_dir / _MARK).read_text(encoding="utf-8") == file_digest(run_dir / "results.json")
+    except OSError:
+        return False
