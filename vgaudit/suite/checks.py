@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from vgaudit.video import MediaLimits
     from vgaudit.video.encoding import EncoderSettings
 
-"""A result of generation itself, of every group that was asked for clips; also per tag (``...@people=yes``)."""
-
 
 @dataclass(frozen=True)
 class BackendChoice:
