@@ -156,6 +156,8 @@ def test_two_spellings_are_one_model() -> None:
         ({"model": "ViT-B-23"}, "did you mean 'ViT-B-32'"),
         ({"config": "c.json"}, "name its checkpoint"),
         ({"config": "c.json", "pretrained": "w.pt", "model": "ViT-B-32"}, "keep one"),
+        ({"config": "c.json", "pretrained": "w.pt", "pretrained_tag": "openai"}, "keep one"),
+        ({"pretrained_tag": "openai"}, "for a checkpoint named by its path"),
         ({"every": 0}, "greater than or equal to 1"),
         ({"sha256": "abc"}, "pattern"),
         ({"modle": "ViT-B-32"}, "Extra inputs"),
@@ -179,9 +181,46 @@ def test_digest_that_does_not_match(tiny: tuple[Path, Path]) -> None:
         ClipExtractor(options(tiny, sha256="0" * 64)).load()
 
 
-def test_checkpoint_of_another_model(tiny: tuple[Path, Path]) -> None:
-    with pytest.raises(Unavailable, match="does not load as ViT-S-32-alt"):
+def test_checkpoint_of_another_model(tiny: tuple[Path, Path], tmp_path: Path) -> None:
+    config = json.loads(tiny[0].read_text())
+    config["model_cfg"]["vision_cfg"]["width"] = 48
+    (tmp_path / "wider.json").write_text(json.dumps(config))
+    with pytest.raises(Unavailable, match=r"does not load as .*wider\.json: RuntimeError.{1,500}$"):
+        ClipExtractor(options((tmp_path / "wider.json", tiny[1]))).load()
+
+
+def test_facts_say_how_the_network_is_run(tiny: tuple[Path, Path]) -> None:
+    facts = extract(options(tiny)).facts
+    assert facts["activation"] == "GELU"
+    assert facts["settings"] == "config"
+    assert facts["preprocessing"] == {
+        "size": [32, 32],
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
+    json.dumps(dict(facts), allow_nan=False)
+
+
+def test_local_checkpoint_of_a_named_model_is_not_run_on_a_guess(tiny: tuple[Path, Path]) -> None:
+    with pytest.raises(Unavailable, match="differ in quick_gelu; state the tag it comes from"):
+        ClipExtractor(ClipOptions(model="ViT-B-32", pretrained=str(tiny[1]), device="cpu")).load()
+    with pytest.raises(Unavailable, match="publishes no weights of ViT-S-32-alt"):
         ClipExtractor(ClipOptions(model="ViT-S-32-alt", pretrained=str(tiny[1]), device="cpu")).load()
+    tagged = ClipOptions(model="ViT-B-32", pretrained=str(tiny[1]), pretrained_tag="openia", device="cpu")
+    with pytest.raises(Unavailable, match="did you mean 'openai'"):
+        ClipExtractor(tagged).load()
+
+
+def test_tag_of_a_local_checkpoint_is_part_of_the_fingerprint(tiny: tuple[Path, Path]) -> None:
+    local = {"model": "ViT-B-32", "pretrained": str(tiny[1]), "device": "cpu"}
+    tags = (None, "openai", "laion2b_s34b_b79k")
+    prints = {ClipExtractor(ClipOptions(**local, pretrained_tag=tag)).fingerprint for tag in tags}
+    assert len(prints) == 3
+    by_publisher = ClipOptions(**{**local, "model": "openai/ViT-B-32"})
+    assert by_publisher == ClipOptions(**local, pretrained_tag="openai")
+    assert ClipOptions(**by_publisher.model_dump()) == by_publisher
 
 
 def test_plain_tensors_load_and_a_pickle_does_not(tiny: tuple[Path, Path], tmp_path: Path) -> None:
@@ -211,7 +250,20 @@ def test_plain_tensors_load_and_a_pickle_does_not(tiny: tuple[Path, Path], tmp_p
         ('{"embed_dim": 4}', "vision_cfg"),
         ('{"vision_cfg": {}, "text_cfg": {"hf_model_name": "a/b"}}', "hub"),
         ('{"vision_cfg": {"timm_model_name": "hf-hub:a/b"}, "text_cfg": {}}', "hub"),
-        ('{"embed_dim": 4, "vision_cfg": {"nonsense": 1}, "text_cfg": {}}', "does not load"),
+        (
+            '{"embed_dim": 4, "vision_cfg": {}, "text_cfg": {}}',
+            "lacks preprocess_cfg.mean and preprocess_cfg.std",
+        ),
+        (
+            '{"model_cfg": {"vision_cfg": {}, "text_cfg": {}}, "preprocess_cfg": {"mean": [0, 0, 0]}}',
+            "lacks .*std",
+        ),
+        ('{"model_cfg": {"vision_cfg": {}, "text_cfg": {}}, "preprocess_cfg": 3}', "no CLIP config"),
+        (
+            '{"model_cfg": {"embed_dim": 4, "vision_cfg": {"nonsense": 1}, "text_cfg": {}},'
+            ' "preprocess_cfg": {"mean": [0, 0, 0], "std": [1, 1, 1]}}',
+            "does not load",
+        ),
     ],
 )
 def test_configs_that_cannot_be_used(

@@ -78,6 +78,8 @@ def test_results_rest_on_the_stored_features(suite: Path, tmp_path: Path) -> Non
             assert made.value is not None, made.reason
             assert (made.n, made.n_clusters) == (N, N)
             assert made.detail["weights"] == "tiny_clip.safetensors"
+            assert made.detail["activation"] == "GELU"
+            assert made.detail["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     score, similarity = (results[f"prompt_alignment.{v}", "alpha"].value for v in ("clip_score", "clipsim"))
     assert score == pytest.approx(max(0.0, 100 * float(similarity or 0)), abs=1e-6)
 

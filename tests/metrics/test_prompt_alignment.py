@@ -159,6 +159,8 @@ def test_frames_and_prompt_share_a_network_and_paths_follow_the_suite(tmp_path: 
     assert "every" not in needs["prompt"].options
     named = metric(model="openai/ViT-B-32").needs()
     assert named["frames"].options["pretrained"] == "openai"
+    tagged = metric(pretrained="w.pt", pretrained_tag="openai").needs()
+    assert {spec.options["pretrained_tag"] for spec in tagged.values()} == {"openai"}
     assert named["frames"].key == metric().needs()["frames"].key
 
 

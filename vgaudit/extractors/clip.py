@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
 from vgaudit.video import ClipInfo, Frames
+from vgaudit.zoo.catalogue import CLIP_ALIASES
 from vgaudit.zoo.clip_models import ClipChoice, ClipModel, check_model_name, load_clip, split_name
+from vgaudit.zoo.resolve import is_path
 
-_VERSION = 1
+_VERSION = 2
 
 
 class ClipOptions(BaseModel):
@@ -26,6 +28,11 @@ class ClipOptions(BaseModel):
     )
     pretrained: str | None = Field(
         None, description="open_clip weights tag or path of a checkpoint (.safetensors, .pt); default openai."
+    )
+    pretrained_tag: str | None = Field(
+        None,
+        min_length=1,
+        description="open_clip tag that a local checkpoint of `model` comes from: it is preprocessed and run alike.",
     )
     config: str | None = Field(None, description="Path of an open_clip JSON config, instead of `model`.")
     sha256: str | None = Field(
@@ -48,9 +55,17 @@ class ClipOptions(BaseModel):
                 raise ValueError("`config` describes a local model: name its checkpoint in `pretrained` too")
             if data.get("model"):
                 raise ValueError("`config` and `model` both say which network: keep one")
+            if data.get("pretrained_tag"):
+                raise ValueError("`config` and `pretrained_tag` both say how the network is run: keep one")
             return data
-        model, tag = split_name(str(data.get("model") or "ViT-B-32"), pretrained)
-        return {**data, "model": model, "pretrained": tag}
+        named, stated = str(data.get("model") or "ViT-B-32"), data.get("pretrained_tag")
+        model, tag = split_name(named, pretrained)
+        if pretrained is None or not is_path(str(pretrained)):
+            if stated:
+                raise ValueError("`pretrained_tag` is for a checkpoint named by its path in `pretrained`")
+        elif named in CLIP_ALIASES and not stated:
+            stated = CLIP_ALIASES[named][1]  # the publisher's name in `model` says where the file comes from
+        return {**data, "model": model, "pretrained": tag, "pretrained_tag": stated}
 
     @field_validator("model")
     @classmethod
@@ -63,7 +78,12 @@ class ClipOptions(BaseModel):
     def choice(self) -> ClipChoice:
         """The network."""
         return ClipChoice(
-            self.model or "", self.pretrained or "openai", self.config, self.sha256, self.device
+            self.model or "",
+            self.pretrained or "openai",
+            self.config,
+            self.sha256,
+            self.device,
+            self.pretrained_tag,
         )
 
 

@@ -20,7 +20,15 @@ from vgaudit.zoo.resolve import local_path
 
 NO_PROMPT = f"{NOT_APPLICABLE_PREFIX} no prompt to compare with"
 _WITH_PROMPT = ("clip_score", "clipsim")
-_SHARED_FACTS = ("model", "weights", "weights_sha256", "weights_pinned", "licence")
+_SHARED_FACTS = (
+    "model",
+    "weights",
+    "weights_sha256",
+    "weights_pinned",
+    "licence",
+    "activation",
+    "preprocessing",
+)
 
 
 def frame_similarity(frames: ArrayLike, text: ArrayLike) -> NDArray[np.float64]:
@@ -82,6 +90,7 @@ class PromptAlignment:
         network: dict[str, Any] = {
             "model": o.model,
             "pretrained": local_path(o.pretrained or "openai", self._base_dir),
+            "pretrained_tag": o.pretrained_tag,
             "config": str((self._base_dir / o.config).resolve()) if o.config else None,
             "sha256": o.sha256,
             "device": o.device,

@@ -1,7 +1,7 @@
 """CLIP networks through open_clip: both towers loaded once per process and shared by all who ask for them.
 
-Named models take open_clip's own preprocessing; a local checkpoint takes that of its JSON config, or
-open_clip's default. No checkpoint can run code: it is safetensors, or read by ``torch.load(weights_only=True)``.
+How the weights are run is settled in :mod:`vgaudit.zoo.clip_settings`. No checkpoint can run code: it is
+safetensors, or read by ``torch.load(weights_only=True)``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ from vgaudit.errors import Unavailable
 from vgaudit.records import digest
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import CLIP_ALIASES, WEIGHTS, Weights, by_digest
+from vgaudit.zoo.clip_settings import (
+    ClipSettings,
+    settings_of_all_tags,
+    settings_of_config,
+    settings_of_tag,
+)
 from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
 from vgaudit.zoo.resolve import ResolvedWeights, file_sha256, is_path, pinned_digest, resolve
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
-
-_MAX_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class ClipChoice:
     Attributes:
         model: open_clip's model name; empty where ``config`` is given.
         pretrained: open_clip's tag for the weights, or the path of a checkpoint.
+        pretrained_tag: Tag a local checkpoint comes from, whose preprocessing and activation it takes.
         config: Path of an open_clip JSON config, or ``None`` for the named model's.
         sha256: Digest the checkpoint must have.
         device: ``auto`` takes a GPU where there is one.
@@ -48,6 +53,7 @@ class ClipChoice:
     config: str | None = None
     sha256: str | None = None
     device: Device = "auto"
+    pretrained_tag: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """What identifies the network in a fingerprint, computed without torch; no path is in it."""
@@ -57,7 +63,8 @@ class ClipChoice:
         name = self.pretrained if local else f"{self.model}/{self.pretrained}"
         return {
             "architecture": architecture,
-            "tag": None if local else self.pretrained,
+            "tag": self.pretrained_tag if local else self.pretrained,
+            "local": local,
             "sha256": pinned_digest(name, self.sha256),
             "device": resolved_device(self.device),
             "torch": torch_release(),
@@ -76,7 +83,8 @@ class ClipModel:
         count_tokens: Tokens of a text before cutting, start and end tokens included.
         context_length: Tokens the text tower takes.
         device: Where it runs.
-        facts: JSON-able facts for reports: model, weights and their digest, licence, device.
+        facts: JSON-able facts for reports: model, weights and their digest, licence, device,
+            activation and preprocessing as they are in the network.
     """
 
     network: Any
@@ -143,17 +151,15 @@ def _load(choice: ClipChoice) -> ClipModel:
     from open_clip import transform
 
     device = torch_device(choice.device)
-    tag = entry.name.partition("/")[2] if entry else ""
-    settings = _read_config(choice.config) if choice.config else _named_config(choice.model, tag)
-    if entry and entry.quick_gelu:
-        settings["model_cfg"]["quick_gelu"] = True
+    settings = _settings(choice, weights, entry)
     try:
         network, tokenizer = _build(settings, weights.path, choice)
     except (
         Exception
     ) as error:  # open_clip, torch and safetensors raise many kinds for a file that does not fit
         raise Unavailable(
-            f"{weights.name} does not load as {choice.config or choice.model}: {type(error).__name__}: {error}",
+            f"{weights.name} does not load as {choice.config or choice.model}: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}",
             "name the model (or config) the checkpoint was trained with; checkpoints are safetensors or plain "
             "tensors in .pt",
         ) from error
@@ -172,9 +178,47 @@ def _load(choice: ClipChoice) -> ClipModel:
             "weights_sha256": weights.sha256,
             "weights_pinned": weights.pinned or entry is not None,
             "licence": entry.licence if entry else "not stated",
+            "settings": settings.origin,
+            "activation": _activations(network),
+            "preprocessing": {
+                "size": list(preprocess_cfg.input_size[1:]),
+                "mean": list(preprocess_cfg.mean),
+                "std": list(preprocess_cfg.std),
+                "interpolation": preprocess_cfg.interpolation,
+                "resize_mode": preprocess_cfg.resize_mode,
+            },
             "device": device,
         },
     )
+
+
+def _settings(choice: ClipChoice, weights: ResolvedWeights, entry: Weights | None) -> ClipSettings:
+    """How these weights are run; what is known of the bytes goes before what is said of them.
+
+    Raises:
+        Unavailable: It is not known, or the bytes are published under another tag than is said.
+    """
+    tag = entry.name.partition("/")[2] if entry else ""
+    if entry and choice.pretrained_tag not in (None, tag):
+        raise Unavailable(
+            f"pretrained_tag is {choice.pretrained_tag!r}, but {weights.path.name} is {entry.name} byte for byte",
+            f"leave `pretrained_tag` out, or state {tag!r}",
+        )
+    if choice.config:
+        settings = settings_of_config(choice.config)
+        if entry and entry.quick_gelu:
+            settings.model_cfg["quick_gelu"] = True
+        return settings
+    if stated := tag or choice.pretrained_tag:
+        return settings_of_tag(choice.model, stated)
+    return settings_of_all_tags(choice.model, weights.name)
+
+
+def _activations(network: Any) -> str:
+    """Activations in the network as it was built, such as ``QuickGELU`` or ``GELU``."""
+    known = ("QuickGELU", "GELU", "ReLU", "SiLU")
+    found = {type(module).__name__ for module in network.modules()}
+    return "+".join(name for name in known if name in found)
 
 
 def _label(config: Path) -> str:
@@ -216,54 +260,19 @@ def _from_open_clip(choice: ClipChoice) -> Weights:
     )
 
 
-def _named_config(model: str, tag: str) -> dict[str, Any]:
-    """open_clip's architecture, with the preprocessing of the tag (its default for unknown weights)."""
-    import open_clip
-
-    known = open_clip.get_pretrained_cfg(model, tag) if tag else {}
-    keys = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-    preprocess = {key: known[key] for key in keys if key in known}
-    return {"model_cfg": open_clip.get_model_config(model), "preprocess_cfg": preprocess}
-
-
-def _read_config(path: str) -> dict[str, Any]:
-    """A local open_clip JSON config; it may not send the loader to a hub."""
-    file = Path(path).expanduser()
-    remedy = (
-        "expected open_clip's JSON: {model_cfg: {embed_dim, vision_cfg, text_cfg}, preprocess_cfg: {...}}"
-    )
-    if not file.is_file():
-        raise Unavailable(f"no CLIP config at {path}", remedy)
-    if file.stat().st_size > _MAX_CONFIG_BYTES:
-        raise Unavailable(f"{path} is larger than a config can be ({_MAX_CONFIG_BYTES} bytes)", remedy)
-    try:
-        raw = json.loads(file.read_text("utf-8"))
-        model_cfg = dict(raw.get("model_cfg", raw))
-        vision, text = dict(model_cfg["vision_cfg"]), dict(model_cfg["text_cfg"])
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise Unavailable(f"{path} is no CLIP config: {type(error).__name__}: {error}", remedy) from error
-    named = [k for k in ("hf_model_name", "hf_tokenizer_name") if text.get(k)]
-    if ":" in str(vision.get("timm_model_name", "")):
-        named.append("timm_model_name")
-    if named:
-        raise Unavailable(
-            f"{path} names a model on a hub ({', '.join(named)}), which a local config may not load", remedy
-        )
-    return {"model_cfg": model_cfg, "preprocess_cfg": dict(raw.get("preprocess_cfg", {}))}
-
-
-def _build(settings: dict[str, Any], checkpoint: Path, choice: ClipChoice) -> tuple[Any, Any]:
+def _build(settings: ClipSettings, checkpoint: Path, choice: ClipChoice) -> tuple[Any, Any]:
     """The network with its weights, and its tokenizer; open_clip takes a config only as a file in a folder."""
     import open_clip
 
-    hub_tokenizer = settings["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
+    hub_tokenizer = settings.model_cfg["text_cfg"].get("hf_tokenizer_name")
     name = (
         "open_clip_model.safetensors"
         if checkpoint.suffix == ".safetensors"
         else "open_clip_pytorch_model.bin"
     )
     with tempfile.TemporaryDirectory(prefix="vgaudit-clip-") as folder:
-        (Path(folder) / "open_clip_config.json").write_text(json.dumps(settings), "utf-8")
+        config = {"model_cfg": settings.model_cfg, "preprocess_cfg": settings.preprocess_cfg}
+        (Path(folder) / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
         (Path(folder) / name).symlink_to(checkpoint.resolve())
         source = f"local-dir:{folder}"
         network = open_clip.create_model(source, precision="fp32", require_pretrained=True, weights_only=True)
