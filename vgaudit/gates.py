@@ -31,10 +31,12 @@ __all__ = ["GateSpec", "evaluate", "is_assessed", "verdict"]
 
 
 def is_assessed(measurement: Measurement) -> bool:
-    """Whether a metric really looked at a clip: no value is missing but for a reason that makes it not applicable.
+    """Whether a metric really looked at a clip: at all of it, and no value is missing unless it is not applicable.
 
     Count clips with this for the ``coverage`` of :func:`evaluate`; a clip that was only tried is no clip looked at.
     """
+    if measurement.unassessed:
+        return False
     return all(reason.startswith(f"{NOT_APPLICABLE}:") for reason in measurement.missing.values())
 
 

@@ -131,6 +131,8 @@ class Measurement:
         missing: Short value name to the reason it has no number for this clip. A value is in exactly
             one of ``values`` and ``missing``; NaN is never stored.
         facts: JSON-able facts for the report (faces seen, model used ...), never gated on.
+        unassessed: What of the clip the metric could not look at although it gave values, as one reason; empty
+            where it looked at all of it. Such a clip does not count as assessed.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -138,6 +140,7 @@ class Measurement:
     findings: tuple[Finding, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    unassessed: str = ""
 
     def __post_init__(self) -> None:
         for name, value in self.values.items():
@@ -155,6 +158,7 @@ class Measurement:
             "findings": [f.to_json() for f in self.findings],
             "missing": dict(self.missing),
             "facts": dict(self.facts),
+            "unassessed": self.unassessed,
         }
 
     @classmethod
@@ -166,6 +170,7 @@ class Measurement:
             findings=tuple(Finding.from_json(f) for f in data["findings"]),
             missing=dict(data["missing"]),
             facts=dict(data["facts"]),
+            unassessed=data.get("unassessed", ""),
         )
 
 
