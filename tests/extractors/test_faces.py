@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.portraits import astronaut, background, faces_of, head, info_of, planted
-from vgaudit.extractors import face_detection, face_quality
+from vgaudit.extractors import face_detection, face_quality, face_weights
 from vgaudit.extractors import faces as faces_module
 from vgaudit.extractors.base import Extractor
 from vgaudit.extractors.face_detection import DetectionFailed, FaceDetector
 from vgaudit.extractors.faces import FacesExtractor, FacesOptions
+from vgaudit.zoo.devices import resolved_device
 
 
 def test_a_planted_face_is_found_where_it_is() -> None:
@@ -173,7 +174,7 @@ def test_frames_the_detector_broke_on_stand_in_the_features(monkeypatch: pytest.
 def test_options_change_the_fingerprint_and_paths_do_not(tmp_path: Path) -> None:
     base = FacesExtractor(FacesOptions()).fingerprint
     changed = [{"stride": 1}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480}, {"min_confidence": 0.5},
-               {"embedder": "facenet"}, {"device": "cpu"}]  # fmt: skip
+               {"embedder": "facenet"}, {"device": "cuda"}]  # fmt: skip
     prints = {base, *(FacesExtractor(FacesOptions(**c)).fingerprint for c in changed)}
     assert len(prints) == len(changed) + 1
     for folder in ("a", "b"):
@@ -186,6 +187,33 @@ def test_options_change_the_fingerprint_and_paths_do_not(tmp_path: Path) -> None
         for f in ("a", "b")
     )
     assert one.fingerprint == two.fingerprint
+
+
+def test_what_computes_the_numbers_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prints() -> list[str]:
+        made = FacesExtractor(FacesOptions())
+        return [made.fingerprint, made.detector.fingerprint, made.embedder.fingerprint]
+
+    before = prints()
+    assert prints() == before
+    real = face_weights.version
+    for package, changed in (("dlib-bin", (0, 2)), ("facenet-pytorch", (0, 1))):
+        with monkeypatch.context() as patch:
+            patch.setattr(face_weights, "version", lambda name, p=package: "0.0" if name == p else real(name))
+            assert [i for i, (a, b) in enumerate(zip(before, prints(), strict=True)) if a != b] == list(
+                changed
+            )
+    for name, value in (("resolved_device", "cuda"), ("torch_release", "1.0")):
+        with monkeypatch.context() as patch:
+            patch.setattr(face_detection, name, lambda *_, v=value: v)
+            assert prints()[:2] != before[:2]
+    monkeypatch.setattr(face_detection.cv2, "__version__", "4.0")
+    assert prints()[1] != before[1]
+
+
+def test_a_device_that_is_named_or_found_is_the_same_device() -> None:
+    found = resolved_device("auto")
+    assert FaceDetector(device=found).fingerprint == FaceDetector(device="auto").fingerprint
 
 
 def test_the_extractor_keeps_its_contract() -> None:

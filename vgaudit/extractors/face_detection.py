@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import make_fingerprint
-from vgaudit.extractors.face_weights import MTCNN_NETS
+from vgaudit.extractors.face_weights import MTCNN_NETS, installed_release
 from vgaudit.video import short_side_size
-
-Device = Literal["auto", "cpu", "cuda"]
+from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
 
 _LOADING = threading.Lock()
 
@@ -68,7 +67,14 @@ class FaceDetector:
         self.fingerprint = make_fingerprint(
             "mtcnn",
             1,
-            {"min_face": min_face, "short_side": short_side, "device": device},
+            {
+                "min_face": min_face,
+                "short_side": short_side,
+                "device": resolved_device(device),
+                "torch": torch_release(),
+                "facenet-pytorch": installed_release("facenet-pytorch"),
+                "opencv": cv2.__version__,
+            },
             nets=[net.sha256 for net in MTCNN_NETS],
         )
 
@@ -148,17 +154,4 @@ def _load_mtcnn(min_face: int, device: Device) -> Any:
         from facenet_pytorch import MTCNN
     except ImportError as error:
         raise Unavailable(f"the face detector cannot be imported: {error}", "pip install vgaudit") from error
-    return MTCNN(keep_all=True, min_face_size=min_face, device=torch.device(resolve_device(device))).eval()
-
-
-def resolve_device(device: Device) -> str:
-    """``cpu`` or ``cuda``; ``auto`` takes a GPU where there is one.
-
-    Raises:
-        Unavailable: ``cuda`` was asked for and there is none.
-    """
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise Unavailable("device: cuda was asked for, but torch sees no GPU", "use device: cpu or auto")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return MTCNN(keep_all=True, min_face_size=min_face, device=torch.device(torch_device(device))).eval()

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import make_fingerprint
-from vgaudit.extractors.face_detection import Device, resolve_device
 from vgaudit.extractors.face_embedding import (
     EmbedderOptions,
     Float,
@@ -23,8 +22,9 @@ from vgaudit.extractors.face_embedding import (
     l2_similarity,
     unit_norm,
 )
-from vgaudit.extractors.face_weights import DLIB_LANDMARKS, DLIB_NET
+from vgaudit.extractors.face_weights import DLIB_LANDMARKS, DLIB_NET, installed_release
 from vgaudit.extractors.onnx_embedder import OnnxEmbedder
+from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
 from vgaudit.zoo.resolve import pinned_digest, resolve
 
 __all__ = ["DlibEmbedder", "FacenetEmbedder", "OnnxEmbedder"]
@@ -72,7 +72,12 @@ class DlibEmbedder:
         self.fingerprint = make_fingerprint(
             self.name,
             1,
-            {"chip": self.chip_size, "padding": self.padding, "rectangle": "square of mean side"},
+            {
+                "chip": self.chip_size,
+                "padding": self.padding,
+                "rectangle": "square of mean side",
+                "dlib": installed_release("dlib-bin", "dlib"),
+            },
             net=DLIB_NET.sha256,
             landmarks=DLIB_LANDMARKS.sha256,
         )
@@ -163,7 +168,14 @@ class FacenetEmbedder:
         self.fingerprint = make_fingerprint(
             self.name,
             1,
-            {"chip": self.chip_size, "margin": 0, "device": options.device},
+            {
+                "chip": self.chip_size,
+                "margin": 0,
+                "device": resolved_device(options.device),
+                "torch": torch_release(),
+                "facenet-pytorch": installed_release("facenet-pytorch"),
+                "opencv": cv2.__version__,
+            },
             net=pinned_digest(options.weights, options.sha256) if options.weights else "absent",
         )
 
@@ -226,5 +238,5 @@ def _load_facenet(path: Path, sha256: str, device: Device) -> tuple[Any, str]:
             f"{path} (sha256 {sha256[:16]}...) is no state of InceptionResnetV1: {what}",
             "name the file 20180402-114759-vggface2.pt of facenet-pytorch's release v2.2.9",
         ) from error
-    where = resolve_device(device)
+    where = torch_device(device)
     return net.eval().to(where), where

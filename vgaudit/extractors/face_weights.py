@@ -8,11 +8,21 @@ torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from vgaudit.errors import Unavailable
 from vgaudit.zoo.resolve import file_sha256
+
+
+def installed_release(*names: str) -> str:
+    """Version of the first of these distributions that is installed, without importing it; else ``absent``."""
+    for name in names:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return "absent"
 
 
 @dataclass(frozen=True)

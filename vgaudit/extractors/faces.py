@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from vgaudit import registry
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
-from vgaudit.extractors.face_detection import DetectionFailed, Detections, Device, FaceDetector
+from vgaudit.extractors.face_detection import DetectionFailed, Detections, FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder
 from vgaudit.extractors.face_quality import DETAIL_SIDE, MIN_CONTRAST, MIN_DETAIL, TOO_MANY, unusable_reason
 from vgaudit.extractors.frame_choice import EVERY_S, MAX_GAP, MIN_FRAMES, FrameChooser
 from vgaudit.video import ClipInfo, Frames
+from vgaudit.zoo.devices import Device
 
 EMBED_BATCH = 16
 """Chips embedded at once; fixed, and never shared between clips."""

@@ -38,6 +38,7 @@ from vgaudit.extractors.face_embedding import (
     cosine_similarity,
     unit_norm,
 )
+from vgaudit.extractors.face_weights import installed_release
 
 MAX_MANIFEST_BYTES = 64 * 1024
 
@@ -145,6 +146,10 @@ class OnnxEmbedder:
         described = self.manifest.model_dump(
             mode="json", exclude={"name", "file", "licence", "sha256", "threshold", "threshold_source"}
         )
+        described |= {
+            "onnxruntime": installed_release("onnxruntime", "onnxruntime-gpu"),
+            "opencv": cv2.__version__,
+        }
         self.fingerprint = make_fingerprint(self.name, 1, described, net=self.manifest.sha256.lower())
         self.dimension = self.manifest.dimension
         self.points: tuple[OperatingPoint, ...] = ()
