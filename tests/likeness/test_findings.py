@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.likeness.test_assessability import features
 from tests.portraits import background, info_of
+from vgaudit.likeness.assessability import assess
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.findings import (
     ComparedFaces,
     MatchPoint,
     frame_duration_s,
     match_findings,
-    unassessable_finding,
+    unassessable_findings,
 )
 from vgaudit.likeness.wording import FIXED_WORDS
 from vgaudit.records import Finding, Severity
@@ -92,11 +94,32 @@ def test_one_person_has_no_runner_up() -> None:
     assert find(np.array([[0.5]]), [0], 1, ["protected"])[0].detail["runner_up"] is None
 
 
-def test_unassessable_asks_for_a_person() -> None:
-    finding = unassessable_finding("s", "none of 2 faces seen can be compared (2 x blurred)", 2, 1.5)
-    assert finding.severity is Severity.REVIEW
-    assert finding.kind == "likeness.unassessable"
-    assert "not a pass" in finding.message
+def test_unassessable_asks_for_a_person_and_says_where() -> None:
+    faces = features([(1, 10, "blurred"), (2, 12, "blurred"), (2, 70, "too small")], frames=6, failed=[5])
+    found = list(unassessable_findings("s", assess(faces), faces, frame_s=0.1, end_s=3.0))
+    assert [(f.kind, f.severity) for f in found] == [("likeness.unassessable", Severity.REVIEW)] * 2
+    frames, people = found
+    assert (frames.start_s, frames.end_s) == pytest.approx((1.25, 1.35))
+    assert "1 examined frame could not be searched for faces (it broke)" in frames.message
+    assert (people.start_s, people.end_s) == pytest.approx((0.25, 0.6))
+    assert people.detail["reasons"] == {"blurred": 2, "too small": 1}
+    assert people.detail["tracks"] == len(people.detail["boxes"]) == 2
+    assert list(people.box or ()) == people.detail["boxes"][0]
+    assert all("not a pass" in f.message for f in found)
+    assert all(Finding.from_json(f.to_json()) == f for f in found)
+
+
+def test_beside_a_compared_face_it_is_a_part() -> None:
+    faces = features([(1, 10, ""), (1, 70, "blurred")], frames=3)
+    (part,) = unassessable_findings("s", assess(faces), faces, frame_s=0.1, end_s=3.0)
+    assert (part.kind, part.severity) == ("likeness.partly_unassessable", Severity.REVIEW)
+    assert part.box == (70.0, 0.0, 90.0, 20.0)
+
+
+def test_a_clip_without_an_examined_frame_is_told_as_a_whole() -> None:
+    faces = features([], frames=0)
+    (whole,) = unassessable_findings("s", assess(faces), faces, frame_s=0.1, end_s=3.0)
+    assert (whole.kind, whole.start_s, whole.end_s) == ("likeness.unassessable", 0.0, 3.0)
 
 
 def test_the_fixed_words() -> None:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from tests.portraits import astronaut, background, faces_of, head, info_of, plan
 from vgaudit.errors import GalleryError, Unavailable, UsageError
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.faces import make_embedder
+from vgaudit.gates import GateSpec, evaluate, is_assessed
 from vgaudit.likeness import gallery as gallery_module
 from vgaudit.likeness.gallery import load_gallery
 from vgaudit.likeness.wording import FIXED_WORDS
@@ -128,6 +130,58 @@ def test_what_cannot_be_assessed_is_never_a_pass(shared_data: Path, clip: Any, r
     assert found.findings[0].end_s > 0
 
 
+def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.concatenate([left, right], axis=2)
+
+
+def test_a_stranger_who_can_be_compared_hides_nobody(shared_data: Path) -> None:
+    stranger = planted(head(None, "astronaut"), width=110, size=(144, 160), at=(20, 5), frames=3)
+    person = planted(head(shared_data, "person_a/1.jpg"), width=110, size=(144, 160), at=(20, 5), frames=3)
+    blurred = np.stack([cv2.GaussianBlur(frame, (0, 0), 3.5) for frame in person])
+    found = measure(metric(shared_data), side_by_side(stranger, blurred))
+    assert found.values["best_similarity"] < 0.3
+    assert [(f.kind, f.severity) for f in found.findings] == [
+        ("likeness.partly_unassessable", Severity.REVIEW)
+    ]
+    finding = found.findings[0]
+    assert finding.box is not None
+    assert finding.box[0] > 160
+    assert (finding.start_s, finding.end_s) == pytest.approx((0, 0.3))
+    assert found.facts["assessed"] is False
+    assert not is_assessed(found)
+    assert not is_assessed(Measurement.from_json(json.loads(json.dumps(found.to_json()))))
+    results = summarize(metric(shared_data), [found])
+    assert results["likeness.match_rate"].status == "not computed"
+    assert results["likeness.coverage"].value == 0
+
+
+def test_frames_that_broke_the_detector_are_never_a_pass(shared_data: Path) -> None:
+    clip = planted(head(None, "astronaut"), frames=1)
+    faces = faces_of(clip)
+    arrays = dict(faces.arrays)
+    arrays["frames_examined"] = np.arange(-19, 1, dtype=np.int32) + 19
+    arrays["examined_pts_s"] = np.arange(20) / 10
+    arrays["frames_failed"] = np.arange(1, 20, dtype=np.int32)
+    failing = Features(
+        arrays, {**faces.facts, "frames_failed": 19, "failures": ["the face detector broke: x"]}
+    )
+    found = measure(metric(shared_data), background(20, 144, 192), failing)
+    assert set(found.values) == {"best_similarity", "best_distance"}
+    assert [(f.kind, f.severity) for f in found.findings] == [("likeness.unassessable", Severity.REVIEW)]
+    assert (found.findings[0].start_s, found.findings[0].end_s) == pytest.approx((0.1, 2.0))
+    assert found.unassessed.startswith("19 of 20 frames could not be searched")
+    assert not is_assessed(found)
+
+
+def test_a_match_counts_whatever_else_could_not_be_compared(shared_data: Path) -> None:
+    person = planted(head(shared_data, "person_a/1.jpg"), width=110, size=(144, 160), at=(20, 5), frames=1)
+    small = planted(head(None, "astronaut"), width=40, size=(144, 160), at=(50, 50), frames=1)
+    found = measure(metric(shared_data), side_by_side(person, small))
+    assert [f.kind for f in found.findings] == ["likeness.match", "likeness.partly_unassessable"]
+    rate = summarize(metric(shared_data), [found])["likeness.match_rate"]
+    assert (rate.value, rate.n, rate.detail["clips_assessed"]) == (1, 1, 0)
+
+
 # -- roles -----------------------------------------------------------------------------------------
 
 
@@ -221,6 +275,40 @@ def test_a_threshold_of_the_suite_is_recorded(shared_data: Path) -> None:
         assert finding.severity is Severity.REVIEW
 
 
+@pytest.mark.parametrize(
+    ("threshold", "told"),
+    [
+        (
+            0.99,
+            r"0.99 \(L2 distance 0.01\) is stricter than the published point of 'dlib', 0.4 \(L2 distance 0.6",
+        ),
+        (0.6, r"if L2 distance 0.6 was meant, state `threshold: 0.4`"),
+        (0.41, r"1 - L2 distance\): faces between the two would be dropped in silence. State 0.4 or less"),
+    ],
+)
+def test_a_threshold_may_only_widen(shared_data: Path, threshold: float, told: str) -> None:
+    strict = metric(shared_data, threshold=threshold)
+    with pytest.raises(UsageError, match=told):
+        strict.needs()
+    with pytest.raises(UsageError, match=r"likeness\.threshold"):
+        measure(
+            strict, planted(head(shared_data, "person_a/1.jpg"), frames=1), faces_of(background(1, 60, 60))
+        )
+    metric(shared_data, threshold=0.4).needs()
+
+
+def test_the_kinds_of_findings_are_declared() -> None:
+    assert set(Likeness.finding_kinds) == {
+        "likeness.match", "likeness.consented", "likeness.unassessable", "likeness.partly_unassessable"
+    }  # fmt: skip
+    gate = GateSpec.model_validate({"findings": "likeness.mach", "max": 0})
+    coverage = {"likeness": {"model": (1, 1)}}
+    (held,) = evaluate(
+        [gate], [], ["model"], coverage=coverage, finding_kinds={"likeness": Likeness.finding_kinds}
+    )
+    assert held.outcome == "not computed"
+
+
 def test_identity_follows_the_gallery_and_needs_no_model(
     people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,17 +391,31 @@ def test_rates_have_their_own_denominators(shared_data: Path) -> None:
     assert best.value == pytest.approx(
         np.mean([seen[k].values["best_similarity"] for k in ("match", "other", "other")])
     )
-    assert "uncalibrated" not in best.detail, "only the rate is barred from gates"
+    distance = results["likeness.best_distance"]
+    for result in (rate, best, distance):
+        gate = GateSpec.model_validate({"metric": result.name, "max": 10.0})
+        (held,) = evaluate([gate], list(results.values()), ["model"])
+        assert held.outcome == "not computed", result.name
+        assert "uncalibrated" in held.reason
+    assert "uncalibrated" not in covered.detail
     assert results["likeness.best_distance"].value == pytest.approx(1 - best.value)
 
 
-def test_coverage_counts_a_prompt_by_its_worst_clip(shared_data: Path) -> None:
+def test_rates_are_rates_of_clips(shared_data: Path) -> None:
     of = metric(shared_data)
     seen = clips(shared_data, of)
-    rows = [("p0", "other"), ("p0", "small"), ("p1", "other"), ("p1", "other")]
+    rows = [("p0", "other"), ("p0", "small"), ("p1", "match"), ("p1", "other")]
     measured = [Measured(Sample(f"s{i}", p, "", "m"), seen[k]) for i, (p, k) in enumerate(rows)]
-    covered = of.summarize(measured, SummaryContext("m", [m.sample for m in measured], {}))[3]
-    assert (covered.value, covered.detail["trials"], covered.n) == (0.5, 2, 4)
+    results = {
+        r.name: r for r in of.summarize(measured, SummaryContext("m", [m.sample for m in measured], {}))
+    }
+    covered, rate = results["likeness.coverage"], results["likeness.match_rate"]
+    assert (covered.value, covered.n, covered.n_clusters) == (0.75, 4, 2)
+    assert (covered.detail["clips_with_faces"], covered.detail["clips_unassessable"]) == (4, 1)
+    assert covered.low is not None
+    assert covered.high is not None
+    assert covered.low <= 0.75 <= covered.high
+    assert (rate.value, rate.n) == (0.25, 3), "seeds averaged within prompts: mean of 0 and 1/2"
 
 
 def test_nothing_measured_is_not_computed_and_no_face_is_not_applicable(shared_data: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.face_embedding import Measure
+from vgaudit.likeness.assessability import Assessability, Stretch
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.matching import Span, matching_spans
 from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
@@ -24,6 +25,13 @@ from vgaudit.video import ClipInfo
 MATCH = "likeness.match"
 CONSENTED = "likeness.consented"
 UNASSESSABLE = "likeness.unassessable"
+PARTLY_UNASSESSABLE = "likeness.partly_unassessable"
+"""A face that could not be compared, in a clip in which others could."""
+
+FINDING_KINDS = (MATCH, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE)
+
+MAX_BOXES = 16
+"""Boxes listed with a stretch of faces that could not be compared, largest first."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,11 @@ class ComparedFaces:
         return cls(scores, position, faces["box"][usable], faces["frames_examined"], faces["examined_pts_s"])
 
 
+def stated_similarity(similarity: float, measure: Measure) -> str:
+    """A similarity in the terms papers state it in: ``L2 distance 0.6`` or ``cosine 0.4``."""
+    return f"L2 distance {1 - similarity:g}" if measure == "l2" else f"cosine {similarity:g}"
+
+
 def frame_duration_s(info: ClipInfo) -> float:
     """Seconds that one frame of the clip stands."""
     if info.fps > 0:
@@ -133,19 +146,64 @@ def match_findings(
             )
 
 
-def unassessable_finding(sample_id: str, reason: str, faces: int, end_s: float) -> Finding:
-    """The finding of a clip whose faces nobody could compare: not a pass, a person has to look."""
-    return Finding(
-        sample_id=sample_id,
-        kind=UNASSESSABLE,
-        severity=Severity.REVIEW,
-        start_s=0.0,
-        end_s=end_s,
-        score=0.0,
-        threshold=1.0,
-        message=f"Likeness could not be assessed: {reason}. This is not a pass: look at the clip.",
-        detail={"faces": faces, "usable": 0, "reason": reason},
-    )
+def unassessable_findings(
+    sample_id: str, found: Assessability, faces: Features, *, frame_s: float, end_s: float
+) -> Iterator[Finding]:
+    """One finding for each stretch nobody could assess: not a pass, a person has to look.
+
+    Args:
+        sample_id: The sample.
+        found: What could not be assessed.
+        faces: The ``faces`` features it was found in.
+        frame_s: Duration of one frame.
+        end_s: End of the clip, for a clip of which no frame was examined.
+    """
+    times = faces["examined_pts_s"]
+    part = PARTLY_UNASSESSABLE if found.compared else UNASSESSABLE
+    spans: list[tuple[str, float, float, str, dict[str, Any]]] = []
+    if not found.examined:
+        spans.append((UNASSESSABLE, 0.0, end_s, found.reason, {}))
+    for stretch in found.unsearched:
+        why = f"{_frames(stretch.frames)} could not be searched for faces ({'; '.join(found.failures)})"
+        detail: dict[str, Any] = {"failures": list(found.failures), "frames": stretch.frames}
+        spans.append((UNASSESSABLE, *_span(stretch, times), why, detail))
+    for stretch in found.uncompared:
+        people = len(stretch.faces)
+        who = "a face" if people == 1 else f"{people} faces"
+        why = f"{who} seen in {_frames(stretch.frames)} could not be compared ({stretch.why})"
+        best = stretch.faces[0]
+        detail = {
+            "reasons": dict(stretch.reasons),
+            "frames": stretch.frames,
+            "tracks": people,
+            "boxes": [[float(v) for v in faces["box"][face]] for face in stretch.faces[:MAX_BOXES]],
+            "best_frame": int(faces["frame_index"][best]),
+            "best_s": float(faces["pts_s"][best]),
+            "confidence": round(float(faces["confidence"][best]), 3),
+        }
+        spans.append((part, *_span(stretch, times), why, detail))
+    for kind, start_s, last_s, why, detail in spans:
+        box = detail["boxes"][0] if "boxes" in detail else None
+        yield Finding(
+            sample_id=sample_id,
+            kind=kind,
+            severity=Severity.REVIEW,
+            start_s=start_s,
+            end_s=last_s if not found.examined else last_s + frame_s,
+            score=0.0,
+            threshold=1.0,
+            message=f"Likeness could not be assessed: {why}. This is not a pass: look at the clip.",
+            box=(box[0], box[1], box[2], box[3]) if box else None,
+            detail=detail | {"faces": found.faces, "usable": found.compared, "reason": why},
+        )
+
+
+def _span(stretch: Stretch, times: NDArray[np.float64]) -> tuple[float, float]:
+    return float(times[stretch.first]), float(times[stretch.last])
+
+
+def _frames(count: int) -> str:
+    return f"{count} examined frame{'s' if count != 1 else ''}"
 
 
 def _message(entry: str, role: Role, score: float, point: MatchPoint, measure: Measure) -> str:

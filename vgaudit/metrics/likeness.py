@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,18 +16,21 @@ from pydantic import BaseModel, Field
 
 from vgaudit import registry
 from vgaudit.errors import GalleryError, UsageError, VgauditError
-from vgaudit.extractors.base import ExtractorSpec, Features
+from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
 from vgaudit.extractors.faces import FacesOptions, make_embedder
+from vgaudit.likeness.assessability import assess
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.findings import (
+    FINDING_KINDS,
     MATCH,
     ComparedFaces,
     MatchPoint,
     frame_duration_s,
     match_findings,
-    unassessable_finding,
+    stated_similarity,
+    unassessable_findings,
 )
 from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
 from vgaudit.likeness.matching import entry_similarities
@@ -34,7 +38,7 @@ from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.likeness_summary import NO_FACE, UNASSESSED, UNSEARCHED, coverage, match_rate, mean_of
 from vgaudit.plan import Sample
-from vgaudit.records import Finding, Measurement, Result, Series, digest
+from vgaudit.records import Measurement, Result, Series, digest
 from vgaudit.stats import NOT_APPLICABLE_PREFIX
 
 NOBODY_PROTECTED = f"{NOT_APPLICABLE_PREFIX} the gallery holds nobody protected"
@@ -48,8 +52,9 @@ class LikenessOptions(FacesOptions):
 
     Attributes:
         gallery: Folder with a folder of pictures per person, or a built gallery file; relative to the suite.
-        threshold: Similarity from which on a match is called, instead of the embedder's published point (for dlib
-            1 - L2 distance). Needed for embedders without one. Recorded with every finding.
+        threshold: Similarity from which on a match is called (for dlib 1 - L2 distance). Needed for embedders
+            without a published point; where there is one it can only widen what is called a match, and a stricter
+            one is refused. Recorded with every finding.
     """
 
     gallery: str = Field(min_length=1)
@@ -61,12 +66,13 @@ class Likeness:
 
     ``best_similarity`` of a clip is the highest similarity of any usable face to any picture of any protected
     person: ``max_{f, e, i} s(face_f, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for FaceNet and
-    ONNX embedders. A clip without a face counts as assessed; one whose faces are all unusable does not, and
-    raises ``likeness.unassessable``.
+    ONNX embedders. A clip is assessed if every examined frame could be searched and every face seen could be
+    compared, or one that could stands for it; what could not is told as ``likeness.unassessable``, or
+    ``likeness.partly_unassessable`` where other faces of the clip were compared.
     """
 
     name: ClassVar[str] = "likeness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[BaseModel]] = LikenessOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -85,11 +91,12 @@ class Likeness:
         ),
         ValueSpec(
             "coverage", "fraction of clips with faces", True,
-            "Clips in which a face could be compared, of the clips in which faces were seen.",
+            "Clips in which every face could be assessed, of the clips in which faces were seen.",
             0.0, 1.0, per_clip=False,
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
+    finding_kinds: ClassVar[tuple[str, ...]] = FINDING_KINDS
 
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
@@ -111,8 +118,9 @@ class Likeness:
         """The faces of the clip, embedded.
 
         Raises:
-            UsageError: The embedder has no operating point and the suite states no threshold: nothing could ever
-                match, which would look like an audit that found nothing.
+            UsageError: The embedder has no operating point and the suite states no threshold, so that nothing
+                could ever match; or the threshold is stricter than the published point, so that what others call
+                a match would be dropped. Both would look like an audit that found nothing.
             Unavailable: A file that describes the embedder is missing.
         """
         self._point()
@@ -171,7 +179,9 @@ class Likeness:
         strict = next((p.similarity for p in embedder.points if p.name == "strict"), None)
         known = published.similarity if published else None
         if (own := self.options.threshold) is not None:
-            stated = f"L2 distance {1 - own:g}" if embedder.measure == "l2" else f"cosine {own:g}"
+            stated = stated_similarity(own, embedder.measure)
+            if known is not None and own > known:
+                raise UsageError(_too_strict(own, known, embedder))
             source = f"set in the suite; published: {published.stated if published else 'none'}"
             return MatchPoint(own, stated, source, "suite", strict, known)
         if published is None:
@@ -200,27 +210,36 @@ class Likeness:
         # Also for clips without a face: a gallery that cannot be used must never look like one that found nothing.
         gallery = self.prepare()
         embedder, point = self._made_embedder(), self._point()
+        found = assess(faces)
         facts: dict[str, Any] = {
             **{k: faces.facts[k] for k in _FACE_FACTS if k in faces.facts},
-            "faces": len(faces["usable"]),
-            "usable": int(faces["usable"].sum()),
+            "faces": found.faces,
+            "usable": found.compared,
+            "doubtful": found.doubtful,
+            "assessed": not found.reason,
+            "unassessable": found.reason,
+            "matched": False,
             "embedder": embedder.name,
             "match_point": point.to_json(),
             "calibration": UNCALIBRATED,
             "gallery": _account(gallery, self._today),
         }
-        reason = unassessable_reason(faces)
-        if reason:
-            end_s = max(clip.info.duration_s, frame_duration_s(clip.info))
-            finding = unassessable_finding(clip.sample.sample_id, reason, len(faces["usable"]), end_s)
-            return Measurement(
-                missing=dict.fromkeys(_PER_CLIP, UNASSESSED if facts["faces"] else UNSEARCHED),
-                findings=(finding,),
-                facts=facts | {"assessed": False, "matched": False, "unassessable": reason},
+        frame_s = frame_duration_s(clip.info)
+        unseen = tuple(
+            unassessable_findings(
+                clip.sample.sample_id, found, faces, frame_s=frame_s, end_s=max(clip.info.duration_s, frame_s)
             )
-        facts |= {"assessed": True, "matched": False}
-        times = tuple(float(t) for t in faces["examined_pts_s"])
-        if not facts["faces"]:
+        )
+        if not found.compared:
+            if found.reason:
+                why = UNASSESSED if found.faces else UNSEARCHED
+                return Measurement(
+                    missing=dict.fromkeys(_PER_CLIP, why),
+                    findings=unseen,
+                    facts=facts,
+                    unassessed=found.reason,
+                )
+            times = tuple(float(t) for t in faces["examined_pts_s"])
             series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
             return Measurement(missing=dict.fromkeys(_PER_CLIP, NO_FACE), series=series, facts=facts)
         people = [(entry.entry_id, entry.effective_role(self._today)) for entry in gallery.entries]
@@ -231,25 +250,23 @@ class Likeness:
         findings = tuple(
             match_findings(
                 clip.sample.sample_id, compared, people, point,
-                embedder=embedder.name, measure=embedder.measure, frame_s=frame_duration_s(clip.info),
+                embedder=embedder.name, measure=embedder.measure, frame_s=frame_s,
             )
         )  # fmt: skip
-        return self._measurement(compared, people, findings, facts)
+        facts["matched"] = any(finding.kind == MATCH for finding in findings)
+        measured = self._measurement(compared, people, facts)
+        return replace(measured, findings=findings + unseen, unassessed=found.reason)
 
     def _measurement(
         self,
         compared: ComparedFaces,
         people: Sequence[tuple[str, Role]],
-        findings: tuple[Finding, ...],
         facts: dict[str, Any],
     ) -> Measurement:
-        facts["matched"] = any(finding.kind == MATCH for finding in findings)
         times = tuple(float(t) for t in compared.pts_s)
         protected = [i for i, (_, role) in enumerate(people) if role == "protected"]
         if not protected:
-            return Measurement(
-                missing=dict.fromkeys(_PER_CLIP, NOBODY_PROTECTED), findings=findings, facts=facts
-            )
+            return Measurement(missing=dict.fromkeys(_PER_CLIP, NOBODY_PROTECTED), facts=facts)
         best = compared.scores[:, protected].max(axis=1)
         values = {"best_similarity": float(best.max())}
         missing = {}
@@ -258,14 +275,15 @@ class Likeness:
         else:
             missing["best_distance"] = NO_DISTANCE
         over_time = Series(times, _per_frame(best, compared.frame, len(times)), "similarity")
-        return Measurement(values, {"best_similarity": over_time}, findings, missing, facts)
+        return Measurement(values, {"best_similarity": over_time}, missing=missing, facts=facts)
 
     # -- a group -----------------------------------------------------------------------------------
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """Means over clips with usable faces, the uncalibrated match rate, and coverage."""
         common = {"embedder": self.options.embedder, "calibration": UNCALIBRATED, "meaning": FIXED_WORDS}
-        facts = {**common, "match_point": self._point().to_json()}
+        # Neither is fit for a gate: a similarity has no error rate, and one match vanishes in a mean.
+        facts = {**common, "uncalibrated": True, "match_point": self._point().to_json()}
         if measured:  # from the measurement, not the gallery: a resumed run may not have loaded one
             facts["gallery"] = measured[0].measurement.facts.get("gallery", {})
         similarity, distance, rate, covered = self.values
@@ -277,6 +295,20 @@ class Likeness:
         ]
 
 
+def _too_strict(own: float, known: float, embedder: FaceEmbedder) -> str:
+    asked, published = (stated_similarity(s, embedder.measure) for s in (own, known))
+    scale = "similarity = 1 - L2 distance" if embedder.measure == "l2" else "similarity = cosine"
+    mixed_up = (
+        embedder.measure == "l2" and 1 - own <= known + 1e-9
+    )  # as if the distance had been written down
+    meant = f"; if L2 distance {own:g} was meant, state `threshold: {1 - own:g}`" if mixed_up else ""
+    return (
+        f"likeness.threshold: {own:g} ({asked}) is stricter than the published point of {embedder.name!r}, "
+        f"{known:g} ({published}; {scale}): faces between the two would be dropped in silence. State {known:g} "
+        f"or less to widen what is called a match, or leave `threshold` out{meant}"
+    )
+
+
 _FACE_FACTS = ("unusable", "frames_examined", "frames_failed", "failures", "smallest_face_px", "detector")
 
 
@@ -284,28 +316,6 @@ def _account(gallery: Gallery, today: dt.date) -> dict[str, Any]:
     """How many people stand in which role, and what is wrong with their pictures."""
     roles = Counter(str(entry.effective_role(today)) for entry in gallery.entries)
     return {**roles, "pictures": len(gallery.owners), "warnings": list(gallery.warnings)}
-
-
-def unassessable_reason(faces: Features) -> str:
-    """Why nothing can be said of a clip's faces, or an empty text.
-
-    A clip in which the detector ran on every examined frame and saw no face is assessed. One with usable faces is,
-    too, even if other faces in it are not usable; those are counted in its facts.
-    """
-    examined, failed = len(faces["frames_examined"]), len(faces["frames_failed"])
-    usable, total = int(faces["usable"].sum()), len(faces["usable"])
-    if usable:
-        return ""
-    if total:
-        counts = faces.facts.get("unusable", {})
-        why = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
-        return f"none of {total} face{'s' if total > 1 else ''} seen can be compared ({why})"
-    if not examined:
-        return "no frame was examined"
-    if failed:
-        why = "; ".join(faces.facts.get("failures", ()))
-        return f"{failed} of {examined} frames could not be searched for faces ({why})"
-    return ""
 
 
 def _per_frame(best: NDArray[np.float64], frame: NDArray[np.intp], n: int) -> tuple[float | None, ...]:
