@@ -24,8 +24,9 @@ from vgaudit.likeness.gallery import load_gallery
 from vgaudit.likeness.wording import FIXED_WORDS
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.likeness import Likeness, LikenessOptions
+from vgaudit.pipeline.publish import decide
 from vgaudit.plan import Sample
-from vgaudit.records import Measurement, Result, Severity
+from vgaudit.records import ClipRecord, Measurement, Result, Severity
 from vgaudit.stats import clopper_pearson
 from vgaudit.testing import check_metric
 
@@ -150,6 +151,7 @@ def test_a_stranger_who_can_be_compared_hides_nobody(shared_data: Path) -> None:
     assert found.facts["assessed"] is False
     assert not is_assessed(found)
     assert not is_assessed(Measurement.from_json(json.loads(json.dumps(found.to_json()))))
+    assert decide(ClipRecord("s0", "ok"), {"likeness": found}, {}).decision == "review"
     results = summarize(metric(shared_data), [found])
     assert results["likeness.match_rate"].status == "not computed"
     assert results["likeness.coverage"].value == 0
