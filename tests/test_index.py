@@ -52,6 +52,18 @@ def test_jsonl_with_nested_tags_and_numbers(tmp_path: Path) -> None:
     assert (rows[1].path, rows[1].prompt, rows[1].tags, rows[1].line) == ("b.mp4", "", {"flag": "true"}, 3)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_what_spreadsheets_separate_with_is_read_too(tmp_path: Path, separator: str) -> None:
+    lines = [["path", "prompt", "seed"], ["a.mp4", '"a dog, a ""cat""; both"', "3"], ["b.mp4", "a cow", ""]]
+    path = write(tmp_path, "index.csv", "\ufeff\n" + "\n".join(map(separator.join, lines)))
+    assert [(r.path, r.prompt, r.seed) for r in read_index(path)] == [
+        ("a.mp4", 'a dog, a "cat"; both', 3),
+        ("b.mp4", "a cow", None),
+    ]
+    quoted = write(tmp_path, "quoted.csv", '"path";"prompt"\r\n"a.mp4";"x"\r\n')
+    assert read_index(quoted)[0].prompt == "x"
+
+
 def test_fetv_index(shared_data: Path) -> None:
     rows = read_index(shared_data / "fetv" / "index.csv")
     assert len(rows) == 89
@@ -74,7 +86,11 @@ WRONG_INDEXES = {
         "1: column 'sead' is not known; did you mean 'seed'?",
     ),
     "capitals": ("Path,prompt\na.mp4,x\n", "1: column 'Path' is not known; did you mean 'path'?"),
-    "semicolons": ("path;prompt\na.mp4;x\n", "1: the header is separated by ';'; expected commas"),
+    "bars": ("path|prompt\na.mp4|x\n", "1: the header is separated by '|'; expected commas"),
+    "semicolons without a path": (
+        "file;prompt\na.mp4;x\n",
+        "1: the header is separated by ';'; expected commas",
+    ),
     "column twice": ("path,prompt,prompt\na.mp4,x,y\n", "1: column 'prompt' occurs 2 times in the header"),
     "column without a name": ("path,prompt,\na.mp4,x,y\n", "1: column 3 of the header has no name"),
     "empty path": ("path,prompt\n,x\n", "2: path: is empty"),

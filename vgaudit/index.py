@@ -83,7 +83,8 @@ def read_index(path: Path) -> list[IndexRow]:
     """The clips of an index file.
 
     Columns (or JSON keys): ``path``, and ``prompt`` or ``prompt_id`` or both; optional ``seed``, ``model``
-    and ``tags`` (an object; in CSV ``name=value; name=value``). Any further column is a tag.
+    and ``tags`` (an object; in CSV ``name=value; name=value``). Any further column is a tag. Commas separate in
+    CSV, or semicolons or tabs where the header then has the column ``path``.
 
     Raises:
         SuiteError: With every problem of the file.
@@ -132,7 +133,7 @@ def _read_table(
 ) -> list[Row]:
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        header, rows = read_csv(path, problems)
+        header, rows = read_csv(path, problems, required[0])
         _check_columns(header, 1, required, known, problems)
     elif suffix in (".jsonl", ".ndjson"):
         rows = read_jsonl(path, problems)

@@ -81,10 +81,13 @@ def _line_at(data: bytes, offset: int) -> int:
     return data.count(b"\n", 0, offset) + 1
 
 
-def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Row]]:
-    """Header and rows of a comma-separated file; ``Row.line`` is the line a record begins on."""
+def read_csv(path: Path, problems: Problems, key: str) -> tuple[list[str], list[Row]]:
+    """Header and rows of a comma-separated file; ``Row.line`` is the line a record begins on.
+
+    Semicolons and tabs separate too, as spreadsheets write them, where the header then has the column ``key``.
+    """
     text = read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, key), strict=True)
     header: list[str] = []
     rows: list[Row] = []
     line = 1
@@ -107,6 +110,14 @@ def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Row]]:
     if not header:
         problems.add(1, "the file is empty; expected a header line and at least one row")
     return header, rows
+
+
+def _separator(text: str, key: str) -> str:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    for separator in (",", ";", "\t"):
+        if key in [name.strip().strip('"').strip() for name in first.split(separator)]:
+            return separator
+    return ","
 
 
 def _header(record: list[str], line: int, problems: Problems) -> list[str]:
