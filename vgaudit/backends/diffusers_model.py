@@ -12,7 +12,7 @@ from typing import Any
 from vgaudit.backends.file_digests import sha256_folder
 from vgaudit.errors import BackendError, SuiteError, Unavailable
 from vgaudit.records import digest
-from vgaudit.zoo.resolve import _answers
+from vgaudit.zoo.resolve import hub_answers
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NO_WEIGHTS = {".md", ".png", ".jpg", ".jpeg", ".gif", ".mp4", ".webp"}
@@ -115,7 +115,7 @@ def hub_silence() -> str:
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    return "" if _answers(constants.ENDPOINT) else "the hub cannot be reached"
+    return "" if hub_answers(constants.ENDPOINT) else "the hub cannot be reached"
 
 
 def _hub_index(model: str, revision: str | None, local_files_only: bool) -> Path:

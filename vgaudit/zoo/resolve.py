@@ -142,7 +142,7 @@ def _download(entry: Weights) -> Path:
 
     if constants.HF_HUB_OFFLINE:
         raise Unavailable(f"weights {entry.name} are not here and HF_HUB_OFFLINE is set", _remedy(entry))
-    if not _answers(constants.ENDPOINT):
+    if not hub_answers(constants.ENDPOINT):
         host = urlsplit(constants.ENDPOINT).netloc
         raise Unavailable(f"weights {entry.name} are not here and {host} does not answer", _remedy(entry))
     try:
@@ -156,7 +156,7 @@ def _download(entry: Weights) -> Path:
     return Path(path)
 
 
-def _answers(endpoint: str) -> bool:
+def hub_answers(endpoint: str) -> bool:
     """Whether the hub can be reached; behind a proxy nobody knows, so its client may try."""
     if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
