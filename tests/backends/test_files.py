@@ -148,10 +148,25 @@ def test_vbench_naming_can_be_demanded(tmp_path: Path) -> None:
     touch(tmp_path / "clips", "barn-0.mp4")
     assert backend(tmp_path, naming="vbench").samples([], [])[0].prompt == "barn"
     touch(tmp_path / "clips", "intro.mp4")
-    with pytest.raises(
-        SuiteError, match=r"naming: vbench expects '<prompt>-<i>.mp4'; 1 names differ, such as intro"
-    ):
-        backend(tmp_path, naming="vbench")
+    reader = backend(tmp_path, naming="vbench")
+    assert [(s.prompt, s.seed) for s in reader.samples([], [])] == [("barn", 0), ("", None)]
+    assert reader.notes == ("1 of 2 names follow VBench's <prompt>-<i>; no prompt is known of intro.mp4",)
+    touch(tmp_path / "other", "intro.mp4")
+    with pytest.raises(SuiteError, match=r"naming: vbench expects .*no name has that shape, such as intro"):
+        backend(tmp_path, root="other", naming="vbench")
+
+
+def test_one_stray_file_does_not_switch_naming_off_without_a_word(tmp_path: Path) -> None:
+    touch(tmp_path / "clips", "a dog runs-0.mp4", "a dog runs-1.mp4", "a cat sits-0.mp4", "other.mp4")
+    reader = backend(tmp_path)
+    assert {s.prompt for s in reader.samples([], [])} == {""}
+    assert reader.notes == (
+        "3 of 4 names follow VBench's <prompt>-<i>; prompts and seeds were not taken from names because "
+        "other.mp4 does not; say naming: vbench or move it",
+    )
+    assert backend(tmp_path, naming="plain").notes == ()
+    touch(tmp_path / "plain", "clip-0.mp4", "clip-1.mp4", "other.mp4")
+    assert backend(tmp_path, root="plain").notes == ()
 
 
 def test_prompts_file_by_path_by_id_and_in_order(tmp_path: Path) -> None:
@@ -174,6 +189,65 @@ def test_prompts_file_by_path_by_id_and_in_order(tmp_path: Path) -> None:
     ]
     in_order = backend(tmp_path, prompts="order.txt").samples([], [])
     assert [s.prompt for s in in_order] == ["a dog", "a cat", "a cow"]
+
+
+@pytest.mark.parametrize("list_name", ["list.csv", "list.txt"])
+def test_vbench_names_are_matched_with_a_list_by_the_prompt(tmp_path: Path, list_name: str) -> None:
+    touch(tmp_path / "clips", "A dog  runs-0.mp4", "A dog  runs-1.mp4", "a cat sits-0.mp4", "a cow-0.mp4")
+    head = "prompt\n" if list_name.endswith("csv") else ""
+    (tmp_path / list_name).write_text(f"{head}a cat sits\na dog runs\nnobody asked\na bird\n")
+    reader = backend(tmp_path, prompts=list_name)
+    assert {s.source: (s.prompt, s.seed) for s in reader.samples([], [])} == {
+        "A dog  runs-0.mp4": ("a dog runs", 0),
+        "A dog  runs-1.mp4": ("a dog runs", 1),
+        "a cat sits-0.mp4": ("a cat sits", 0),
+        "a cow-0.mp4": ("", None),
+    }
+    assert reader.notes == ("clips without a prompt: a cow-0.mp4",)
+
+
+def test_prompts_that_a_name_cannot_tell_apart_are_not_matched(tmp_path: Path) -> None:
+    touch(tmp_path / "clips", "a dog runs-0.mp4", "a cat sits-0.mp4")
+    (tmp_path / "list.csv").write_text("prompt\na dog runs\nA dog runs\na cat sits\n")
+    dog, cat = (
+        s.prompt
+        for s in sorted(
+            backend(tmp_path, prompts="list.csv").samples([], []),
+            key=lambda s: s.source != "a dog runs-0.mp4",
+        )
+    )
+    assert (dog, cat) == ("", "a cat sits")
+
+
+def test_missing_files_of_an_index_are_noted(tmp_path: Path) -> None:
+    touch(tmp_path / "clips", "a.mp4")
+    names = ["a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"]
+    write_index(tmp_path / "index.csv", [{"path": n, "prompt_id": n} for n in names])
+    assert backend(tmp_path, index="index.csv").notes == (
+        "4 of the index's 5 files are missing: b.mp4, c.mp4, d.mp4 and 1 more",
+    )
+
+
+def test_what_lacks_a_frame_rate_does_not_keep_a_folder_from_being_judged(tmp_path: Path) -> None:
+    touch(tmp_path / "clips", "a.mp4", "stills/1.png", "stills/2.png")
+    np.save(tmp_path / "clips" / "b.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    answers = {a.sample.source: a for a in made(backend(tmp_path))}
+    assert answers["a.mp4"].outcome is GenerationOutcome.OK
+    for name in ("b.npy", "stills"):
+        assert answers[name].outcome is GenerationOutcome.ERROR
+        assert answers[name].message.startswith(f"{name}: frames and arrays carry no frame rate; set `fps`")
+
+
+def test_an_index_tells_all_clips_that_lack_a_frame_rate(tmp_path: Path) -> None:
+    names = [f"{i}.npy" for i in range(12)]
+    touch(tmp_path / "clips", *names)
+    write_index(tmp_path / "index.csv", [{"path": n, "prompt_id": n} for n in names])
+    with pytest.raises(SuiteError) as error:
+        backend(tmp_path, index="index.csv")
+    text = str(error.value)
+    assert all(text.count(f": {n}: frames and arrays") == 1 for n in names[:10])
+    assert names[10] not in text
+    assert "2 more clips lack a frame rate" in text
 
 
 def test_missing_and_escaping_clips_are_errors_of_their_own(tmp_path: Path) -> None:
@@ -274,7 +348,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"prompts": "ids.csv"},
         "no prompt's id is the name of a clip .first id 'x', first clip 'a.mp4'",
     ),
-    "no frame rate": ({"root": "arrays"}, "x.npy: frames and arrays carry no frame rate"),
+    "no frame rate": (
+        {"root": "arrays", "index": "arrays.csv"},
+        "arrays.csv:2: x.npy: frames and arrays carry no frame rate",
+    ),
     "same seed twice": (
         {"index": "twice.csv"},
         "twice.csv:3: seed 1 of prompt 'p' in group 'clips' is also 'a.mp4'",
@@ -290,6 +367,7 @@ def test_wrong_options(tmp_path: Path, case: str) -> None:
     touch(tmp_path / "arrays", "x.npy")
     (tmp_path / "empty").mkdir()
     write_index(tmp_path / "index.csv", [{"path": "a.mp4", "prompt": "x"}])
+    write_index(tmp_path / "arrays.csv", [{"path": "x.npy", "prompt": "x"}])
     twice = [{"path": p, "prompt_id": "p", "seed": 1} for p in ("a.mp4", "b.mp4")]
     write_index(tmp_path / "twice.csv", twice)
     (tmp_path / "p.txt").write_text("one\ntwo\n")

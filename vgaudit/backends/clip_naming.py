@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -32,8 +32,11 @@ def looks_like_vbench(paths: Sequence[str]) -> bool:
     every number is 0. Anything less is left alone: a wrong prompt is worse than none.
     """
     parts = [split_vbench(p) for p in paths]
-    named = [p for p in parts if p is not None]
-    if not named or len(named) < len(parts):
+    return None not in parts and _reads_like_prompts([p for p in parts if p is not None])
+
+
+def _reads_like_prompts(named: Sequence[tuple[str, int]]) -> bool:
+    if not named:
         return False
     prompts = Counter(prompt for prompt, _ in named)
     words = sum(len(prompt.split()) > 1 for prompt in prompts)
@@ -43,15 +46,36 @@ def looks_like_vbench(paths: Sequence[str]) -> bool:
 def read_names(paths: Sequence[str], naming: Naming) -> dict[str, tuple[str, int]]:
     """Prompt and seed of every path whose name says them; empty for plain names.
 
+    ``auto`` takes all names or none; ``vbench`` takes every name that has the shape.
+
     Raises:
-        ValueError: ``naming`` is ``vbench`` but a name has another shape.
+        ValueError: ``naming`` is ``vbench`` but no name has that shape.
     """
     if naming == "plain" or (naming == "auto" and not looks_like_vbench(paths)):
         return {}
-    named = {p: split_vbench(p) for p in paths}
-    if odd := [p for p, parts in named.items() if parts is None]:
-        shown = ", ".join(odd[:5])
+    named = {p: parts for p in paths if (parts := split_vbench(p))}
+    if not named:
         raise ValueError(
-            f"naming: vbench expects '<prompt>-<i>.mp4'; {len(odd)} names differ, such as {shown}"
+            f"naming: vbench expects '<prompt>-<i>.mp4'; no name has that shape, such as {', '.join(paths[:5])}"
         )
-    return {p: parts for p, parts in named.items() if parts is not None}
+    return named
+
+
+def naming_notes(paths: Sequence[str], named: Mapping[str, tuple[str, int]]) -> tuple[str, ...]:
+    """What a reader must know of names that are no VBench names among many that are.
+
+    Args:
+        paths: All clips.
+        named: What :func:`read_names` took from them.
+    """
+    shaped = {p: parts for p in paths if (parts := split_vbench(p))}
+    odd = [p for p in paths if p not in shaped]
+    if not odd or not (named or _reads_like_prompts(list(shaped.values()))):
+        return ()
+    shown = ", ".join(odd[:3]) + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
+    follow = f"{len(shaped)} of {len(paths)} names follow VBench's <prompt>-<i>"
+    if named:
+        return (f"{follow}; no prompt is known of {shown}",)
+    does = "does" if len(odd) == 1 else "do"
+    remedy = f"say naming: vbench or move {'it' if len(odd) == 1 else 'them'}"
+    return (f"{follow}; prompts and seeds were not taken from names because {shown} {does} not; {remedy}",)

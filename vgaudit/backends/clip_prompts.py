@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vgaudit.backends.base import PromptSpec
+from vgaudit.backends.clip_naming import split_vbench
 from vgaudit.errors import SuiteError
 from vgaudit.index import PromptRow
 from vgaudit.registry import nearest
@@ -49,14 +51,16 @@ def match_prompts(
     """Entries with their prompts, and notes on clips that got none.
 
     A list with a ``path`` column is matched by path; one without, by id: a clip's name without suffix is the
-    id, or the id and a seed (``0001-2.mp4``, ``0001_2.mp4``); a TXT file gives line i to the i-th clip.
+    id, or the id and a seed (``0001-2.mp4``, ``0001_2.mp4``); a TXT file gives line i to the i-th clip. Where no
+    id matches (and in a TXT file, first of all) clips named like VBench's ``<prompt>-<i>`` are matched by the
+    prompt's text, whatever its case and spaces.
 
     Raises:
         SuiteError: A prompt names no clip, a TXT file has another number of lines, or nothing matches.
     """
     if file.suffix.lower() == ".txt":
-        return _in_order(entries, prompts, file), ()
-    if any(p.path is not None for p in prompts):
+        matched = _by_text(entries, prompts, file) or _in_order(entries, prompts, file)
+    elif any(p.path is not None for p in prompts):
         matched = _by_path(entries, prompts, file)
     else:
         matched = _by_id(entries, prompts, file)
@@ -110,11 +114,31 @@ def _by_id(entries: Sequence[Entry], prompts: Sequence[PromptRow], file: Path) -
         else:
             out.append(entry)
     if not any(e.prompt for e in out):
+        out = _by_text(entries, prompts, file)
+    if not out:
         raise SuiteError(
             f"{file}: no prompt's id is the name of a clip (first id {prompts[0].prompt_id!r}, first clip "
-            f"{entries[0].source!r}); name clips <id>.mp4, or add a column `path`"
+            f"{entries[0].source!r}); name clips <id>.mp4 or <prompt>-<i>.mp4, or add a column `path`"
         )
     return out
+
+
+def _by_text(entries: Sequence[Entry], prompts: Sequence[PromptRow], file: Path) -> list[Entry]:
+    """Entries whose VBench name holds a prompt of the list; empty when there is none."""
+    counts = Counter(_plain(p.text) for p in prompts)
+    # Prompts that differ in case or spaces alone cannot be told apart by a name.
+    by_text = {text: p for p in prompts if counts[text := _plain(p.text)] == 1}
+    out, matched = [], False
+    for entry in entries:
+        named = split_vbench(entry.source)
+        prompt_row = by_text.get(_plain(named[0])) if named else None
+        matched = matched or prompt_row is not None
+        out.append(_given(entry, prompt_row, file, named[1]) if named and prompt_row else entry)
+    return out if matched else []
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def with_suite_prompts(entries: Sequence[Entry], prompts: Sequence[PromptSpec]) -> list[Entry]:

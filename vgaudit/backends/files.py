@@ -15,13 +15,15 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from vgaudit.backends.base import BackendContext, Generated, Options, OptionsClass, PromptSpec
-from vgaudit.backends.clip_naming import Naming, read_names
+from vgaudit.backends.clip_naming import Naming, naming_notes, read_names
 from vgaudit.backends.clip_prompts import Entry, match_prompts, with_suite_prompts
 from vgaudit.backends.clip_sources import FPS_NEEDED, failed, find_clips, hand_on, inside, kind_of
 from vgaudit.errors import SuiteError
 from vgaudit.index import prompt_id_of, read_index, read_prompts
 from vgaudit.plan import Sample, make_sample_id
 from vgaudit.records import digest
+
+_PROBLEMS_SHOWN = 10
 
 
 class FilesOptions(Options):
@@ -37,7 +39,10 @@ class FilesOptions(Options):
         description="Prompts of a bare folder: CSV/JSONL by path or id (= file name), TXT in order of names.",
     )
     pattern: str = Field("*", min_length=1, description="Shell pattern on paths in root, for a bare folder.")
-    naming: Naming = Field("auto", description="Whether file names say prompt and seed, as VBench's do.")
+    naming: Naming = Field(
+        "auto",
+        description="Are names VBench's <prompt>-<i>? auto: if all are; vbench: those that are; plain: no.",
+    )
     fps: float | None = Field(None, gt=0, le=1000, description="Frame rate of frame folders and arrays.")
 
 
@@ -45,7 +50,7 @@ class FilesBackend:
     """Reads clips made elsewhere. Nothing is generated, moved or changed.
 
     Attributes:
-        notes: What was left out of a bare folder, and why.
+        notes: What was left out of a bare folder, and why; which files of an index are missing.
 
     Raises:
         SuiteError: The root, index or prompts file is wrong, or no clip is there.
@@ -64,7 +69,8 @@ class FilesBackend:
         self._check_seeds()
         # The fps that a frame folder or array gets is the only thing here that changes stored bytes.
         self._fps = options.fps or context.video.fps
-        self._check_fps()
+        if options.index is not None:
+            self._check_fps()
         self.fingerprint = digest(
             {"type": self.type, **options.model_dump(), "clips": [_facts(e) for e in self._entries]}
         )
@@ -101,10 +107,15 @@ class FilesBackend:
             )
             for row in read_index(path)
         ]
-        if not any((self._root / e.source).exists() for e in entries):
+        missing = [e.source for e in entries if not (self._root / e.source).exists()]
+        if len(missing) == len(entries):
             raise SuiteError(
                 f"{path}: none of the {len(entries)} clips is in {self._root} "
                 f"(first: {entries[0].source}); check `root`"
+            )
+        if missing:
+            self.notes += (
+                f"{len(missing)} of the index's {len(entries)} files are missing: {_first(missing)}",
             )
         return entries
 
@@ -119,6 +130,8 @@ class FilesBackend:
             named = read_names(found.clips, self._options.naming if not self._options.prompts else "plain")
         except ValueError as error:
             raise SuiteError(f"backend files: {error}") from error
+        if not self._options.prompts and self._options.naming != "plain":
+            self.notes += naming_notes(found.clips, named)
         group = self._context.name or self._root.resolve().name
         entries = []
         for clip in found.clips:
@@ -150,10 +163,15 @@ class FilesBackend:
             raise SuiteError(problems)
 
     def _check_fps(self) -> None:
-        if self._fps is None:
-            for entry in self._entries:
-                if kind_of(self._root / entry.source) in ("frames", "array"):
-                    raise SuiteError(f"{entry.where}: {entry.source}: {FPS_NEEDED}")
+        """An index names what it wants judged; in a bare folder such a clip is an error of its own."""
+        if self._fps is not None:
+            return
+        without = [e for e in self._entries if kind_of(self._root / e.source) in ("frames", "array")]
+        problems = [f"{e.where}: {e.source}: {FPS_NEEDED}" for e in without[:_PROBLEMS_SHOWN]]
+        if len(without) > _PROBLEMS_SHOWN:
+            problems.append(f"{len(without) - _PROBLEMS_SHOWN} more clips lack a frame rate")
+        if problems:
+            raise SuiteError(problems)
 
     def samples(self, prompts: Sequence[PromptSpec], seeds: Sequence[int]) -> list[Sample]:
         """One sample per clip; ``seeds`` are those of the clips, the suite's are for generators.
@@ -207,6 +225,11 @@ class FilesBackend:
             else:
                 made = hand_on(answer, path, self._fps, self._context.limits)
                 yield replace(made, seconds=time.perf_counter() - start)
+
+
+def _first(names: Sequence[str], shown: int = 3) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
