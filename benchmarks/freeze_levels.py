@@ -25,7 +25,7 @@ def encoded(frames, crf):
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": str(crf), "x264-params": "mbtree=0:threads=1"}
+        stream.options = {"crf": str(crf), "g": "12", "x264-params": "mbtree=0:threads=1"}
         for frame in frames:
             picture = np.ascontiguousarray(frame[:height, :width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -48,7 +48,7 @@ def main():
             [frames[:middle], np.repeat(frames[middle : middle + 1], 5, 0), frames[middle + 1 :]]
         )
         still = np.repeat(frames[:1], 40, 0)
-        for crf in (10, 18, 28):
+        for crf in (10, 18, 23, 28, 35, 42):
             found = differences(encoded(repeated, crf))
             held = found[middle : middle + 4]
             moving = np.delete(found, range(middle, middle + 4))

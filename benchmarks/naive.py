@@ -94,16 +94,35 @@ def motion(path):
     return total / (times[-1] - times[0])
 
 
+def moving_pairs(differences):
+    """Three in a row over 0.3, or over 1.5 and no pulse of a key frame: one or two pairs, up to 8, 8 pairs apart."""
+    moving = set()
+    for index in range(len(differences) - 2):
+        if min(differences[index : index + 3]) > 0.3:
+            moving |= {index, index + 1, index + 2}
+    bursts = []
+    for index, difference in enumerate(differences):
+        if difference > 1.5:
+            if bursts and bursts[-1][-1] == index - 1:
+                bursts[-1].append(index)
+            else:
+                bursts.append([index])
+    for burst in bursts:
+        others = [i for other in bursts if other is not burst for i in other]
+        alone = all(abs(i - j) >= 8 for i in burst for j in others)
+        if len(burst) > 2 or max(differences[i] for i in burst) > 8 or not alone:
+            moving.update(burst)
+    return sorted(moving)
+
+
 def freeze_fraction(path):
     frames, times = read_clip(path)
-    differences = frame_differences(frames)
-    moving = []
-    for index, difference in enumerate(differences):
-        around = [differences[i : i + 3] for i in range(max(0, index - 2), index + 1)]
-        in_a_row = any(len(three) == 3 and min(three) > 0.3 for three in around)
-        if difference > 1.5 or in_a_row:
-            moving.append(difference)
-    if len(moving) < max(2, 0.1 * len(differences)):
+    return frozen_share(frame_differences(frames), times)
+
+
+def frozen_share(differences, times):
+    moving = [differences[i] for i in moving_pairs(differences)]
+    if len(moving) < 2:
         return None
     tolerance = min(0.5, 0.1 * statistics.median(moving))
     runs, length = [], 1

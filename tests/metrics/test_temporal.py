@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from pathlib import Path
 
@@ -168,6 +169,10 @@ def test_a_single_repeated_frame_is_no_freeze() -> None:
         [0.0] * 20,  # one picture
         [0.3, 0.0, 0.0, 1.2] * 5,  # one picture, compressed: key frames pulse
         [0.0] * 10 + [40.0] + [0.0] * 10,  # one cut between two still pictures
+        ([0.0] * 11 + [1.9]) * 10,  # key frames at CRF 23 ...
+        ([0.0] * 11 + [7.5]) * 10,  # ... and 42
+        [1.0, 1.7] + ([0.0] * 10 + [1.97, 2.06]) * 8,  # of MPEG-4, which take two pairs
+        [3.1] + ([0.0] * 7 + [3.2]) * 5,  # a key frame a second, at 8 frames a second
     ],
 )
 def test_a_still_clip_neither_wins_nor_loses(still: list[float]) -> None:
@@ -176,6 +181,24 @@ def test_a_still_clip_neither_wins_nor_loses(still: list[float]) -> None:
     assert "freeze_fraction" not in m.values
     assert m.missing["freeze_fraction"].startswith("not applicable:")
     assert m.findings == ()
+
+
+@pytest.mark.parametrize("pulse", [0.0, 2.0, 7.5])
+@pytest.mark.parametrize("moving", [3, 4, 6, 9, 10])  # 3, 3.3, 5, 8 and 8.3 % of the pairs
+def test_a_clip_that_stops_almost_at_once_is_frozen(moving: int, pulse: float) -> None:
+    tail = ([0.0] * 11 + [pulse]) * 10
+    m = measure([5.0] * moving + tail[: 120 - moving])
+    assert m.values["freeze_fraction"] > 0.8
+    assert m.findings[0].severity == Severity.MAJOR
+    assert sum(f.score for f in m.findings) > 10
+    small = freezes([0.4] * moving + [0.0] * (120 - moving))
+    assert small == [(moving, 120)]
+
+
+def test_one_jump_is_no_movement_but_two_are() -> None:
+    assert freezes([0.0] * 30 + [20.0] + [0.0] * 30) is None
+    assert freezes([0.0] * 30 + [20.0] + [0.0] * 30 + [20.0] + [0.0] * 30) == [(0, 30), (31, 61), (62, 92)]
+    assert freezes([0.0] * 30 + [3.0, 0.0, 3.0] + [0.0] * 30) == [(0, 30), (33, 63)]
 
 
 def test_a_quiet_noisy_clip_is_not_frozen() -> None:
@@ -251,6 +274,16 @@ def test_results_are_means_over_prompts_with_intervals() -> None:
     assert results["temporal.motion"].higher_is_better is None
 
 
+def test_the_result_counts_pairs_without_a_warp_error() -> None:
+    valid = [[True] * 4, [True, False, True, False], [False, True, True, True]]
+    clips = [
+        Measured(Sample(f"s{i}", f"p{i}", "", "g"), measure([5.0] * 4, valid=v)) for i, v in enumerate(valid)
+    ]
+    results = {r.name: r for r in METRIC.summarize(clips, SummaryContext("g", [], {}, 0.9))}
+    assert results["temporal.warp_error"].detail["pairs_without_warp_error"] == 3
+    assert "pairs_without_warp_error" not in results["temporal.motion"].detail
+
+
 def load(path: Path) -> NDArray[np.uint8]:
     with av.open(str(path)) as container:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
@@ -277,6 +310,50 @@ def test_real_clips_warp_better_than_the_same_clips_with_frames_out_of_order(sha
         assert good.values["warp_error"] < bad.values["warp_error"]
         assert good.values["motion"] < bad.values["motion"]
         assert good.findings == ()
+
+
+def stored_at(frames: NDArray[np.uint8], crf: int, keyframes: int = 12) -> NDArray[np.uint8]:
+    """``frames`` after x264 at ``crf``, with a key frame every ``keyframes``."""
+    height, width = (n // 2 * 2 for n in frames.shape[1:3])
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": str(crf), "g": str(keyframes), "threads": "1"}
+        for frame in frames:
+            picture = np.ascontiguousarray(frame[:height, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    file.seek(0)
+    with av.open(file) as container:
+        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+
+
+def frozen(frames: NDArray[np.uint8]) -> float | None:
+    mae = [float(np.abs(a.astype(np.int16) - b).mean()) for a, b in itertools.pairwise(frames)]
+    report = find_freezes(np.array(mae), np.arange(len(frames)) / 10)
+    return None if report is None else report.fraction
+
+
+@pytest.mark.parametrize("crf", [10, 23])
+@pytest.mark.parametrize(
+    "clip", ["real/0034.mp4", "real/0060.mp4", "zeroscope/0001.mp4", "cogvideo/0034.mp4"]
+)
+def test_a_real_clip_that_stops_after_its_first_frames(shared_data: Path, clip: str, crf: int) -> None:
+    frames = load(shared_data / "fetv" / clip)[:10]
+    while max(frames.shape[1:3]) > 300:
+        frames = frames[:, ::2, ::2]
+    for moving in (3, 5, 8):  # of 100 pairs
+        tail = np.repeat(frames[moving : moving + 1], 100 - moving, axis=0)
+        assert (frozen(stored_at(np.concatenate([frames[: moving + 1], tail]), crf)) or 0.0) > 0.8
+    assert frozen(stored_at(np.repeat(frames[:1], 60, axis=0), crf)) is None
+
+
+@pytest.mark.slow
+def test_no_untouched_clip_has_a_freeze(shared_data: Path) -> None:
+    clips = sorted((shared_data / "fetv").glob("*/*.mp4"))
+    assert len(clips) > 80
+    assert {str(path): share for path in clips if (share := frozen(load(path))) != 0} == {}
 
 
 def test_a_real_clip_with_a_planted_freeze(shared_data: Path) -> None:

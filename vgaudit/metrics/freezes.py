@@ -1,13 +1,14 @@
 """Freezes: stretches in which a moving clip shows the same picture again and again.
 
 A freeze is told from stillness by the clip itself. A clip in which nothing moves has no freezes and no freeze
-fraction either: it must not win by standing still, and a clip that was asked to be still must not lose.
+fraction either: it must not win by standing still, and a clip that was asked to be still must not lose. A clip that
+moves at all, however short, moves: one that stops after its first frames is the worst of freezes.
 Animation that holds each drawing for two or three frames keeps its rhythm and is no freeze.
 
-The constants were measured (``benchmarks/freeze_levels.py``) with x264 at CRF 10, 18 and 28 on real and generated
-clips: a repeated frame differs from its predecessor by 0 to 0.12 grey levels (the first repetition by 0.3 to 0.7, at
-CRF 28 up to 1.7), the key frames of a still clip pulse by up to 1.5, and the median pair of a moving clip differs
-by 3 to 35.
+The constants were measured (``benchmarks/freeze_levels.py``) with x264 at CRF 10 to 42 on real and generated clips: a
+repeated frame differs from its predecessor by 0 to 0.12 grey levels (the first repetition by 0.3 to 0.7, at CRF 28 up
+to 1.7), and the median pair of a moving clip by 3 to 35. Key frames of a still clip pulse for one pair (with MPEG-4
+and VP9 at times for two) by up to 2 grey levels at CRF 23, 3 at CRF 28, 4.8 at CRF 35 and 7.5 at CRF 42.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOVING_LEVEL = 1.5
-"""Grey levels of mean difference above which two frames differ by more than an encoder's pulse."""
+"""Grey levels of mean difference above which two frames differ by more than traces of compression ..."""
+
+PULSE_LEVEL = 8.0
+"""... unless it is the pulse of a key frame: at most so many grey levels, ..."""
+
+PULSE_PAIRS = 2
+"""... over at most so many pairs in a row, ..."""
+
+PULSE_DISTANCE = 8
+"""... at least so many pairs away from the next pair above :data:`MOVING_LEVEL`."""
 
 SMALL_MOVING_LEVEL = 0.3
 """A small thing on a still ground moves less of the picture: pairs above this level count as moving too ..."""
@@ -26,8 +36,8 @@ SMALL_MOVING_LEVEL = 0.3
 SMALL_MOVING_RUN = 3
 """... if so many in a row exceed it, as an encoder's pulse lasts for one pair, at most two."""
 
-MOVING_SHARE = 0.1
-"""Share of pairs (and at least two) that must move before a clip counts as moving."""
+MIN_MOVING_PAIRS = 2
+"""Fewest moving pairs in a clip that moves. Not a share of the clip: the longer it stands still, the worse it is."""
 
 MAX_TOLERANCE = 0.5
 """Grey levels of mean difference up to which a picture may be the same as the one before it ..."""
@@ -97,9 +107,8 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
         )
     if not (np.isfinite(mae_next).all() and np.isfinite(pts_s).all()):
         raise ValueError("differences and time stamps must be finite")
-    small = _in_runs(mae_next > SMALL_MOVING_LEVEL, SMALL_MOVING_RUN)
-    moving = mae_next[(mae_next > MOVING_LEVEL) | small]
-    if len(moving) < max(2, MOVING_SHARE * len(mae_next)):
+    moving = mae_next[moving_pairs(mae_next)]
+    if len(moving) < MIN_MOVING_PAIRS:
         return None
     tolerance = min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
     steps = np.diff(pts_s)
@@ -117,13 +126,29 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
     return FreezeReport(tuple(found), pairs / len(mae_next), tolerance, min_frames, rhythm)
 
 
-def _in_runs(flags: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
-    """Where ``flags`` is true at least ``length`` times in a row."""
+def moving_pairs(mae_next: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Pairs, as bool ``(T-1,)``, between which something moves, and not just the encoder's key frames pulse.
+
+    Args:
+        mae_next: ``(T-1,)`` mean absolute difference of neighbouring frames, grey levels 0-255.
+    """
+    moving = np.zeros(len(mae_next), dtype=bool)
+    for start, stop in _runs(mae_next > SMALL_MOVING_LEVEL):
+        moving[start:stop] = stop - start >= SMALL_MOVING_RUN
+    bursts = _runs(mae_next > MOVING_LEVEL)
+    for index, (start, stop) in enumerate(bursts):
+        short = stop - start <= PULSE_PAIRS and float(mae_next[start:stop].max()) <= PULSE_LEVEL
+        before = index == 0 or start - (bursts[index - 1][1] - 1) >= PULSE_DISTANCE
+        after = index + 1 == len(bursts) or bursts[index + 1][0] - (stop - 1) >= PULSE_DISTANCE
+        if not (short and before and after):
+            moving[start:stop] = True
+    return moving
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """``(start, stop)`` of each run of true values, ``stop`` exclusive."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    kept = np.zeros(len(flags), dtype=bool)
-    for start, stop in edges.reshape(-1, 2):
-        kept[start:stop] = stop - start >= length
-    return kept
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _holds(equal: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,7 +44,7 @@ class Temporal:
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -133,8 +134,14 @@ class Temporal:
         return Measurement(values, series, findings, missing, facts)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """Mean over prompts of each value."""
-        return mean_results(self.name, self.values, measured, context.group, context.confidence)
+        """Mean over prompts of each value; the warp error's ``detail`` counts the pairs that have none."""
+        results = mean_results(self.name, self.values, measured, context.group, context.confidence)
+        counts = [clip.measurement.facts.get("pairs_without_warp_error") for clip in measured]
+        told = {"pairs_without_warp_error": sum(count for count in counts if count is not None)}
+        return [
+            replace(r, detail={**r.detail, **told}) if r.name == f"{self.name}.warp_error" else r
+            for r in results
+        ]
 
 
 def _require_pairs(n_pairs: int, **arrays: NDArray[Any]) -> None:
