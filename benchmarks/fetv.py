@@ -3,22 +3,59 @@
     python benchmarks/fetv.py [--data DIR] [--out DIR] [--skip-naive]
 
 Prints wall times, clips per second, decode count, results per group with intervals, and the largest difference
-between our per-clip numbers and those of ``naive.py``. DIR holds ``fetv/`` and ``faces/``.
+between our per-clip numbers and those of ``naive.py``. DIR holds ``fetv/`` and ``faces/``. Exits with 1 where a
+number differs by more than 1e-5, or exists on one side only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+
+TOLERANCE = 1e-5
+"""How far a number of ours may lie from the plain script's."""
+
+Values = Mapping[str, Mapping[str, float | None]]  # metric -> clip -> number, or None where there is none
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric on both sides: clips with two numbers, their largest difference, and clips with only one."""
+
+    metric: str
+    both: int
+    worst: float
+    one_sided: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every number has its like; a difference that is NaN is none within the tolerance."""
+        return not self.one_sided and self.both > 0 and self.worst <= TOLERANCE
+
+
+def comparisons(naive: Values, ours: Values) -> list[Comparison]:
+    """Each metric of the plain script against ours, over the clips of either side."""
+    found = []
+    for metric, plain in naive.items():
+        mine = ours.get(metric, {})
+        pairs = {clip: (plain.get(clip), mine.get(clip)) for clip in sorted({*plain, *mine})}
+        apart = [abs(a - b) for a, b in pairs.values() if a is not None and b is not None]
+        worst = max(apart, key=lambda d: math.inf if math.isnan(d) else d, default=math.nan)
+        lone = tuple(clip for clip, (a, b) in pairs.items() if (a is None) != (b is None))
+        found.append(Comparison(metric, len(apart), worst, lone))
+    return found
 
 
 def run(suite_arguments: list[str], out: Path) -> tuple[float, str]:
@@ -65,13 +102,15 @@ def main() -> None:
     second, _ = run(where, out)
     assert (out / "results.json").read_bytes() == before, "the second run changed the results"
     print(f"second run  {second:7.1f} s, results unchanged")
-    if not options.skip_naive:
-        compare(options.data, out, first)
+    agrees = options.skip_naive or compare(options.data, out, first)
     if options.out is None:
         shutil.rmtree(out.parent)
+    if not agrees:
+        sys.exit(f"our numbers are not those of naive.py (to {TOLERANCE:g})")
 
 
-def compare(data: Path, out: Path, ours_s: float) -> None:
+def compare(data: Path, out: Path, ours_s: float) -> bool:
+    """Run the plain script on the same clips; whether all of its numbers are ours."""
     import pyarrow.parquet as pq
 
     target = out.parent / "naive.json"
@@ -96,14 +135,13 @@ def compare(data: Path, out: Path, ours_s: float) -> None:
         f"naive       {naive_s:7.1f} s; ours takes {ours_s / naive_s:.2f} of that ({naive_s / ours_s:.1f}x faster)"
     )
     print(f"            per metric {naive['seconds']}")
-    for metric, values in naive["values"].items():
-        pairs = [(values[s], ours[metric].get(s)) for s in values]
-        both = [(a, b) for a, b in pairs if a is not None and b is not None]
-        one_sided = sum((a is None) != (b is None) for a, b in pairs)
-        worst = max((abs(a - b) for a, b in both), default=float("nan"))
+    found = comparisons(naive["values"], ours)
+    for c in found:
         print(
-            f"  {metric:<32} {len(both)} clips, largest difference {worst:.2e}, only on one side {one_sided}"
+            f"  {c.metric:<32} {c.both} clips, largest difference {c.worst:.2e}, "
+            f"only on one side {len(c.one_sided)} {' '.join(c.one_sided[:5])}"
         )
+    return all(c.agrees for c in found)
 
 
 if __name__ == "__main__":
