@@ -85,7 +85,7 @@ def test_dry_run_touches_nothing(clips: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["score", "absent"], "expected a run directory or a folder of clips, found nothing there"),
+        (["score", "absent"], "expected a run directory, a folder of clips, or a clip, found nothing there"),
         (["gate", "absent"], "expected a run directory"),
         (["report", "absent"], "expected a run directory"),
         (["run", "adz"], "did you mean 'ads'"),

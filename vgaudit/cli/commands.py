@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+import vgaudit
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
 app = typer.Typer(
@@ -55,6 +56,21 @@ ExitZero = Annotated[
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(vgaudit.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Evaluate and safety-audit text-to-video generators: intervals, gates, evidence, look-alike faces."""
 
 
 @app.command()
@@ -125,7 +141,7 @@ def generate(
 @app.command()
 def score(
     what: Annotated[
-        Path, typer.Argument(metavar="RUN|FOLDER", help="A run directory, or a folder of clips.")
+        Path, typer.Argument(metavar="RUN|FOLDER|CLIP", help="A run directory, a folder of clips, or a clip.")
     ],
     prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Prompts of the clips (CSV, JSONL or TXT).")
@@ -133,6 +149,9 @@ def score(
     gallery: Gallery = None,
     embedder: Annotated[
         str | None, typer.Option(metavar="NAME", help="Face embedder for the gallery.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Frame rate of folders of frames and arrays.")
     ] = None,
     out: Out = None,
     workers: Workers = None,
@@ -150,15 +169,16 @@ def score(
 
     progress = make_progress(quiet)
     if is_run_dir(what):
-        if prompts or gallery or embedder or out:
+        if prompts or gallery or embedder or fps or out:
             raise UsageError(
                 f"{what} is a run: its suite says which prompts and gallery it uses; "
-                "expected no --prompts, --gallery, --embedder or --out (change the suite and `vgaudit run` it)"
+                "expected no --prompts, --gallery, --embedder, --fps or --out (change the suite and `vgaudit run` it)"
             )
         finished = score_run(what, progress=progress, workers=workers)
     else:
-        _expect_folder(what, "a run directory or a folder of clips")
-        loaded = census_suite(what, prompts=prompts, gallery=gallery, embedder=embedder)
+        if not what.is_file():
+            _expect_folder(what, "a run directory, a folder of clips, or a clip")
+        loaded = census_suite(what, prompts=prompts, gallery=gallery, embedder=embedder, fps=fps)
         done = execute(prepare(loaded, kind="census"), out, progress=progress, workers=workers)
         assert done is not None
         finished = done
@@ -229,11 +249,12 @@ def init(
 @app.command()
 def validate(suite: SuiteArgument, set_: Set = None) -> None:
     """Check a suite, everything it names, and its gates; nothing is generated."""
-    from vgaudit.pipeline.run import check_metrics
-
     prepared = _prepare(suite, None, None, None, set_)
     plan = prepared.plan
-    for name, why in check_metrics(prepared).items():
+    for backend in prepared.backends:
+        for note in getattr(backend, "notes", ()):
+            print(f"note: {note}")
+    for name, why in prepared.unavailable.items():
         print(f"note: {name} cannot be computed here: {why}")
     clusters = len({s.prompt_id for s in plan})
     print(

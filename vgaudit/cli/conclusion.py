@@ -13,22 +13,27 @@ _WORDS = {Outcome.PASSED: "PASSED", Outcome.FAILED: "FAILED", Outcome.NOT_COMPUT
 _MOST = 12
 
 
+def _say(text: str) -> None:
+    """Print one line; control characters of prompts and file names cannot reach the terminal."""
+    print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
 def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> None:
     """Print the answer of a run for a person; plain text, no colours, the same in a log file."""
     if not changed:
-        print("nothing to do: everything was there already")
+        _say("nothing to do: everything was there already")
     if data.kind == "census":
         _census(data)
     else:
         for line in _results(data):
-            print(line)
+            _say(line)
     for line in _gates(data.gates):
-        print(line)
+        _say(line)
     for note in data.notes:
-        print(f"note: {note}")
-    print(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
+        _say(f"note: {note}")
+    _say(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
     if report is not None:
-        print(f"report: {report}")
+        _say(f"report: {report}")
 
 
 def _gates(gates: Sequence[GateResult]) -> list[str]:
@@ -77,8 +82,8 @@ def _census(data: ReportData) -> None:
         for entry in entries[:_MOST]:
             assert entry.publish is not None
             name = entry.sample.source or entry.sample.sample_id
-            print(f"{word:<8} {name}: {entry.publish.reasons[0]}")
+            _say(f"{word:<8} {name}: {entry.publish.reasons[0]}")
         if len(entries) > _MOST:
-            print(f"{word:<8} ... and {len(entries) - _MOST} more, all in the report")
+            _say(f"{word:<8} ... and {len(entries) - _MOST} more, all in the report")
     counts = Counter(e.publish.decision for e in data.clips if e.publish)
-    print(f"{len(data.clips)} clips: {', '.join(f'{counts[w]} {w}' for w in ('publish', 'review', 'hold'))}")
+    _say(f"{len(data.clips)} clips: {', '.join(f'{counts[w]} {w}' for w in ('publish', 'review', 'hold'))}")

@@ -32,7 +32,8 @@ class Check:
 def checks() -> Iterator[Check]:
     """Look at everything, cheapest first; each check does what a run would do."""
     yield Check("vgaudit", True, f"{vgaudit.__version__} on Python {platform.python_version()}")
-    yield Check("python", sys.version_info >= (3, 11), "3.11 or newer is needed")
+    if sys.version_info < (3, 11):
+        yield Check("python", False, "3.11 or newer is needed")
     yield from _packages()
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     yield Check("disk", free > 1, f"{free:.1f} GiB free here", required=False)

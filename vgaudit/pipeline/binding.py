@@ -55,6 +55,7 @@ class BoundMetric:
         fingerprints: Role to extractor fingerprint.
         identity: What besides options and features changes its numbers (digest of a gallery ...).
         unavailable: Why it cannot be computed at all, or empty.
+        remedy: The command that helps, or what to do instead.
     """
 
     name: str
@@ -65,6 +66,7 @@ class BoundMetric:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
     unavailable: str = ""
+    remedy: str = ""
 
     def keeps(self, value: str) -> bool:
         """Whether a short value name was asked for."""
@@ -91,6 +93,6 @@ def bind(metrics: Mapping[str, MetricSpec], base_dir: Path, pool: ExtractorPool)
             made.fingerprints = {role: pool.get(need).fingerprint for role, need in made.roles.items()}
             made.identity = dict(metric.identity())
         except Unavailable as error:
-            made.unavailable = str(error)
+            made.unavailable, made.remedy = error.reason, error.remedy
         bound.append(made)
     return bound

@@ -295,7 +295,11 @@ def _notes(spec: RunSpec, scorer: Scorer, collected: Collected) -> list[str]:
             else "add metrics: {likeness: {gallery: DIR}} to the suite"
         )
         notes.append(f"Likeness was not assessed: no gallery of people was given ({how}).")
-    notes += [f"{b.name} was not computed: {b.unavailable}." for b in scorer.metrics if b.unavailable]
+    notes += [
+        f"{b.name} was not computed: {b.unavailable}. {b.remedy}".strip()
+        for b in scorer.metrics
+        if b.unavailable
+    ]
     damaged = [r for r in collected.records.values() if r.media_error]
     if damaged:
         notes.append(

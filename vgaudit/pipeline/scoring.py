@@ -143,12 +143,13 @@ class Scorer:
         due = [
             b for b in self.metrics if not b.unavailable and self.key(b, sample, record) not in self._known
         ]
+        facts = self._known_facts(record.sha256)
+        if facts.get("error"):
+            return
         for bound in due:
             self._prepare(bound)
         with self._sha_locks[record.sha256]:
-            facts = self.run.clip_info(record.sha256)
-            if facts.get("limits") != self._limits_digest:
-                facts = {}  # decoded under other limits: whether it is let in must be seen again
+            facts = self._known_facts(record.sha256)
             missing = self._missing_extractors(due, record.sha256)
             if not facts or (missing and not facts.get("error")):
                 facts = self._decode(record, missing)
@@ -206,6 +207,11 @@ class Scorer:
             found[role] = features
         return found
 
+    def _known_facts(self, sha: str) -> dict[str, Any]:
+        """What decoding told; nothing if it was under other limits, as the clip may not be let in now."""
+        facts = self.run.clip_info(sha)
+        return facts if facts.get("limits") == self._limits_digest else {}
+
     def _prepare(self, bound: BoundMetric) -> None:
         """Let a metric load what it compares with (a gallery) before the first clip is decoded, once."""
         with self._preparing:
@@ -217,7 +223,7 @@ class Scorer:
                 try:
                     prepare()
                 except Unavailable as error:
-                    bound.unavailable = str(error)
+                    bound.unavailable, bound.remedy = error.reason, error.remedy
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -234,7 +240,7 @@ class Scorer:
                     continue
                 problem = self.pool.problem(spec)
                 if problem is not None:
-                    bound.unavailable = str(problem)
+                    bound.unavailable, bound.remedy = problem.reason, problem.remedy
                     break
                 assert isinstance(extractor, Extractor)
                 missing[fingerprint] = extractor
@@ -308,7 +314,7 @@ class Scorer:
             features = self.features(bound, sample, record, bound.roles)
             measurement = bound.metric.measure(ClipView(sample, info, record.sha256, features))
         except Unavailable as error:
-            bound.unavailable = str(error)
+            bound.unavailable, bound.remedy = error.reason, error.remedy
             return None
         except _CONTAINED as error:  # the clip then counts as unmeasured, and gates do not pass
             with self._lock:

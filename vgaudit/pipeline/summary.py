@@ -82,7 +82,10 @@ def summarize(collected: Collected, confidence: float) -> list[Result]:
     for bound in collected.scorer.metrics:
         try:
             groups = collected.by_group(bound)
-        except (Unavailable, LookupError) as error:
+        except Unavailable as error:
+            bound.unavailable, bound.remedy = error.reason, error.remedy
+            groups = {}
+        except LookupError as error:
             bound.unavailable = str(error)
             groups = {}
         for group in collected.plan.groups:
@@ -97,23 +100,26 @@ def _of_group(
     collected: Collected,
     confidence: float,
 ) -> list[Result]:
-    names = [
-        f"{bound.name}.{spec.name}"
-        for spec in bound.metric.values
-        if spec.per_group and bound.keeps(spec.name)
-    ]
+    asked = {f"{bound.name}.{s.name}": s for s in bound.metric.values if s.per_group and bound.keeps(s.name)}
+
+    def not_computed(name: str, reason: str) -> Result:
+        spec = asked[name]
+        return Result.not_computed(
+            name, group, reason, unit=spec.unit, higher_is_better=spec.higher_is_better
+        )
+
     if bound.unavailable:
-        return [Result.not_computed(name, group, bound.unavailable) for name in names]
+        return [not_computed(name, bound.unavailable) for name in asked]
     records = collected.records
     planned = [s for s in collected.plan if s.group == group and records[s.sample_id].outcome not in REFUSED]
     context = SummaryContext(group=group, planned=planned, all_groups=groups, confidence=confidence)
     try:
         made = {r.name: r for r in bound.metric.summarize(groups[group], context)}
     except Unavailable as error:
-        return [Result.not_computed(name, group, str(error)) for name in names]
+        return [not_computed(name, error.reason) for name in asked]
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        return [Result.not_computed(name, group, f"{type(error).__name__}: {error}") for name in names]
-    accounts = [made.get(n) or Result.not_computed(n, group, "the metric gave no such result") for n in names]
+        return [not_computed(name, f"{type(error).__name__}: {error}") for name in asked]
+    accounts = [made.get(name) or not_computed(name, "the metric gave no such result") for name in asked]
     return [_with_account(r, bound, planned, groups[group], collected) for r in accounts]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class BackendChoice:
         cls: The class.
         options: Validated instance of ``cls.Options``.
         raw: The options as written, JSON-able, without ``type`` and ``name``.
+        places: ``file:line:col`` of each option, and under ``""`` of the block, for errors found later.
     """
 
     type: str
@@ -53,6 +54,7 @@ class BackendChoice:
     cls: Any
     options: Any
     raw: Mapping[str, Any]
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class MetricChoice:
         options: Validated instance of ``cls.Options``.
         raw: The options as written, JSON-able.
         select: Value names asked for (``temporal.warp_error: {}``); empty for all.
+        places: As :attr:`BackendChoice.places`.
     """
 
     name: str
@@ -72,6 +75,7 @@ class MetricChoice:
     options: Any
     raw: Mapping[str, Any]
     select: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -144,8 +148,15 @@ class SuiteChecks:
             raw = {k: v for k, v in block.items() if k not in ("type", "name")}
             options = validated(cls.Options, raw, self.document, here, self.problems)
             if options is not None:
-                choices.append(BackendChoice(kind, str(block.get("name") or ""), cls, options, raw))
+                choices.append(
+                    BackendChoice(
+                        kind, str(block.get("name") or ""), cls, options, raw, self._places(here, raw)
+                    )
+                )
         return tuple(choices)
+
+    def _places(self, here: Location, raw: Mapping[str, Any]) -> dict[str, str]:
+        return {"": self.document.where(here)} | {key: self.document.where((*here, key)) for key in raw}
 
     def _backend_name(
         self, block: Mapping[str, Any], here: Location, names: dict[str, int], *, required: bool
@@ -190,7 +201,7 @@ class SuiteChecks:
             options = validated(cls.Options, raw, self.document, here, self.problems)
             if options is not None:
                 select = (*(before.select if before else ()), wanted) if wanted else ()
-                choices[name] = MetricChoice(name, cls, options, raw, select)
+                choices[name] = MetricChoice(name, cls, options, raw, select, self._places(here, raw))
         return tuple(choices.values())
 
     def gates(
