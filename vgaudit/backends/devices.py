@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import platform
 import sys
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 from vgaudit.errors import BackendError
+from vgaudit.zoo.devices import resolved_device, torch_release
 
 
 def expected_device(wanted: str) -> str:
@@ -20,14 +17,14 @@ def expected_device(wanted: str) -> str:
     """
     if wanted != "auto":
         return wanted
-    if _torch_has_cuda() and _cuda_devices() > 0:
+    if resolved_device("auto") == "cuda":
         return "cuda"
     return "mps" if (sys.platform, platform.machine()) == ("darwin", "arm64") else "cpu"
 
 
 def numerics(wanted: str) -> dict[str, str]:
     """What decides the rounding of a network's numbers: kind of device, release of torch. For fingerprints."""
-    return {"device": expected_device(wanted), "torch": minor_release("torch")}
+    return {"device": expected_device(wanted), "torch": torch_release()}
 
 
 def minor_release(package: str) -> str:
@@ -58,28 +55,3 @@ def choose_device(wanted: str) -> str:
             f"device {wanted!r} is not available here (available: {there}); use `device: auto`"
         )
     return wanted
-
-
-def _torch_has_cuda() -> bool:
-    """Whether the installed torch was built for CUDA, told by its libraries."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        return False
-    libraries = Path(spec.origin).parent / "lib"
-    return any((libraries / name).is_file() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
-
-
-def _cuda_devices() -> int:
-    """How many devices the CUDA driver shows; it honours ``CUDA_VISIBLE_DEVICES`` as torch does."""
-    driver = _cuda_driver()
-    if driver is None or driver.cuInit(0) != 0:
-        return 0
-    count = ctypes.c_int(0)
-    return count.value if driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
-
-
-def _cuda_driver() -> Any:
-    try:
-        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return None

@@ -104,7 +104,8 @@ class Metric(Protocol):
         Options: Pydantic model of the options, validated together with the suite.
         values: The values it can produce.
         summary_features: Roles whose features :meth:`summarize` needs (kept out of memory otherwise).
-        finding_kinds: Optional: kinds of finding it can make, so that a gate on a misspelt kind is refused.
+        finding_kinds: Kinds of finding it can make; required where it makes any, so that gates on misspelt kinds
+            are refused.
 
     Constructing a metric must not import torch nor read large files. What it compares with (a gallery) it may load
     in an optional ``prepare()``, which is called once before the first clip is decoded; a ``UsageError`` there ends
