@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -333,6 +334,11 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
                 making.advance(made.sample.sample_id)
                 executor.submit(partial(score, made.sample, record))
         executor.drain()
+    for index, backend in enumerate(prepared.backends):
+        if not missing_samples(
+            store, backend, tuple(missing[index])
+        ):  # its notes on jobs have done their service
+            shutil.rmtree(job.run.path / "work" / str(index), ignore_errors=True)
     job.timings["generate and score"] = round(time.perf_counter() - begin, 3)
 
 
