@@ -152,6 +152,14 @@ def test_wrong_csv(tmp_path: Path, case: str) -> None:
 
 WRONG_LINES = {
     "not JSON": ("{path: 1}", "1: not a JSON object"),
+    "half a character": (
+        r'{"path": "a.mp4", "prompt": "x\ud83d"}',
+        "1: a string holds half of a surrogate pair",
+    ),
+    "half a character in a tag": (
+        r'{"path": "a.mp4", "prompt": "x", "tags": {"k\udc00": "v"}}',
+        "1: a string holds half of a surrogate pair",
+    ),
     "a list": ("[1, 2]", "1: expected a JSON object, found a list"),
     "path a number": ('{"path": 5, "prompt": "x"}', "1: path: expected a string, found a number"),
     "prompt a list": ('{"path": "a.mp4", "prompt": ["x"]}', "1: prompt: expected a string, found a list"),

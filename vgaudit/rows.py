@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from vgaudit.errors import SuiteError
 MAX_FILE_BYTES = 64 * 2**20
 MAX_FIELD_CHARS = 20_000
 MAX_ROWS = 1_000_000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -146,12 +148,17 @@ def read_jsonl(path: Path, problems: Problems) -> list[Row]:
             continue
         try:
             value = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+            broken = _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False))
         except (ValueError, RecursionError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             problems.add(number, f"not a JSON object: {reason}")
             continue
         if not isinstance(value, dict):
             problems.add(number, f"expected a JSON object, found {type_name(value)}")
+        elif broken:
+            problems.add(
+                number, "a string holds half of a surrogate pair, such as \\ud83d alone; that is no text"
+            )
         elif _fields_fit(["", *(v for v in value.values() if isinstance(v, str))], number, problems):
             rows.append(Row(number, value))
         if len(rows) > MAX_ROWS:
