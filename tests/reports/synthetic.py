@@ -206,7 +206,7 @@ def build(run_dir: Path, kind: str = "run", groups: tuple[str, ...] = GROUPS) ->
             group,
             seed=seed,
             tags={"category": "people & <animals>"},
-            source=f"in/{index}.mp4",
+            source=f"in/<b>{index}</b>.mp4" if census else None,
         )
         if index == 7:
             failed = ClipRecord(sample_id, "error", message="CUDA out of memory \x1b[0m <while> sampling")

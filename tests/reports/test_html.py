@@ -13,7 +13,8 @@ import pytest
 
 from tests.reports.conftest import Written
 from tests.reports.synthetic import GROUPS, LONG_PROMPT, PROMPTS
-from vgaudit.records import ClipRecord, Measurement, Outcome, Result, Verdict
+from vgaudit.records import ClipRecord, GateResult, Measurement, Outcome, Result, Verdict
+from vgaudit.reports.clip_index import columns
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import visible
 from vgaudit.reports.html import CONTENT_SECURITY_POLICY, write_html
@@ -328,6 +329,64 @@ def test_results_that_are_equal_in_all_groups_are_listed_briefly(run_report: Wri
     assert "The same in every group" in text
     assert "1.000 [0.800, 1.000]" in text
     assert "18 clips, 18 prompts in each group" in text
+
+
+def test_what_nothing_was_computed_of_is_said_once(run_report: Written, tmp_path: Path) -> None:
+    results = [Result.not_computed(f"fvd.{v}", g, "no <weights>") for v in "abc" for g in ("x", "y")]
+    results += [
+        Result.not_computed("temporal.warp_error", "x", "one"),
+        Result.not_computed("temporal.warp_error", "y", "two"),
+    ]
+    gates = [GateResult(f"fvd.{v} <= 5", "x", Outcome.NOT_COMPUTED, "no <weights>") for v in "abc"]
+    data = dataclasses.replace(run_report.data, results=tuple(results), gates=tuple(gates))
+    page = Page(write_html(data, tmp_path / "report"))
+    section = page.text[page.text.index("Results by group") : page.text.index("Worst findings")]
+    assert section.count("no <weights>") == 1
+    assert "fvd.a" in section
+    assert "lower is better" in section
+    assert "no better direction" not in section
+    remedies = page.text[page.text.index("What would change it") : page.text.index("Exit code")]
+    assert remedies.count("no <weights>") == 1
+    assert "fvd.c <= 5 for x: need results, but they are not computed" in remedies
+
+
+def test_failed_samples_beyond_those_allowed_would_change_the_verdict(
+    run_report: Written, tmp_path: Path
+) -> None:
+    verdict = Verdict(Outcome.NOT_COMPUTED, 4, "2 samples failed, 1 allowed by max_failed")
+    data = dataclasses.replace(run_report.data, gates=(), verdict=verdict)
+    text = re.sub(r"\s+", " ", Page(write_html(data, tmp_path / "report")).text)
+    first = run_report.data.clips[7].sample.sample_id
+    assert f"2 samples without a usable clip, 1 allowed (first: {first}, " in text
+    assert "make or repair them, or raise max_failed." in text
+    assert "nothing here could fail" not in text
+
+
+def test_clips_made_elsewhere_are_named_by_their_path(census_report: Written) -> None:
+    index = Page(census_report.folder / "index.html").text
+    for entry in census_report.data.clips:
+        assert entry.sample.source
+        assert entry.sample.source in index
+        clip = Page(census_report.folder / "clips" / f"{entry.sample.sample_id}.html").text
+        assert f"File: {entry.sample.source}" in clip
+    assert "no clip: CUDA out of memory" in index
+    assert "generation failed" not in index
+
+
+def test_columns_prefer_what_metrics_measured_over_facts_of_integrity(run_report: Written) -> None:
+    def shown(*black: float, temporal: bool = True) -> list[str]:
+        clips = []
+        for i, fraction in enumerate(black):
+            facts = Measurement({"black_fraction": fraction, "frames": 16.0})
+            measured = {"integrity": facts} | (
+                {"temporal": Measurement({"motion": float(i)})} if temporal else {}
+            )
+            clips.append(dataclasses.replace(run_report.data.clips[0], measurements=measured))
+        return [c.name for c in columns(dataclasses.replace(run_report.data, clips=tuple(clips), gates=()))]
+
+    assert shown(0.0, 0.0) == ["temporal.motion"]
+    assert shown(0.0, 0.5) == ["temporal.motion", "integrity.black_fraction"]
+    assert shown(0.0, 0.0, temporal=False) == ["integrity.frames"]
 
 
 def test_the_index_stays_small_and_loads_stills_late(run_report: Written, tmp_path: Path) -> None:

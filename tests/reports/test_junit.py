@@ -50,10 +50,26 @@ def test_a_census_has_a_case_per_clip(census_report: Written, tmp_path: Path) ->
     clips = _suites(write_junit(census_report.data, tmp_path / "junit.xml"))["clips"]
     answers = Counter(e.publish.decision for e in census_report.data.clips if e.publish)
     assert _tags(clips) == {
+        "properties": 20,
         "failure": answers["hold"],
         "skipped": answers["review"],
         "system-out": answers["publish"],
     }
+
+
+def test_clips_made_elsewhere_are_named_by_their_path(census_report: Written, tmp_path: Path) -> None:
+    suites = _suites(write_junit(census_report.data, tmp_path / "junit.xml"))
+    assert [case.get("name") for case in suites["clips"]] == [
+        e.sample.source for e in census_report.data.clips
+    ]
+    for case, entry in zip(suites["clips"], census_report.data.clips, strict=True):
+        (property_,) = case.findall("properties/property")
+        assert property_.attrib == {"name": "sample_id", "value": entry.sample.sample_id}
+    (broken, undecodable) = suites["samples"]
+    assert (broken.get("name"), undecodable.get("name")) == ("in/<b>7</b>.mp4", "in/<b>13</b>.mp4")
+    error = broken.find("error")
+    assert error is not None
+    assert (error.text or "").startswith("no clip: CUDA out of memory")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,7 @@ def test_refused_samples_are_skipped_and_unfinished_ones_are_errors(
 def test_an_unanswered_clip_is_an_error(census_report: Written, tmp_path: Path) -> None:
     first = dataclasses.replace(census_report.data.clips[0], publish=None)
     data = dataclasses.replace(census_report.data, clips=(first,))
-    assert _tags(_suites(write_junit(data, tmp_path / "junit.xml"))["clips"]) == {"error": 1}
+    assert _tags(_suites(write_junit(data, tmp_path / "junit.xml"))["clips"]) == {"properties": 1, "error": 1}
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,6 +9,7 @@ import pytest
 from tests.reports.conftest import Written
 from vgaudit.records import Outcome, Result, Verdict
 from vgaudit.reports.data import ReportData
+from vgaudit.reports.escaping import markdown_text
 from vgaudit.reports.markdown import write_markdown
 
 
@@ -60,14 +61,49 @@ def test_a_census_lists_answers_and_no_estimates(census_report: Written, tmp_pat
     assert answers == sorted(answers, key=lambda a: ["hold", "review", "publish"].index(a.split()[1]))
     assert "## Results" not in text
     assert "no rates, no bounds" in text
+    for entry in census_report.data.clips:
+        assert entry.sample.source
+        assert f"| {markdown_text(entry.sample.source)} |" in text
+        assert entry.sample.sample_id not in text
 
 
 def test_long_tables_are_cut_and_say_so(run_report: Written, tmp_path: Path) -> None:
-    results = tuple(Result.not_computed("a.b", f"g{i}", "no weights") for i in range(250))
+    results = tuple(Result.not_computed("a.b", f"g{i}", f"no weights {i}") for i in range(250))
     data = dataclasses.replace(run_report.data, results=results)
     text = write_markdown(data, tmp_path / "summary.md").read_text("utf-8")
     assert "150 more rows are in the report." in text
     assert text.count("no weights") == 100
+
+
+def test_what_nothing_was_computed_of_is_one_row_with_one_reason(run_report: Written, tmp_path: Path) -> None:
+    names = [f"fvd.{value}" for value in "abc"]
+    results = [Result.not_computed(n, g, "no weights") for n in names for g in ("x", "y")]
+    results.append(Result.not_computed("clip.score", "x", "no weights", unit="%"))
+    data = dataclasses.replace(run_report.data, results=tuple(results), gates=())
+    text = write_markdown(data, tmp_path / "summary.md").read_text("utf-8")
+    assert text.count("no weights") == 2
+    assert "| fvd (3 values) | all 2 | not computed: no weights |" in text
+    assert "| clip.score | x | not computed: no weights |" in text
+
+
+def test_the_direction_of_what_is_not_computed_is_the_declared_one(
+    run_report: Written, tmp_path: Path
+) -> None:
+    results = (
+        Result(
+            "fvd.distance",
+            "x",
+            1.0,
+            n=3,
+            higher_is_better=False,
+            reason="no interval: one clip cannot show it",
+        ),
+        Result.not_computed("fvd.distance", "y", "no clip"),
+    )
+    data = dataclasses.replace(run_report.data, results=results, gates=())
+    text = write_markdown(data, tmp_path / "summary.md").read_text("utf-8")
+    assert "no better direction" not in text
+    assert "1 (no interval: one clip cannot show it)" in text
 
 
 def test_an_empty_run_has_a_summary(tmp_path: Path) -> None:

@@ -91,3 +91,36 @@ def test_what_was_not_computed_is_said_in_words() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert numbers.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        (Result("a.b", "g", 1.0, n=1, reason="no interval: one clip"), "one clip"),
+        (Result("a.b", "g", 1.0, n=1, reason="few clips; no interval: one clip"), "few clips; one clip"),
+        (Result("a.b", "g", 1.0, 0.5, 1.5, n=1, reason="no interval: kept"), "no interval: kept"),
+        (
+            Result(
+                "a.b",
+                "g",
+                None,
+                status="not applicable",
+                reason="1 of 1 clip has no value: 1 x not applicable: no face",
+            ),
+            "1 of 1 clip has no value: no face",
+        ),
+        (
+            Result.not_computed(
+                "a.b", "g", "3 of 4 clips have no value: 2 x dark; 1 x not applicable: no face"
+            ),
+            "3 of 4 clips have no value: 2 x dark; 1 x not applicable: no face",
+        ),
+    ],
+)
+def test_reasons_do_not_repeat_what_stands_beside_them(result: Result, shown: str) -> None:
+    assert numbers.reason(result) == shown
+
+
+def test_a_value_that_is_not_applicable_is_called_so() -> None:
+    assert numbers.missing("not applicable: no face") == ("not applicable", "no face")
+    assert numbers.missing("no flow") == ("not computed", "no flow")

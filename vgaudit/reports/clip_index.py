@@ -14,6 +14,7 @@ from vgaudit.reports.media import MediaFile
 from vgaudit.reports.overview import condition, problem, title_of
 
 PROMPT_LENGTH = 160
+SOURCE_LENGTH = 240
 WORST_SHOWN = 24
 _DECISION_ORDER = {"hold": 0, "review": 1, "publish": 2}
 
@@ -48,10 +49,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One clip in the table."""
+    """One clip in the table; ``source`` is its path where it was made elsewhere, else empty."""
 
     stem: str
     media: ClipMedia
+    source: str
     prompt: str
     prompt_id: str
     group: str
@@ -99,7 +101,10 @@ def page_stems(entries: Sequence[ClipEntry]) -> dict[str, str]:
 
 
 def columns(data: ReportData, limit: int = 4) -> list[Column]:
-    """The values worth a column: those gates ask about, then those that differ between clips, directed ones first."""
+    """The values worth a column: those gates ask about, then those that differ between clips, directed ones first.
+
+    Facts of integrity come after what the suite's other metrics measured, and are left out where they are 0.
+    """
     measured: dict[str, list[float]] = {}
     for entry in data.clips:
         for metric, measurement in entry.measurements.items():
@@ -112,14 +117,23 @@ def columns(data: ReportData, limit: int = 4) -> list[Column]:
     directed = [
         name for name in varying if data.value_specs.get(name, {}).get("higher_is_better") is not None
     ]
-    present = [name for name, values in measured.items() if values]
+    present = [name for name, values in measured.items() if any(values)]
+    zero = [name for name, values in measured.items() if values and not any(values)]
+    wanted = [
+        *[n for n in (*directed, *varying, *present, *zero) if not _is_fact(n)],
+        *[n for n in (*directed, *varying) if _is_fact(n)],
+    ] or present
     out = []
-    for name in list(dict.fromkeys([*asked, *directed, *varying, *present]))[:limit]:
+    for name in list(dict.fromkeys([*asked, *wanted]))[:limit]:
         spec = data.value_specs.get(name, {})
         direction = numbers.direction(spec.get("higher_is_better"))
         decimals = numbers.column_decimals(measured[name])
         out.append(Column(name, title_of(name), direction, str(spec.get("unit") or ""), decimals))
     return out
+
+
+def _is_fact(name: str) -> bool:
+    return name.startswith("integrity.")
 
 
 def _cell(entry: ClipEntry, column: Column) -> Cell:
@@ -130,7 +144,8 @@ def _cell(entry: ClipEntry, column: Column) -> Cell:
     if value in measurement.values:
         measured = measurement.values[value]
         return Cell(numbers.in_column(measured, column.decimals), repr(float(measured)))
-    return Cell("not computed", "", one_line(measurement.missing.get(value, "no value was stored"), 90))
+    status, reason = numbers.missing(measurement.missing.get(value, "no value was stored"))
+    return Cell(status, "", one_line(reason, 90))
 
 
 def clip_row(entry: ClipEntry, stem: str, media: ClipMedia, shown: Sequence[Column]) -> ClipRow:
@@ -145,6 +160,7 @@ def clip_row(entry: ClipEntry, stem: str, media: ClipMedia, shown: Sequence[Colu
     return ClipRow(
         stem=stem,
         media=media,
+        source=one_line(sample.source or "", SOURCE_LENGTH),
         prompt=one_line(sample.prompt, PROMPT_LENGTH),
         prompt_id=one_line(sample.prompt_id, 80),
         group=sample.group,

@@ -98,15 +98,16 @@ def _values(data: ReportData, entry: ClipEntry) -> tuple[ValueRow, ...]:
             name = f"{metric}.{value}"
             spec = data.value_specs.get(name, {})
             computed = value in measurement.values
+            status, reason = ("", "") if computed else numbers.missing(measurement.missing[value])
             rows.append(
                 ValueRow(
                     name=name,
                     title=title_of(name),
-                    text=numbers.number(measurement.values[value]) if computed else "not computed",
+                    text=numbers.number(measurement.values[value]) if computed else status,
                     computed=computed,
                     unit=str(spec.get("unit") or ""),
                     direction=numbers.direction(spec.get("higher_is_better")),
-                    reason="" if computed else measurement.missing[value],
+                    reason=reason,
                     description=str(spec.get("description") or ""),
                 )
             )
@@ -209,5 +210,5 @@ def clip_pages(
 
 
 def page_title(page: ClipPage) -> str:
-    """Short name of a clip for titles: its prompt, or its prompt id where the prompt is unknown."""
-    return one_line(page.prompt, 80) or page.row.prompt_id
+    """Short name of a clip for titles: its prompt; where that is unknown its file, or its prompt id."""
+    return one_line(page.prompt, 80) or page.row.source or page.row.prompt_id

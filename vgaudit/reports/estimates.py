@@ -77,16 +77,20 @@ class ResultBlock:
         return f"{found.pop()} in each group" if len(found) == 1 else "clips vary by group"
 
 
+@dataclass(frozen=True)
+class AbsentMetric:
+    """A metric that gave no number at all, with the one reason; ``values`` are names of results."""
+
+    name: str
+    status: str
+    reason: str
+    values: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
 def _counted(result: Result) -> str:
     clips = numbers.count(result.n, "clip")
     return f"{clips}, {numbers.count(result.n_clusters, 'prompt')}" if result.n_clusters else clips
-
-
-def _reason(result: Result) -> str:
-    """The reason, without repeating that there is no interval: the row says so itself."""
-    if result.value is not None and result.low is None and result.reason.startswith(f"{_NO_INTERVAL}: "):
-        return result.reason.removeprefix(f"{_NO_INTERVAL}: ")
-    return result.reason
 
 
 def _row(
@@ -108,7 +112,7 @@ def _row(
         slice=result.name.partition("@")[2],
         text=text,
         computed=result.value is not None,
-        reason=_reason(result),
+        reason=numbers.reason(result),
         remark=0,
         n=_counted(result),
         interval=numbers.confidence(result.confidence) if has_interval else _NO_INTERVAL,
@@ -124,14 +128,46 @@ def _marks(gates: Sequence[GateResult]) -> list[charts.Mark]:
     return [charts.Mark(limit, f"gate {operator} {limit:g}") for operator, limit in limits]
 
 
+def _family(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def direction_of(results: Sequence[Result], data: ReportData) -> bool | None:
+    """Whether higher is better for results of one measure: as they say, else as the metric declares."""
+    said = next((r.higher_is_better for r in results if r.higher_is_better is not None), None)
+    if said is not None or not results:
+        return said
+    declared = data.value_specs.get(results[0].name.partition("@")[0], {}).get("higher_is_better")
+    return declared if isinstance(declared, bool) else None
+
+
+def absent_metrics(data: ReportData) -> list[AbsentMetric]:
+    """Metrics none of whose results has a number, all for one reason: it is said once, not once a value and group."""
+    by_metric: dict[str, list[Result]] = {}
+    for result in data.results:
+        by_metric.setdefault(_family(result.name), []).append(result)
+    out = []
+    for name, results in by_metric.items():
+        reasons = {(r.status, numbers.reason(r)) for r in results}
+        if len(reasons) == 1 and all(r.value is None for r in results):
+            status, reason = reasons.pop()
+            values = tuple(dict.fromkeys(r.name for r in results))
+            groups = tuple(dict.fromkeys(r.group for r in results))
+            out.append(AbsentMetric(name, status, reason, values, groups))
+    return out
+
+
 def result_blocks(data: ReportData) -> list[ResultBlock]:
     """Results by measure, each with all groups on one axis; measures of one metric stand together.
 
-    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole.
+    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole. Metrics of which
+    nothing was computed are left to :func:`absent_metrics`.
     """
-    families = list(dict.fromkeys(r.name.partition(".")[0] for r in data.results))
+    families = list(dict.fromkeys(_family(r.name) for r in data.results))
     by_name: dict[str, list[Result]] = {}
-    for result in sorted(data.results, key=lambda r: families.index(r.name.partition(".")[0])):
+    absent = {metric.name for metric in absent_metrics(data)}
+    present = [r for r in data.results if _family(r.name) not in absent]
+    for result in sorted(present, key=lambda r: families.index(_family(r.name))):
         by_name.setdefault(result.name.partition("@")[0], []).append(result)
     gates: dict[str, list[GateResult]] = {}
     for gate in data.gates:
@@ -146,15 +182,15 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
         slices, slice_axis = _plot([r for r in results if "@" in r.name], gates)
         rows, slices, remarks = _remarked(rows, slices)
         intervals = {row.interval for row in (*rows, *slices) if row.computed}
-        first = results[0]
+        better = direction_of(results, data)
         blocks.append(
             ResultBlock(
                 name=name,
                 title=title_of(name),
                 description=str(spec.get("description") or ""),
-                unit=first.unit or str(spec.get("unit") or ""),
-                direction=numbers.direction(first.higher_is_better),
-                arrow={True: "up", False: "down", None: "none"}[first.higher_is_better],
+                unit=results[0].unit or str(spec.get("unit") or ""),
+                direction=numbers.direction(better),
+                arrow={True: "up", False: "down", None: "none"}[better],
                 interval=intervals.pop() if len(intervals) == 1 else "",
                 remarks=remarks,
                 rows=rows,
@@ -168,13 +204,9 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
 
 def _ordered(blocks: Sequence[ResultBlock]) -> list[ResultBlock]:
     """Metrics with gates first, then those with a direction, then facts; one metric's measures stay together."""
-
-    def family(block: ResultBlock) -> str:
-        return block.name.partition(".")[0]
-
-    gated = {family(b) for b in blocks if b.is_gated}
-    directed = {family(b) for b in blocks if b.arrow != "none" and not b.is_equal}
-    return sorted(blocks, key=lambda b: (family(b) not in gated, family(b) not in directed))
+    gated = {_family(b.name) for b in blocks if b.is_gated}
+    directed = {_family(b.name) for b in blocks if b.arrow != "none" and not b.is_equal}
+    return sorted(blocks, key=lambda b: (_family(b.name) not in gated, _family(b.name) not in directed))
 
 
 def _remarked(

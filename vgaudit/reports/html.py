@@ -28,7 +28,7 @@ from vgaudit.reports.clip_index import (
 from vgaudit.reports.clip_page import clip_pages, page_title
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import finalize, url_path
-from vgaudit.reports.estimates import result_blocks
+from vgaudit.reports.estimates import absent_metrics, result_blocks
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
 from vgaudit.reports.origins import origins
@@ -99,6 +99,7 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
         remedies=remedies(data),
         blocks=[block for block in blocks if block.is_gated or not block.is_equal],
         equal=[block for block in blocks if block.is_equal and not block.is_gated],
+        absent=absent_metrics(data),
         worst=worst_findings(data.clips, by_id),
         kinds=kind_counts(data.clips),
         finding_total=sum(row.findings for row in rows),

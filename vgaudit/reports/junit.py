@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from vgaudit.records import GateResult, Outcome
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line, xml_text
-from vgaudit.reports.overview import problem
+from vgaudit.reports.overview import clip_name, problem
 from vgaudit.rundir import atomic_write
 
 _TEXT_LENGTH = 2000
@@ -24,6 +24,7 @@ def write_junit(data: ReportData, path: Path) -> Path:
     Suites: ``verdict`` (one case), ``gates`` (a case per gate and group: failure, error for not computed; a gate
     that only warns is skipped instead), ``samples`` (a case per sample without a usable clip: an error, or skipped
     where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure, review is skipped).
+    Clips made elsewhere are named by their path, with ``sample_id`` as a property.
 
     Args:
         data: The run.
@@ -42,7 +43,7 @@ def write_junit(data: ReportData, path: Path) -> Path:
     if broken:
         suite = SubElement(root, "testsuite", {"name": "samples"})
         for entry, reason in broken:
-            case = _case(suite, f"{data.name}.samples.{entry.sample.group}", entry.sample.sample_id)
+            case = _clip_case(suite, f"{data.name}.samples.{entry.sample.group}", entry)
             refused = entry.clip.outcome in ("refused_input", "refused_output")
             kind = entry.clip.outcome if entry.clip.outcome != "ok" else "media_error"
             _say(case, "skipped" if refused else "error", reason, kind)
@@ -63,6 +64,15 @@ def _clean(text: str) -> str:
 
 def _case(suite: Element, classname: str, name: str) -> Element:
     return SubElement(suite, "testcase", {"classname": _clean(classname), "name": _clean(name)})
+
+
+def _clip_case(suite: Element, classname: str, entry: ClipEntry) -> Element:
+    """A case named as its owner names the clip, with the sample's id as a property where that differs."""
+    case = _case(suite, classname, clip_name(entry))
+    if entry.sample.source:
+        properties = SubElement(case, "properties")
+        SubElement(properties, "property", {"name": "sample_id", "value": _clean(entry.sample.sample_id)})
+    return case
 
 
 def _say(case: Element, tag: str, message: str, kind: str) -> None:
@@ -94,7 +104,7 @@ def _gate(suite: Element, run: str, gate: GateResult) -> None:
 
 
 def _answer(suite: Element, run: str, entry: ClipEntry) -> None:
-    case = _case(suite, f"{run}.clips", entry.sample.sample_id)
+    case = _clip_case(suite, f"{run}.clips", entry)
     if entry.publish is None:
         _say(case, "error", "no answer: the clip was not assessed", "not computed")
         return

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from vgaudit.records import Outcome, Result
 from vgaudit.reports import numbers
-from vgaudit.reports.clip_index import ClipMedia, clip_row, table_order, worst_findings
+from vgaudit.reports.clip_index import SOURCE_LENGTH, ClipMedia, clip_row, table_order, worst_findings
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text
+from vgaudit.reports.estimates import AbsentMetric, absent_metrics, direction_of
 from vgaudit.reports.media import MediaFile
-from vgaudit.reports.overview import problem, remedies, sorted_gates, verdict_word
+from vgaudit.reports.overview import clip_name, problem, remedies, sorted_gates, verdict_word
 from vgaudit.rundir import atomic_write
 
 _MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUTED: "\u2754"}
@@ -86,7 +87,7 @@ def _answers(data: ReportData) -> str:
     cells = [
         (
             _ANSWERS.get(row.decision, "\u2754 no answer"),
-            markdown_text(row.stem, _PROMPT_LENGTH),
+            markdown_text(row.source or row.stem, SOURCE_LENGTH),
             markdown_text(row.prompt, _PROMPT_LENGTH) or "not known",
             "; ".join(markdown_text(reason, 200) for reason in row.reasons)
             or "no check found a reason against it",
@@ -115,11 +116,11 @@ def _gates(data: ReportData) -> str:
 
 
 def _estimate(result: Result) -> str:
-    text = numbers.estimate(result)
+    text, reason = numbers.estimate(result), markdown_text(numbers.reason(result), _REASON_LENGTH)
     if result.value is None:
-        return f"{text}: {markdown_text(result.reason, _REASON_LENGTH)}"
+        return f"{text}: {reason}"
     if result.low is None or result.high is None:
-        why = f": {markdown_text(result.reason, _REASON_LENGTH)}" if result.reason else ""
+        why = f": {reason}" if reason else ""
         return f"{markdown_text(text)} (no interval{why})"
     return f"{markdown_text(text)} ({numbers.confidence(result.confidence)})"
 
@@ -127,26 +128,40 @@ def _estimate(result: Result) -> str:
 def _results(data: ReportData) -> str:
     if not data.results:
         return ""
-    rows = [
+    absent = {metric.name: metric for metric in absent_metrics(data)}
+    rows: list[tuple[str, ...]] = [
         (
             markdown_text(result.name, _PROMPT_LENGTH),
             markdown_text(result.group, _PROMPT_LENGTH),
             _estimate(result),
             markdown_text(result.unit, _PROMPT_LENGTH) or "none",
-            numbers.direction(result.higher_is_better),
+            numbers.direction(direction_of([result], data)),
             f"{result.n:,}",
             f"{result.n_clusters:,}",
         )
         for result in data.results
+        if result.name.partition(".")[0] not in absent
     ]
+    rows += [_absent(metric) for metric in absent.values()]
     head = ("Result", "Group", "Estimate", "Unit", "Direction", "Clips", "Prompts")
     return _cut("Results", head, rows, frozenset({5, 6}))
+
+
+def _absent(metric: AbsentMetric) -> tuple[str, ...]:
+    values, groups = metric.values, metric.groups
+    name = values[0] if len(values) == 1 else f"{metric.name} ({len(values):,} values)"
+    return (
+        markdown_text(name, _PROMPT_LENGTH),
+        markdown_text(groups[0], _PROMPT_LENGTH) if len(groups) == 1 else f"all {len(groups):,}",
+        f"{metric.status}: {markdown_text(metric.reason, _REASON_LENGTH)}",
+        *("-", "-", "0", "0"),
+    )
 
 
 def _broken(data: ReportData) -> str:
     rows = [
         (
-            markdown_text(entry.sample.sample_id, _PROMPT_LENGTH),
+            markdown_text(clip_name(entry), SOURCE_LENGTH),
             markdown_text(entry.sample.group, _PROMPT_LENGTH),
             markdown_text(reason, _REASON_LENGTH),
         )
@@ -171,7 +186,7 @@ def _worst(data: ReportData) -> str:
             markdown_text(item.finding.kind, _PROMPT_LENGTH),
             f"{numbers.seconds(item.finding.start_s)} to {numbers.seconds(item.finding.end_s)}",
             markdown_text(item.finding.message, _REASON_LENGTH),
-            markdown_text(item.row.stem, _PROMPT_LENGTH),
+            markdown_text(item.row.source or item.row.stem, SOURCE_LENGTH),
             markdown_text(item.row.prompt, _PROMPT_LENGTH) or "not known",
         )
         for item in found

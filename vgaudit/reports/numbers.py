@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
-from vgaudit.records import Result
+from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Result
 
 LOWER = "lower is better"
 HIGHER = "higher is better"
 NEITHER = "no better direction"
+_ONE_REASON = re.compile(rf"\b(\d+)( of [\d,]+ clips? (?:has|have) no value: )\1 x (?:{NOT_APPLICABLE}: )?")
+_NO_INTERVAL = re.compile(r"(^|; )no interval: ")
 
 
 def _decimals_for(value: float, significant: int) -> int:
@@ -84,6 +87,22 @@ def estimate(result: Result, decimals: int | None = None) -> str:
     if result.low is None or result.high is None:
         return number(result.value)
     return interval(result.value, result.low, result.high, decimals)
+
+
+def reason(result: Result) -> str:
+    """Why a result is as it is, without the words that :func:`estimate` and "no interval" beside it say already."""
+    text = _ONE_REASON.sub(r"\1\2", result.reason)
+    if result.status == NOT_APPLICABLE:
+        return text.replace(f"{NOT_APPLICABLE}: ", "")
+    if result.value is not None and result.low is None:
+        return _NO_INTERVAL.sub(r"\1", text)
+    return text
+
+
+def missing(why: str) -> tuple[str, str]:
+    """Status and reason of a value that a clip does not have, from the reason its metric gave."""
+    prefix = f"{NOT_APPLICABLE}: "
+    return (NOT_APPLICABLE, why.removeprefix(prefix)) if why.startswith(prefix) else (NOT_COMPUTED, why)
 
 
 def common_decimals(results: Sequence[Result]) -> int | None:

@@ -17,6 +17,7 @@ from vgaudit.reports.escaping import one_line
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"(<=|>=|<|>)\s*({_NUMBER})\s*(%?)")
 _CONDITION = re.compile(r"\s*([\w-]+(?:\.[\w-]+)+(?:@\S+)?)\s*(?=[<>])")
+_TOO_MANY_FAILED = re.compile(r"(\d+) samples? failed, (\d+) allowed by max_failed")
 _GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
 TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
 _SPELLINGS = {"fps": "FPS", "clip_score": "CLIP score", "clipsim": "CLIPSIM", "ok": "As asked for"}
@@ -88,6 +89,8 @@ def problem(entry: ClipEntry) -> str:
     clip = entry.clip
     if clip.outcome != "ok":
         words = OUTCOME_WORDS.get(clip.outcome, clip.outcome)
+        if entry.sample.source is not None:  # nothing is generated for a clip made elsewhere
+            words = {"error": "no clip", "pending": "not read yet"}.get(clip.outcome, words)
         return f"{words}: {clip.message}" if clip.message else words
     return f"the clip cannot be decoded: {clip.media_error}" if clip.media_error else ""
 
@@ -130,11 +133,12 @@ def tiles(data: ReportData) -> list[Tile]:
 
 
 def remedies(data: ReportData) -> list[str]:
-    """What would change the verdict, one sentence per gate (or answer) that stands in the way."""
+    """What would change the verdict, a sentence for what stands in the way; gates that lack the same share one."""
     if data.kind == "census":
         return _census_remedies(data)
     results = {(r.name, r.group): r for r in data.results}
-    out = []
+    out = _failed_samples(data)
+    waiting: dict[str, list[str]] = {}
     for gate in sorted_gates(data.gates):
         if gate.outcome is Outcome.PASSED or gate.severity == "warn":
             continue
@@ -144,7 +148,8 @@ def remedies(data: ReportData) -> list[str]:
         if result is None or asked is None:
             out.append(f"{head}: {one_line(gate.reason)}")
         elif result.status != COMPUTED:
-            out.append(f"{head}: needs a result, but it is {result.status} ({one_line(result.reason)}).")
+            why = f"{result.status} ({one_line(numbers.reason(result))})"
+            waiting.setdefault(why, []).append(head)
         elif gate.outcome is Outcome.FAILED:
             out.append(f"{head}: now {numbers.estimate(result)}, asked for {asked.text}.")
         elif limit := _straddled(result, asked):
@@ -154,7 +159,30 @@ def remedies(data: ReportData) -> list[str]:
             )
         else:
             out.append(f"{head}: {one_line(gate.reason)}")
+    for why, heads in waiting.items():
+        more = f" and {len(heads) - 3:,} more" if len(heads) > 3 else ""
+        needs = "needs a result, but it is" if len(heads) == 1 else "need results, but they are"
+        out.append(f"{'; '.join(heads[:3])}{more}: {needs} {why}.")
     return out
+
+
+def _failed_samples(data: ReportData) -> list[str]:
+    """What to do about failed samples where the verdict says that there are more than allowed."""
+    found = _TOO_MANY_FAILED.search(data.verdict.reason)
+    if found is None:
+        return []
+    broken = [e for e in data.clips if problem(e) and not e.clip.outcome.startswith("refused")]
+    names = ", ".join(one_line(clip_name(e), 120) for e in broken[:3])
+    first = f" (first: {names})" if names else ""
+    return [
+        f"{numbers.count(int(found[1]), 'sample')} without a usable clip, {found[2]} allowed{first}: make or repair "
+        "them, or raise max_failed."
+    ]
+
+
+def clip_name(entry: ClipEntry) -> str:
+    """What its owner calls a clip: the path of one made elsewhere, else the sample's id."""
+    return entry.sample.source or entry.sample.sample_id
 
 
 def _census_remedies(data: ReportData) -> list[str]:

@@ -25,7 +25,8 @@ def write_tables(data: ReportData, folder: Path) -> None:
         samples,
         pa.schema(
             [
-                ("sample_id", text), ("prompt_id", text), ("prompt", text), ("group", text), ("seed", whole),
+                ("sample_id", text), ("source", text), ("prompt_id", text), ("prompt", text), ("group", text),
+                ("seed", whole),
                 ("clip", text), ("sha256", text), ("outcome", text), ("message", text), ("media_error", text),
                 ("width", whole), ("height", whole), ("frames", whole), ("fps", number), ("duration_s", number),
                 ("decision", text), ("tags", pa.map_(text, text)),
@@ -71,6 +72,7 @@ def _sample_row(entry: ClipEntry) -> dict[str, Any]:
     info: Mapping[str, Any] = clip.info
     return {
         "sample_id": sample.sample_id,
+        "source": sample.source,
         "prompt_id": sample.prompt_id,
         "prompt": sample.prompt,
         "group": sample.group,
