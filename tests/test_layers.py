@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),
     "stages": ("pipeline.*", "execution", "execution.*"),
-    "whole": ("pipeline", "pipeline.run", "testing", "testing.*", ""),
+    "whole": ("pipeline", "pipeline.run", "pipeline.prepare", "testing", "testing.*", ""),
     "door": ("scaffold", "cli", "cli.*", "__main__"),
 }  # fmt: skip
 

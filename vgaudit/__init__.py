@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         VgauditError,
     )
     from vgaudit.pipeline.finish import Finished, read_report_data, regate
-    from vgaudit.pipeline.run import Prepared, census_suite, execute, prepare, score_run
+    from vgaudit.pipeline.prepare import Prepared, census_suite, prepare
+    from vgaudit.pipeline.run import execute, score_run
     from vgaudit.plan import Plan, Sample
     from vgaudit.records import Finding, GateResult, Measurement, Result, Severity, Verdict
     from vgaudit.reports.data import ReportData
@@ -75,7 +76,8 @@ _HOMES = {
         "VgauditError",
     ),
     "vgaudit.pipeline.finish": ("Finished", "read_report_data", "regate"),
-    "vgaudit.pipeline.run": ("Prepared", "census_suite", "execute", "prepare", "score_run"),
+    "vgaudit.pipeline.prepare": ("Prepared", "census_suite", "prepare"),
+    "vgaudit.pipeline.run": ("execute", "score_run"),
     "vgaudit.plan": ("Plan", "Sample"),
     "vgaudit.records": ("Finding", "GateResult", "Measurement", "Result", "Severity", "Verdict"),
     "vgaudit.reports.data": ("ReportData",),

@@ -15,7 +15,8 @@ from tests.tiny_clip import save_tiny_clip
 from tests.tiny_i3d import save_tiny_i3d
 from vgaudit.metrics.frechet import frechet_distance_from_features
 from vgaudit.pipeline.finish import Finished
-from vgaudit.pipeline.run import execute, prepare
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
 from vgaudit.plan import Plan
 from vgaudit.records import Result
 from vgaudit.suite import load_suite

@@ -9,7 +9,8 @@ import pytest
 
 from tests.tiny_models import save_tiny_gan_torchscript, save_tiny_text_to_video_sd, save_tiny_wan
 from vgaudit.pipeline.finish import Finished
-from vgaudit.pipeline.run import execute, prepare
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
 from vgaudit.suite import load_suite_text
 
 PROGRAM = """

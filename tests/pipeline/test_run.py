@@ -15,7 +15,8 @@ import pytest
 from tests.clips import clip_folder, moving_square, write_clip, write_suite
 from vgaudit.errors import RunDirError
 from vgaudit.pipeline.finish import Finished, read_report_data, regate
-from vgaudit.pipeline.run import census_suite, execute, prepare, score_run
+from vgaudit.pipeline.prepare import census_suite, prepare
+from vgaudit.pipeline.run import execute, score_run
 from vgaudit.rundir import RunDir
 from vgaudit.suite import load_suite
 

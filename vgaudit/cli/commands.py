@@ -164,7 +164,8 @@ def score(
     with the reasons. The exit code is 0 if all may be published, 3 if one is on hold, 4 if one needs a review.
     """
     from vgaudit.cli.console import make_progress
-    from vgaudit.pipeline.run import census_suite, execute, prepare, score_run
+    from vgaudit.pipeline.prepare import census_suite, prepare
+    from vgaudit.pipeline.run import execute, score_run
     from vgaudit.rundir import is_run_dir
 
     progress = make_progress(quiet)
@@ -307,7 +308,7 @@ def doctor() -> None:
 def _prepare(
     suite: str, backend: str | None, gallery: Path | None, limit: int | None, overrides: list[str] | None
 ) -> Any:
-    from vgaudit.pipeline.run import prepare
+    from vgaudit.pipeline.prepare import prepare
     from vgaudit.suite import load_suite
 
     texts = list(overrides or [])

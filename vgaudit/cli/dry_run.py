@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from vgaudit.pipeline.generation import ClipStore, missing_samples, source_of
-from vgaudit.pipeline.run import Prepared
+from vgaudit.pipeline.prepare import Prepared
 from vgaudit.rundir import MANIFEST, RunDir
 
 # Bits per pixel of H.264 at CRF 10, the upper end of what generated clips took; used for an estimate only.
