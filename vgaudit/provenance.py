@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import vgaudit
+from vgaudit.zoo.devices import resolved_device
 
 # Packages whose version can change a number or a picture.
 PACKAGES = (
@@ -57,6 +58,7 @@ def collect(folder: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
+        "device": "CUDA GPU" if resolved_device("auto") == "cuda" else "CPU",
         "packages": package_versions(),
         "git": git_state(folder),
     }

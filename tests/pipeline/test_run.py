@@ -59,6 +59,26 @@ def test_a_run_leaves_everything_behind(clips: Path, tmp_path: Path) -> None:
     assert warp["low"] <= warp["value"] <= warp["high"]
 
 
+def test_the_report_says_where_its_numbers_come_from(clips: Path, tmp_path: Path) -> None:
+    done = run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run", limit=1)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert {e["name"] for e in manifest["extractors"].values()} == {"pixels", "motion"}
+    assert set(manifest["metrics"]) == {"integrity", "temporal", "vbench"}
+    assert manifest["provenance"]["device"] in ("CPU", "CUDA GPU")
+    assert manifest["encoder"]["crf"] == 10
+    page = done.report.read_text()
+    assert page.count("not recorded") <= 2  # the commit, outside of a checkout
+
+
+def test_a_run_opens_no_connection(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError(f"the run wants a connection to {arguments[1:]}")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    assert run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run", limit=1).verdict.exit_code == 0
+
+
 def test_each_clip_is_decoded_once_and_not_again(clips: Path, tmp_path: Path) -> None:
     from vgaudit import video
 

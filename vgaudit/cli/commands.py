@@ -365,10 +365,10 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except SuiteError as error:
-        many = len(error.problems)
         for problem in error.problems:
             print(problem, file=sys.stderr)
-        print(f"{many} problem{'s' if many != 1 else ''} in the suite", file=sys.stderr)
+        if len(error.problems) > 1:
+            print(f"{len(error.problems)} problems", file=sys.stderr)
         code = error.exit_code
     except VgauditError as error:
         print(f"error: {error}", file=sys.stderr)

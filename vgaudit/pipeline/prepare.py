@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def prepare(loaded: LoadedSuite, *, limit: int | None = None, kind: Kind = "run"
     samples: list[Sample] = []
     for index, choice in enumerate(loaded.backends):
         context = BackendContext(loaded.base_dir, choice.name, index, loaded.video, identity, loaded.limits)
-        with _placed(choice.places):
+        with _placed(choice.places, choice.raw):
             backend: Backend = choice.cls(choice.options, context)
             samples += backend.samples(loaded.prompts, loaded.seeds)
         backends.append(backend)
@@ -81,7 +81,7 @@ _POSITION = re.compile(r"(--set |[^\s:]+:\d+)")
 
 
 @contextmanager
-def _placed(places: Mapping[str, str]) -> Iterator[None]:
+def _placed(places: Mapping[str, str], raw: Mapping[str, Any]) -> Iterator[None]:
     """Errors about a backend or metric name the place in the suite: of the option they speak of, or of the block."""
     try:
         yield
@@ -89,14 +89,17 @@ def _placed(places: Mapping[str, str]) -> Iterator[None]:
         raise
     except (UsageError, BackendError) as error:
         problems = error.problems if isinstance(error, SuiteError) else [str(error)]
-        raise SuiteError([_with_place(problem, places) for problem in problems]) from error
+        raise SuiteError([_with_place(problem, places, raw) for problem in problems]) from error
 
 
-def _with_place(problem: str, places: Mapping[str, str]) -> str:
+def _with_place(problem: str, places: Mapping[str, str], raw: Mapping[str, Any]) -> str:
+    """``problem`` behind the place of the option whose value, or else name, it speaks of."""
     if _POSITION.match(problem) or not places:
         return problem
-    named = [key for key in places if key and re.search(rf"\b{re.escape(key)}\b", problem.partition("; ")[0])]
-    return f"{places[named[0] if named else '']}: {problem}"
+    said = problem.partition("; ")[0]
+    by_value = [k for k, v in raw.items() if isinstance(v, str) and len(v) > 1 and v in said]
+    by_name = [k for k in raw if re.search(rf"\b{re.escape(k)}\b", said)]
+    return f"{places[(*by_value, *by_name, '')[0]]}: {problem}"
 
 
 def _unavailable_metrics(loaded: LoadedSuite, spec: RunSpec) -> dict[str, str]:
@@ -107,7 +110,7 @@ def _unavailable_metrics(loaded: LoadedSuite, spec: RunSpec) -> dict[str, str]:
     """
     found = {}
     for choice in loaded.metrics:
-        with _placed(choice.places):
+        with _placed(choice.places, choice.raw):
             (bound,) = bind({choice.name: spec.metrics[choice.name]}, spec.base_dir, ExtractorPool())
         if bound.unavailable:
             found[choice.name] = f"{bound.unavailable}; {bound.remedy}".removesuffix("; ")
@@ -160,4 +163,10 @@ def census_suite(
         backend["prompts"] = str(prompts.resolve())
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", clips.resolve().stem)[:64].strip("-_") or "clips"
     text = json.dumps({"name": name, "backend": backend, "metrics": metrics}, indent=2)
-    return load_suite_text(text, base_dir=folder, label=str(clips))
+    loaded = load_suite_text(text, base_dir=folder, label=str(clips))
+    # Nobody has this suite's text before them: errors name what they are about, without a place in it.
+    return replace(
+        loaded,
+        backends=tuple(replace(b, places={}) for b in loaded.backends),
+        metrics=tuple(replace(m, places={}) for m in loaded.metrics),
+    )

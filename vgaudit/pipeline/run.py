@@ -229,17 +229,33 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
 
 def _finish(job: Job, scorer: Scorer) -> Finished:
     if scorer.decodes or scorer.measured:
-        _note_timings(job, scorer.decodes)
+        _note_timings(job, scorer.decodes, scorer)
     return finish(job.run, job.spec, job.plan, job.records(), scorer, job.progress)
 
 
-def _note_timings(job: Job, decodes: int) -> None:
+def _note_timings(job: Job, decodes: int, scorer: Scorer | None = None) -> None:
     """Keep when, with what and how long each pass worked; the manifest shows the last twenty."""
     manifest = job.run.manifest()
     now = provenance.collect(job.spec.base_dir)
     history: list[dict[str, Any]] = manifest.get("passes", [])
     done = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "decodes": decodes, "timings": job.timings}
     history.append({**done, "vgaudit": now["vgaudit"], "packages": now["packages"]})
+    if scorer is not None:
+        manifest["metrics"] = {b.name: dict(b.options) for b in scorer.metrics}
+        manifest["extractors"] = {
+            b.fingerprints[role]: {
+                "name": spec.name, "fingerprint": b.fingerprints[role], "options": dict(spec.options)
+            }
+            for b in scorer.metrics
+            for role, spec in b.roles.items()
+        }  # fmt: skip
     job.run.write_manifest(
-        {**manifest, "passes": history[-20:], "timings": job.timings, "decodes": decodes, "provenance": now}
+        {
+            **manifest,
+            "passes": history[-20:],
+            "timings": job.timings,
+            "decodes": decodes,
+            "provenance": now,
+            "encoder": dict(job.encoder.identity()),
+        }
     )

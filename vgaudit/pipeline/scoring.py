@@ -21,7 +21,7 @@ from vgaudit.extractors.base import Extraction, Extractor, ExtractorSpec, Featur
 from vgaudit.metrics.base import ClipView
 from vgaudit.pipeline.binding import BoundMetric, ExtractorPool
 from vgaudit.plan import Sample
-from vgaudit.records import ClipRecord, Measurement, digest, fingerprinted
+from vgaudit.records import ClipRecord, Finding, Measurement, digest, fingerprinted
 from vgaudit.rundir import STORED_CLIP_LOST, RunDir, atomic_write
 from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, probe
 from vgaudit.video.encoding import EncoderSettings, PreviewWriter, is_browser_playable
@@ -108,6 +108,13 @@ class _Preview:
                 step(self._writer)
             except MediaError:
                 self.abort()
+
+
+def _with_evidence(finding: Finding, record: ClipRecord) -> Finding:
+    """``finding`` with the span of its clip as evidence (a W3C media fragment), where the metric gave none."""
+    if finding.evidence:
+        return finding
+    return replace(finding, evidence=(f"{record.file}#t={finding.start_s:.3f},{finding.end_s:.3f}",))
 
 
 class Scorer:
@@ -321,7 +328,9 @@ class Scorer:
                 self.errors[sample.sample_id, bound.name] = f"{type(error).__name__}: {error}"
             return None
         detector = f"{bound.name}/{bound.metric.version}/{digest(dict(bound.fingerprints), 12)}"
-        found = tuple(fingerprinted(f, record.sha256, detector) for f in measurement.findings)
+        found = tuple(
+            fingerprinted(_with_evidence(f, record), record.sha256, detector) for f in measurement.findings
+        )
         measurement = replace(measurement, findings=found)
         return {
             "key": self.key(bound, sample, record),

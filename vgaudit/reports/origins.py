@@ -57,9 +57,9 @@ def _components(manifest: Mapping[str, Any]) -> list[Component]:
                 _pretty(item.get("options")),
             )
         )
-    for name, extractor in _mapping(manifest.get("extractors")).items():
+    for extractor in _mapping(manifest.get("extractors")).values():
         item = _mapping(extractor)
-        fingerprint = item.get("fingerprint") or _UNKNOWN
+        name, fingerprint = item.get("name") or "extractor", item.get("fingerprint") or _UNKNOWN
         out.append(Component("extractor", str(name), fact_text(fingerprint), _pretty(item.get("options"))))
     for name, options in _mapping(manifest.get("metrics")).items():
         out.append(Component("metric", str(name), "see its extractors", _pretty(options)))
