@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,14 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+@contextmanager
+def refused(message: str | None = None) -> Iterator[pytest.ExceptionInfo[SuiteError]]:
+    """What happens inside is a wrong index or prompt file, which ends a command with exit code 2."""
+    with pytest.raises(SuiteError, match=message) as error:
+        yield error
+    assert error.value.exit_code == 2
 
 
 def test_csv_with_bom_quotes_and_embedded_newlines(tmp_path: Path) -> None:
@@ -71,7 +81,7 @@ def test_fetv_index(shared_data: Path) -> None:
     assert {"category", "alignment"} <= rows[0].tags.keys()
 
 
-WRONG_INDEXES = {
+WRONG_INDEXES: dict[str, tuple[str | bytes, str]] = {
     "missing column with a hint": (
         "paht,prompt\na.mp4,x\n",
         "1: column 'paht' is not known; did you mean 'path'?",
@@ -144,7 +154,7 @@ WRONG_INDEXES = {
 def test_wrong_csv(tmp_path: Path, case: str) -> None:
     content, message = WRONG_INDEXES[case]
     path = write(tmp_path, "index.csv", content)
-    with pytest.raises(SuiteError) as error:
+    with refused() as error:
         read_index(path)
     assert message in str(error.value)
     assert str(error.value).startswith(f"{path}:")
@@ -191,14 +201,14 @@ WRONG_LINES = {
 @pytest.mark.parametrize("case", WRONG_LINES)
 def test_wrong_jsonl(tmp_path: Path, case: str) -> None:
     content, message = WRONG_LINES[case]
-    with pytest.raises(SuiteError) as error:
+    with refused() as error:
         read_index(write(tmp_path, "index.jsonl", content))
     assert message in str(error.value)
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, "index.csv", "path,prompt,seed\n,x,1\n../b.mp4,y,2\nc.mp4,z,three\n")
-    with pytest.raises(SuiteError) as error:
+    with refused() as error:
         read_index(path)
     assert [p.split(":")[1] for p in error.value.problems] == ["2", "3", "4"]
 
@@ -219,7 +229,7 @@ def test_wrong_files(tmp_path: Path, name: str, message: str) -> None:
         (tmp_path / name).mkdir()
     elif name != "absent.csv":
         write(tmp_path, name, "x")
-    with pytest.raises(SuiteError, match=message):
+    with refused(message):
         read_index(tmp_path / name)
 
 
@@ -250,7 +260,7 @@ def test_prompts_from_each_format(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_prompts(tmp_path: Path, name: str, content: str, message: str) -> None:
-    with pytest.raises(SuiteError) as error:
+    with refused() as error:
         read_prompts(write(tmp_path, name, content))
     assert message in str(error.value)
 

@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ from vgaudit.likeness import gallery as gallery_module
 from vgaudit.likeness.gallery import Gallery, build_gallery, describe_gallery, load_gallery
 
 EMBEDDER = make_embedder("dlib", {})
+
+
+@contextmanager
+def refused(message: str) -> Iterator[pytest.ExceptionInfo[GalleryError]]:
+    """What happens inside is a wrong gallery, which ends a command with exit code 2."""
+    with pytest.raises(GalleryError, match=message) as caught:
+        yield caught
+    assert caught.value.exit_code == 2
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +147,7 @@ def test_a_person_with_nothing_but_bad_pictures_is_an_error(folder: Path, case: 
     put(folder / "bert" / "1.png", astronaut()[:290, 60:350])
     bad(folder, case)
     (folder / "anna" / "1.png").unlink()
-    with pytest.raises(GalleryError, match=f"no usable picture of anna(.|\n)*{BAD[case]}"):
+    with refused(f"no usable picture of anna(.|\n)*{BAD[case]}"):
         build_gallery(folder, EMBEDDER)
 
 
@@ -203,9 +212,8 @@ WRONG: list[tuple[Callable[[Path], None], str]] = [
 @pytest.mark.parametrize(("spoil", "message"), WRONG, ids=[w[0].__name__ for w in WRONG])
 def test_a_wrong_gallery_is_refused(folder: Path, spoil: Callable[[Path], None], message: str) -> None:
     spoil(folder)
-    with pytest.raises(GalleryError, match=message) as caught:
+    with refused(message):
         load_gallery(folder, EMBEDDER)
-    assert caught.value.exit_code == 2
 
 
 def test_a_gallery_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +221,7 @@ def test_a_gallery_that_may_not_be_read_is_named(folder: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(GalleryError, match=r"people: cannot be read \(Permission denied\)"):
+    with refused(r"people: cannot be read \(Permission denied\)"):
         load_gallery(folder, EMBEDDER)
 
 
@@ -307,9 +315,7 @@ def test_consent_survives_the_file(folder: Path) -> None:
 
 
 def test_templates_of_another_embedder_are_refused(file: Path) -> None:
-    with pytest.raises(
-        GalleryError, match=r"built with dlib \(dlib-v1-.*embedded with facenet .*build the gallery again"
-    ):
+    with refused(r"built with dlib \(dlib-v1-.*embedded with facenet .*build the gallery again"):
         load_gallery(file, make_embedder("facenet", {}))
 
 
@@ -350,7 +356,7 @@ def changes() -> dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]
 def test_a_changed_gallery_file_is_refused(file: Path, case: str) -> None:
     change, message = changes()[case]
     rewritten(file, change)
-    with pytest.raises(GalleryError, match=message) as caught:
+    with refused(message) as caught:
         load_gallery(file, EMBEDDER)
     assert str(file) in str(caught.value)
 
@@ -358,7 +364,7 @@ def test_a_changed_gallery_file_is_refused(file: Path, case: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 100, b'\x10\0\0\0\0\0\0\0{"a": 1}        '])
 def test_bytes_that_are_no_gallery_file_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(GalleryError, match="neither a gallery file nor a folder"):
+    with refused("neither a gallery file nor a folder"):
         load_gallery(tmp_path / "x", EMBEDDER)
 
 
@@ -367,7 +373,7 @@ def test_a_picture_that_changes_while_it_is_read_is_not_used(
 ) -> None:
     real = gallery_module.read_bytes
     monkeypatch.setattr(gallery_module, "read_bytes", lambda path, root: real(path, root) + b"\0")
-    with pytest.raises(GalleryError, match="changed while it was read"):
+    with refused("changed while it was read"):
         build_gallery(folder, EMBEDDER)
 
 
@@ -375,7 +381,7 @@ def test_templates_of_another_size_are_refused(file: Path) -> None:
     class Longer:
         name, fingerprint, dimension = "dlib", EMBEDDER.fingerprint, 129
 
-    with pytest.raises(GalleryError, match="templates of 128 numbers; the embedder gives 129"):
+    with refused("templates of 128 numbers; the embedder gives 129"):
         load_gallery(file, Longer())  # type: ignore[arg-type]
 
 
