@@ -2,16 +2,21 @@
 
     python benchmarks/naive.py --root CLIPS --index CLIPS/index.csv --gallery FACES --out naive.json
 
+Prompt alignment and FVD are computed where their weights are named: ``--clip-model ViT-B-32 --clip-pretrained
+openai`` (or ``--clip-config`` and ``--clip-checkpoint``), and ``--i3d FILE --fvd-reference GROUP``.
+
 Frozen: written from the definitions in ``docs/metrics``, imports nothing of vgaudit, and is changed only when a
 definition is. It is the yardstick for two things: our numbers must equal these, and the time it takes stands
 beside ours. Each loop decodes every clip again and computes what it needs, as one does when metrics are separate
 scripts; libraries use as many threads as they like.
 
-Writes JSON: ``values`` (metric -> path in the index -> number or null), ``seconds`` (metric -> wall time).
+Writes JSON: ``values`` (metric -> path in the index, for FVD group -> number or null), ``seconds`` (metric -> wall
+time).
 """
 
 import argparse
 import csv
+import hashlib
 import json
 import statistics
 import time
@@ -244,6 +249,112 @@ def best_distance(faces, known, path):
     return best
 
 
+# -- prompt alignment ------------------------------------------------------------------------------
+
+
+class Clip:
+    """open_clip's network, evaluation transform and tokenizer: published ones, or a local config and checkpoint."""
+
+    def __init__(self, model, pretrained, config, checkpoint):
+        import open_clip
+
+        if config:
+            from safetensors.torch import load_file
+
+            read = json.loads(config.read_text())
+            self.network = open_clip.CLIP(**read["model_cfg"])
+            self.network.load_state_dict(load_file(checkpoint))
+            stated = read["preprocess_cfg"]
+            keys = ("mean", "std", "interpolation", "resize_mode", "fill_color")
+            how = {key: stated[key] for key in keys if key in stated}
+            size = read["model_cfg"]["vision_cfg"]["image_size"]
+            self.transform = open_clip.image_transform(size, is_train=False, **how)
+            self.tokenize = open_clip.SimpleTokenizer(
+                context_length=read["model_cfg"]["text_cfg"]["context_length"]
+            )
+        else:
+            published = open_clip.get_pretrained_cfg(model, pretrained)
+            quick = bool(published.get("quick_gelu"))  # the activation it was trained with
+            self.network, _, self.transform = open_clip.create_model_and_transforms(
+                model, pretrained=pretrained, force_quick_gelu=quick
+            )
+            self.tokenize = open_clip.get_tokenizer(model)
+        self.network.eval()
+
+
+def prompt_cosine(clip, path, prompt):
+    """Mean over frames of the cosine of frame and prompt, one frame at a time."""
+    import torch
+    from PIL import Image
+
+    if not prompt.strip():
+        return None
+    frames, _ = read_clip(path)
+    with torch.no_grad():
+        text = clip.network.encode_text(clip.tokenize([prompt]))[0].double()
+        cosines = []
+        for frame in frames:
+            picture = clip.transform(Image.fromarray(frame))[None]
+            image = clip.network.encode_image(picture)[0].double()
+            cosines.append(float(image @ text / (image.norm() * text.norm())))
+    return np.mean(cosines)
+
+
+# -- Frechet video distance ------------------------------------------------------------------------
+
+
+def drawn_offset(frames):
+    """Where a real clip's 16 frames begin: the k-th offset replaces the one before with probability 1 / k."""
+    seed = hashlib.sha256(frames[0].tobytes()).digest()[:8]
+    rng = np.random.default_rng(int.from_bytes(seed, "big"))
+    drawn = 0
+    for start in range(len(frames) - 15):
+        if rng.integers(start + 1) == 0:
+            drawn = start
+    return drawn
+
+
+def i3d_logits(network, paths, real):
+    """(n, d): 16 frames of each clip that has them, from frame 0, or of real clips from a random offset."""
+    import torch
+
+    rows = []
+    for path in paths:
+        frames, _ = read_clip(path)
+        if len(frames) < 16:
+            continue
+        start = drawn_offset(frames) if real else 0
+        window = torch.from_numpy(frames[start : start + 16]).permute(3, 0, 1, 2)[None].contiguous()
+        with torch.no_grad():
+            logits = network(window, rescale=True, resize=True, return_features=True)
+        rows.append(logits[0].double().numpy())
+    return np.array(rows)
+
+
+def frechet_distance(generated, real):
+    """With covariances divided by n; the trace of the root through the eigenvalues of S_g^1/2 S_r S_g^1/2."""
+    s_g, s_r = (np.cov(x, rowvar=False, bias=True) for x in (generated, real))
+    values, vectors = np.linalg.eigh(s_g)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    product = np.clip(np.linalg.eigvalsh(root @ s_r @ root), 0, None)
+    apart = ((generated.mean(0) - real.mean(0)) ** 2).sum()
+    return apart + np.trace(s_g) + np.trace(s_r) - 2 * np.sqrt(product).sum()
+
+
+def fvd_of_groups(file, reference, groups):
+    """Distance of each group to the reference group; none where a side has fewer than 16 clips."""
+    import torch
+
+    network = torch.jit.load(str(file)).eval()
+    real = i3d_logits(network, groups[reference], real=True)
+    distances = {}
+    for group, paths in groups.items():
+        if group != reference:
+            made = i3d_logits(network, paths, real=False)
+            distances[group] = frechet_distance(made, real) if min(len(made), len(real)) >= 16 else None
+    return distances
+
+
 # -- all clips -------------------------------------------------------------------------------------
 
 
@@ -256,9 +367,22 @@ def main():
     parser.add_argument("--gallery", type=Path, help="folder with a folder of portraits per person")
     parser.add_argument("--out", type=Path, help="where the JSON goes; printed either way")
     parser.add_argument("--limit", type=int, help="only the first clips")
+    parser.add_argument("--clip-model", default="ViT-B-32", help="architecture in open_clip's names")
+    parser.add_argument("--clip-pretrained", help="its tag of the weights, such as openai")
+    parser.add_argument("--clip-config", type=Path, help="open_clip JSON config of a local CLIP")
+    parser.add_argument("--clip-checkpoint", type=Path, help="its weights, safetensors")
+    parser.add_argument("--i3d", type=Path, help="TorchScript file; it is code, so name one you trust")
+    parser.add_argument(
+        "--fvd-reference", metavar="GROUP", help="value of `model` whose clips are the reference"
+    )
     options = parser.parse_args()
+    if bool(options.clip_config) != bool(options.clip_checkpoint):
+        parser.error("--clip-config and --clip-checkpoint go together")
+    if bool(options.i3d) != bool(options.fvd_reference):
+        parser.error("--i3d and --fvd-reference go together")
     with options.index.open(newline="") as file:
-        clips = [row["path"] for row in csv.DictReader(file)][: options.limit]
+        rows = list(csv.DictReader(file))[: options.limit]
+    clips = [row["path"] for row in rows]
 
     loops = {
         "vbench.temporal_flickering": temporal_flickering,
@@ -277,7 +401,28 @@ def main():
         known = gallery_descriptors(faces, options.gallery)
         found = {clip: best_distance(faces, known, options.root / clip) for clip in clips}
         values["likeness.best_distance"] = found
+        values["likeness.best_similarity"] = {c: None if d is None else 1 - d for c, d in found.items()}
         seconds["likeness.best_distance"] = time.perf_counter() - begin
+    if options.clip_pretrained or options.clip_config:
+        begin = time.perf_counter()
+        clip = Clip(options.clip_model, options.clip_pretrained, options.clip_config, options.clip_checkpoint)
+        cosines = {
+            row["path"]: prompt_cosine(clip, options.root / row["path"], row["prompt"]) for row in rows
+        }
+        values["prompt_alignment.clipsim"] = cosines
+        values["prompt_alignment.clip_score"] = {
+            c: None if cosine is None else max(0, 100 * cosine) for c, cosine in cosines.items()
+        }
+        seconds["prompt_alignment.clipsim"] = time.perf_counter() - begin
+    if options.i3d:
+        begin = time.perf_counter()
+        groups = {}
+        for row in rows:
+            groups.setdefault(row["model"], []).append(options.root / row["path"])
+        if options.fvd_reference not in groups:
+            parser.error(f"--fvd-reference {options.fvd_reference}: no clip has it as `model`")
+        values["fvd.distance"] = fvd_of_groups(options.i3d, options.fvd_reference, groups)
+        seconds["fvd.distance"] = time.perf_counter() - begin
     plain = {m: {c: None if v is None else float(v) for c, v in of.items()} for m, of in values.items()}
     text = json.dumps({"values": plain, "seconds": {m: round(s, 2) for m, s in seconds.items()}}, indent=1)
     if options.out:

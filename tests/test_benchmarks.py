@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import csv
 import importlib.util
+import json
 import math
 import sys
 from functools import cache
@@ -11,10 +14,14 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.clips import moving_square, write_clip
+from tests.tiny_clip import save_tiny_clip
+from tests.tiny_i3d import save_tiny_i3d
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.extractors.pixels import PixelsExtractor
@@ -22,7 +29,10 @@ from vgaudit.metrics.base import ClipView, MetricContext
 from vgaudit.metrics.freezes import find_freezes
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
 from vgaudit.metrics.vbench import VBench, VBenchOptions
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
 from vgaudit.plan import Sample
+from vgaudit.suite import load_suite
 from vgaudit.video import ClipReader
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -72,6 +82,69 @@ def test_our_numbers_are_the_plain_scripts(shared_data: Path, clip: str) -> None
         "temporal.freeze_fraction": naive.freeze_fraction(path),
     }
     assert our_values(path) == pytest.approx(plain, rel=0, abs=script("fetv").TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of two models, longer than I3D's window, with a tiny CLIP, a tiny I3D, and a suite that uses both."""
+    folder = tmp_path_factory.mktemp("networks")
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "prompt", "prompt_id", "model"])
+        for m, model in enumerate(("alpha", "real")):
+            for i in range(16):
+                clip = moving_square(100 * m + i, frames=16 + i % 4, size=32)
+                write_clip(folder / f"{model}{i}.mp4", clip)
+                prompt = f"a square over ground number {i}" if i else ""
+                rows.writerow([f"{model}{i}.mp4", prompt, f"p{i}", model])
+    save_tiny_clip(folder / "clip")
+    sha256 = save_tiny_i3d(folder / "tiny_i3d.pt")
+    (folder / "suite.yaml").write_text(
+        "name: networks\n"
+        "backend: {type: files, root: ., index: index.csv}\n"
+        "metrics:\n"
+        "  prompt_alignment: {config: clip/open_clip_config.json, pretrained: clip/tiny_clip.safetensors}\n"
+        f"  fvd: {{reference: {{group: real}}, weights: tiny_i3d.pt, sha256: {sha256}}}\n"
+    )
+    return folder
+
+
+@pytest.mark.slow
+def test_the_numbers_of_networks_are_the_plain_scripts(
+    networks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {
+        "--root": networks, "--index": networks / "index.csv", "--out": networks / "naive.json",
+        "--clip-config": networks / "clip" / "open_clip_config.json",
+        "--clip-checkpoint": networks / "clip" / "tiny_clip.safetensors",
+        "--i3d": networks / "tiny_i3d.pt", "--fvd-reference": "real",
+    }  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["naive.py", *(str(a) for pair in arguments.items() for a in pair)])
+    script("naive").main()
+    plain = json.loads((networks / "naive.json").read_text())["values"]
+
+    finished = execute(prepare(load_suite(networks / "suite.yaml")), networks / "run", workers=1)
+    assert finished is not None
+    sources = {s.sample_id: str(s.source) for s in prepare(load_suite(networks / "suite.yaml")).plan}
+    ours: dict[str, dict[str, float | None]] = {}
+    for row in pq.read_table(networks / "run" / "measurements.parquet").to_pylist():
+        ours.setdefault(row["metric"], {})[sources[row["sample_id"]]] = row["value"]
+    ours["fvd.distance"] = {
+        r.group: r.value for r in finished.data.results if r.name == "fvd.distance" and r.group != "real"
+    }
+    names = ("prompt_alignment.clip_score", "prompt_alignment.clipsim", "fvd.distance")
+    found = script("fetv").comparisons({name: plain[name] for name in names}, ours)
+    assert [(c.metric, c.both) for c in found] == list(zip(names, (30, 30, 1), strict=True))
+    assert all(c.agrees for c in found), found
+    assert plain["fvd.distance"]["alpha"] > 1e-3
+
+
+def test_the_plain_script_imports_nothing_of_vgaudit() -> None:
+    tree = ast.parse((BENCHMARKS / "naive.py").read_text("utf-8"))
+    modules = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    modules |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert "numpy" in modules
+    assert not {m for m in modules if m.partition(".")[0] in ("vgaudit", "tests", "")}
 
 
 # Differences at which definitions part: nothing, traces, pulses, small and large movement; repeated, as clips do.
