@@ -5,10 +5,10 @@
 Prompt alignment and FVD are computed where their weights are named: ``--clip-model ViT-B-32 --clip-pretrained
 openai`` (or ``--clip-config`` and ``--clip-checkpoint``), and ``--i3d FILE --fvd-reference GROUP``.
 
-Frozen: written from the definitions in ``docs/metrics``, imports nothing of vgaudit, and is changed only when a
-definition is. It is the yardstick for two things: our numbers must equal these, and the time it takes stands
-beside ours. Each loop decodes every clip again and computes what it needs, as one does when metrics are separate
-scripts; libraries use as many threads as they like.
+Frozen: written from the definitions in ``docs/metrics``, imports nothing of vgaudit, and changes only when a
+definition changes or joins. It is the yardstick for two things: our numbers must equal these, and the time it
+takes stands beside ours. Each loop decodes every clip again and computes what it needs, as one does when metrics
+are separate scripts; libraries use as many threads as they like.
 
 Writes JSON: ``values`` (metric -> path in the index, for FVD group -> number or null), ``seconds`` (metric -> wall
 time).
