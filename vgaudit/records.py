@@ -350,6 +350,11 @@ class ClipRecord:
     cost: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the sample ended without a usable clip; a refusal is an answer, not a failure."""
+        return bool(self.media_error) or self.outcome in ("error", "pending", "retry_after")
+
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self)

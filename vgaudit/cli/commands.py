@@ -119,7 +119,6 @@ def generate(
 ) -> None:
     """Make the clips of a suite and stop there; `vgaudit score RUN` goes on."""
     from vgaudit.cli.console import make_progress
-    from vgaudit.pipeline.finish import is_failed
     from vgaudit.pipeline.run import execute
     from vgaudit.rundir import RunDir
 
@@ -127,7 +126,7 @@ def generate(
     execute(prepared, out, progress=make_progress(quiet), generate_only=True)
     path = out or prepared.default_out
     records = [RunDir(path).clip_record(s.sample_id) for s in prepared.plan]
-    failed = [r for r in records if is_failed(r)]
+    failed = [r for r in records if r.failed]
     print(f"{len(records) - len(failed)} of {len(records)} samples have an answer; clips in {path / 'clips'}")
     for record in failed[:10]:
         print(f"  {record.sample_id}: {record.outcome}: {record.message}")

@@ -10,7 +10,7 @@ from vgaudit.records import COMPUTED, GateResult, Outcome, Result
 from vgaudit.reports.data import ReportData
 
 _WORDS = {Outcome.PASSED: "PASSED", Outcome.FAILED: "FAILED", Outcome.NOT_COMPUTED: "NOT COMPUTED"}
-_MOST = 12
+_MOST = 8
 
 
 def _say(text: str) -> None:
@@ -29,11 +29,25 @@ def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> No
             _say(line)
     for line in _gates(data.gates):
         _say(line)
+    if data.kind == "run":
+        for line in _failed(data):
+            _say(line)
     for note in data.notes:
         _say(f"note: {note}")
     _say(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
     if report is not None:
         _say(f"report: {report}")
+
+
+def _failed(data: ReportData) -> list[str]:
+    """The first samples without a usable clip, with the reason of each."""
+    failed = [
+        (e, e.clip.media_error or e.clip.message or e.clip.outcome) for e in data.clips if e.clip.failed
+    ]
+    lines = [f"no clip from {e.sample.source or e.sample.sample_id}: {why}" for e, why in failed[:_MOST]]
+    if len(failed) > _MOST:
+        lines.append(f"no clip from {len(failed) - _MOST} more samples; the report names them")
+    return lines
 
 
 def _gates(gates: Sequence[GateResult]) -> list[str]:

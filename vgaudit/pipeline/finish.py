@@ -136,7 +136,7 @@ def _gated(
     kind: str, gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any], plan: Plan,
     records: Mapping[str, ClipRecord], measurements: Mapping[str, Mapping[str, Measurement]],
 ) -> dict[str, Any]:  # fmt: skip
-    failed = sum(1 for r in records.values() if is_failed(r))
+    failed = sum(r.failed for r in records.values())
     if kind == "census":
         answer = _census_verdict(stored, plan, records, measurements)
         return {"gates": [], "verdict": answer.to_json()}
@@ -157,11 +157,6 @@ def _gated(
         finding_kinds=stored["finding_kinds"],
     )
     return {"gates": [g.to_json() for g in held], "verdict": verdict(held, failed, max_failed).to_json()}
-
-
-def is_failed(record: ClipRecord) -> bool:
-    """Whether a sample ended without a usable clip; a refusal is an answer, not a failure."""
-    return bool(record.media_error) or record.outcome in ("error", "pending", "retry_after")
 
 
 def _census_verdict(

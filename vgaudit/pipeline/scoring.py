@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from vgaudit.arrays import load_npz
 from vgaudit.errors import MediaError, Unavailable
 from vgaudit.extractors.base import Extraction, Extractor, ExtractorSpec, Features, TextExtractor
 from vgaudit.metrics.base import ClipView
@@ -42,9 +43,8 @@ def load_features(run: RunDir, fingerprint: str, key: str) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files if name != _FACTS}
-            facts = json.loads(stored[_FACTS].tobytes().decode())
+        arrays = load_npz(path)
+        facts = json.loads(arrays.pop(_FACTS).tobytes().decode())
     except (EOFError, KeyError, OSError, ValueError, BadZipFile):
         path.unlink(missing_ok=True)  # damaged; extracted again when it is next needed
         return None

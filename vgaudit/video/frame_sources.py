@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from vgaudit.arrays import HEADER_LOCK
 from vgaudit.errors import MediaError
 from vgaudit.video.containers import MediaLimits, open_regular, over_limit
 
@@ -156,10 +157,10 @@ def _array_name(path: Path, archive: zipfile.ZipFile) -> str:
 def _header(path: Path, file: IO[bytes], limits: MediaLimits) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Type and shape, checked against the limits before anything is allocated."""
     version = npy_format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = npy_format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, _, dtype = npy_format.read_array_header_2_0(file)
+    readers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+    if version in readers:
+        with HEADER_LOCK:
+            shape, _, dtype = readers[version](file)
     else:
         raise MediaError(path, f"npy format version {version} is not read; expected 1.0 or 2.0")
     if dtype != np.uint8 and dtype not in _ROUNDING:
