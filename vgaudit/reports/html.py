@@ -153,6 +153,7 @@ def _evidence(
             pictures = tuple(
                 folder.add(path, f"{stems[sample_id]}.finding{index}-{i}")
                 for i, path in enumerate(finding.evidence[:_EVIDENCE_SHOWN])
+                if "#t=" not in path  # a span of the clip itself: the page's player shows it
             )
             if pictures:
                 out.setdefault(sample_id, {})[index] = pictures
