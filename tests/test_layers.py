@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "records", "plan", "registry", "progress"),
     "sums": ("estimates", "stats", "conditions", "gates"),
-    "files": ("video", "video.*", "rows", "index", "provenance", "rundir", "zoo", "zoo.*"),
+    "files": (
+        "video", "video.*", "rows", "index", "provenance", "rundir", "zoo", "zoo.*", "storyworld", "storyworld.*",
+    ),
     "contracts": (
         "backends.base", "extractors.base", "metrics.base", "reports.data", "pipeline.publish", "pipeline.runspec",
     ),
