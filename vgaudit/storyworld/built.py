@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vgaudit.storyworld.backdrop import Stage
 from vgaudit.storyworld.pen import Colour, darker, lighter, mix
@@ -47,21 +50,33 @@ def _houses(
     pane: float,
     layer: int,
 ) -> None:
-    pen, period = stage.pen(depth), 0.23
-    lit: list[tuple[float, float, float, float]] = []
-    for start, k in stage.repeats(depth, period, margin=0.25):
-        rng = np.random.default_rng([stage.seed, layer, k + 10_000])
-        h, w = float(rng.uniform(*tall)), period * float(rng.uniform(0.82, 0.98))
-        pen.rectangle(
-            start, base - h, start + w, base + 0.1, mix(wall, (70, 70, 130), float(rng.uniform(0, 0.25)))
-        )
-        step = pane * 1.75
-        columns, rows = max(1, int((w - pane) / step)), max(1, int((h - pane) / step))
-        on = rng.random((columns, rows)) < 0.5
-        for i, j in np.argwhere(on):
-            x, y = start + pane * 0.7 + i * step, base - h + pane * 0.7 + j * step
-            lit.append((x, y, x + pane, y + pane))
-    pen.rectangles(np.array(lit), light)
+    pen = stage.pen(depth)
+    lit = []
+    for start, k in stage.repeats(depth, _HOUSE, margin=0.25):
+        w, h, tint, windows = _house(stage.seed, layer, k, tall, pane)
+        pen.rectangle(start, base - h, start + w, base + 0.1, mix(wall, (70, 70, 130), tint))
+        lit.append(windows + np.array([start, base, start, base]))
+    pen.rectangles(np.concatenate(lit), light)
+
+
+_HOUSE = 0.23  # from one house to the next, frame heights
+
+
+@lru_cache(maxsize=512)
+def _house(
+    seed: int, layer: int, k: int, tall: tuple[float, float], pane: float
+) -> tuple[float, float, float, NDArray[np.float64]]:
+    """Width, height, tint and lit windows of a house, from its lower left corner."""
+    rng = np.random.default_rng([seed, layer, k + 10_000])
+    h, w, tint = (
+        float(rng.uniform(*tall)),
+        _HOUSE * float(rng.uniform(0.82, 0.98)),
+        float(rng.uniform(0, 0.25)),
+    )
+    step = pane * 1.75
+    columns, rows = max(1, int((w - pane) / step)), max(1, int((h - pane) / step))
+    at = np.argwhere(rng.random((columns, rows)) < 0.5) * step + pane * 0.7 - (0.0, h)
+    return w, h, tint, np.concatenate([at, at + pane], axis=1)
 
 
 def studio(stage: Stage) -> None:

@@ -106,7 +106,10 @@ def pose_at(scene: Scene, t: float, aspect: float, facing: int, offset: float, p
     if scene.action in TRAVEL:
         v = travel_speed(scene)
         # A travelling subject is in the middle after about a second and comes back after it has left.
+        # A camera that pans goes with it.
         start, lap = -min(v, aspect / 2 + 0.05), aspect + 1.6
+        if scene.camera == "pan":
+            start = -0.05
         x = start + v * t
         if scene.camera != "pan":
             x = (x + lap / 2) % lap - lap / 2
@@ -114,7 +117,7 @@ def pose_at(scene: Scene, t: float, aspect: float, facing: int, offset: float, p
     if scene.action == "rotating":
         return Pose(offset, turn=phase, facing=facing)
     if scene.action == "bouncing":
-        return _bouncing(offset, phase, facing)
+        return _bouncing(offset, phase, facing, 0.30 if scene.subject == "ball" else 0.14)
     if scene.action == "sliding in":
         done = min(1.0, t * factor / SLIDE_SECONDS)
         away = (1 - done) ** 2 * (aspect / 2 + 0.5)
@@ -135,12 +138,12 @@ def _travelling(action: str, x: float, way: float, phase: float, facing: int) ->
     return Pose(x, lift=0.004 * abs(math.sin(9 * phase)), phase=phase, rolled=way, facing=facing)
 
 
-def _bouncing(x: float, phase: float, facing: int) -> Pose:
+def _bouncing(x: float, phase: float, facing: int, squash: float) -> Pose:
     """A hop as a parabola; flat on the ground, long in the air."""
     u = (phase / (2 * math.pi)) % 1.0
     ground = 0.18  # share of the cycle spent on the ground
     if u < ground:
-        return Pose(x, 0.0, phase, stretch=1 - 0.28 * math.sin(math.pi * u / ground), facing=facing)
+        return Pose(x, 0.0, phase, stretch=1 - squash * math.sin(math.pi * u / ground), facing=facing)
     v = (u - ground) / (1 - ground)
     return Pose(x, 0.30 * 4 * v * (1 - v), phase, "run", stretch=1 + 0.10 * abs(1 - 2 * v), facing=facing)
 
@@ -152,5 +155,5 @@ def view_at(scene: Scene, t: float, seconds: float, facing: int) -> View:
             x=facing * (travel_speed(scene) or 0.16) * (t - 0.5 * seconds * (not travel_speed(scene)))
         )
     if scene.camera == "zoom":
-        return View(zoom=1 + 0.45 * min(1.0, t / max(seconds, 1e-9)))
+        return View(zoom=1 + 0.38 * min(1.0, t / max(seconds, 1e-9)))
     return View()

@@ -73,7 +73,7 @@ class Pen:
         points = _CIRCLE * (rx, ry)
         if angle:
             c, s = np.cos(angle), np.sin(angle)
-            points = points @ np.array([[c, s], [-s, c]])
+            points = cv2.transform(points[None], np.array([[c, -s], [s, c]]))[0]
         self.polygon(points + np.array([x, y]), colour)
 
     def ellipses(self, centres: NDArray[np.float64], rx: float, ry: float, colour: Colour) -> None:
@@ -85,7 +85,7 @@ class Pen:
         """A rounded limb that narrows from radius ``w0`` to ``w1``."""
         dx, dy = end[0] - start[0], end[1] - start[1]
         length = math.hypot(dx, dy) or 1.0
-        cap = _HALF @ np.array([[dx, dy], [-dy, dx]]) / length
+        cap = cv2.transform(_HALF[None], np.array([[dx, -dy], [dy, dx]]) / length)[0]
         points = np.empty((16, 2))
         points[:8], points[8:] = cap * w0 + start, end - cap * w1
         self.polygon(points, colour)
@@ -97,15 +97,17 @@ class Pen:
                 pen.limb(joints[i], joints[i + 1], widths[i], widths[i + 1], colour)
 
     def _pixels(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
-        turn, move = self._fixed_point
-        at: NDArray[np.int32] = (points @ turn + move).astype(np.int32)
-        return at
+        # cv2.transform rather than a matrix product: BLAS threads of several workers get into each other's way.
+        flat = points if points.ndim == 3 else points[None]
+        at = cv2.transform(flat, self._fixed_point)
+        return np.asarray(at if points.ndim == 3 else at[0], np.int32)
 
     @cached_property
-    def _fixed_point(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _fixed_point(self) -> NDArray[np.float64]:
         # Pixel centres lie at whole numbers for cv2 and at halves here.
         scaled = self.to_pixels[:2] * (1 << _SHIFT)
-        return np.ascontiguousarray(scaled[:, :2].T), scaled[:, 2] - (1 << _SHIFT) / 2
+        scaled[:, 2] -= (1 << _SHIFT) / 2
+        return scaled
 
     def _fill(self, shapes: list[NDArray[np.int32]], colour: Colour) -> None:
         cv2.fillPoly(self.image, shapes, colour, cv2.LINE_8, _SHIFT)

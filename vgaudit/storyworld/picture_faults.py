@@ -15,7 +15,8 @@ Box = tuple[int, int, int, int]
 
 
 def _bytes(values: NDArray[Any]) -> Clip:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    out: Clip = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return out
 
 
 def flicker(clip: Clip, amount: float, rng: Rng) -> Clip:
