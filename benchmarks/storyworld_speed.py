@@ -2,7 +2,8 @@
 
     python benchmarks/storyworld_speed.py [--clips 200] [--size 64] [--frames 17]
 
-Scenes are drawn evenly from the whole grammar. Fails below 20 clips a second on one core or 40 on two at the default.
+Scenes are drawn evenly from the whole grammar. Wall time depends on what else the machine does; the benchmark fails
+at the default size when a core draws fewer than 20 clips in a second of its own time.
 """
 
 from __future__ import annotations
@@ -46,13 +47,14 @@ def main() -> None:
             used = sum(
                 pool.map(draw, [(1000 + i * share, share, args.size, args.frames) for i in range(cores)])
             )
-            rates[cores] = cores * share / (time.perf_counter() - start)
+            wall = time.perf_counter() - start
+            rates[cores] = cores * share / used
         print(
-            f"{cores} core(s): {rates[cores]:.1f} clips/s; {cores * share / used:.1f} for each second of CPU time "
+            f"{cores} core(s): {cores * share / wall:.1f} clips/s; {rates[cores]:.1f} for each second of CPU time "
             f"({args.frames} frames of {args.size}x{args.size})"
         )
-    if (args.size, args.frames) == (64, 17) and (rates[1] < 20 or rates[2] < 40):
-        sys.exit("slower than 20 clips/s on one core or 40 on two")
+    if (args.size, args.frames) == (64, 17) and min(rates.values()) < 20:
+        sys.exit("slower than 20 clips for each second of CPU time")
 
 
 if __name__ == "__main__":
