@@ -90,6 +90,32 @@ def test_faults_are_planted_with_their_truth() -> None:
         json.dumps(b.facts)
 
 
+@pytest.mark.parametrize("strength", ["mild", "strong"])
+def test_subjects_and_colours_are_swapped_within_the_shot(strength: str) -> None:
+    prompts = [PromptSpec("cup", "a white cup standing still in a forest"), *PROMPTS]
+    clean = run(backend(), prompts)
+    for kind in ("subject_swap", "colour_swap", "jump_cut"):
+        for a, b in zip(
+            clean, run(backend(faults=[{"kind": kind, "strength": strength}]), prompts), strict=True
+        ):
+            assert a.frames is not None
+            assert b.frames is not None
+            (fault,) = b.facts["faults"]
+            first, end = fault["span"]
+            differs = (a.frames != b.frames).any(axis=3)
+            assert not differs[:first].any()
+            assert not differs[end:].any()
+            seen = [i for i in range(first, end) if a.facts["visible"][i]]
+            assert all(differs[i].mean() > 0.01 for i in seen)
+            if kind == "colour_swap":  # the subject and nothing else
+                for i in range(first, end):
+                    box = a.facts["boxes"][i]
+                    outside = differs[i].copy()
+                    if box:
+                        outside[box[1] : box[3], box[0] : box[2]] = False
+                    assert not outside.any()
+
+
 def test_a_share_of_clips_is_hit() -> None:
     made = backend(VideoRequest(frames=8, width=8, height=8), faults=[{"kind": "flicker", "share": 0.3}])
     hit = [bool(g.facts["faults"]) for g in made.generate(made.samples(PROMPTS, range(60)))]

@@ -113,6 +113,8 @@ def test_a_box_can_be_given() -> None:
         (CLIP.astype(np.float32), {}, "expected uint8"),
         (CLIP, {"kind": "gremlin"}, "unknown fault 'gremlin'"),
         (CLIP, {"strength": "huge"}, "unknown strength 'huge'"),
+        (CLIP, {"aligned": True}, "aligned: expected"),
+        (CLIP, {"mask": np.ones((17, 2, 2), bool)}, "mask: expected"),
         (CLIP, {"fps": 0}, "positive frame rate"),
         (CLIP, {"other": CLIP[:, :, :, 0]}, "other: expected uint8"),
         (CLIP, {"kind": "colour_swap", "box": (0, 0, 65, 10)}, "does not lie"),

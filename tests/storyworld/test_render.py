@@ -20,6 +20,16 @@ def test_the_same_request_gives_the_same_bytes_and_another_seed_others() -> None
     assert first.tobytes() != other.tobytes()
 
 
+def test_a_shot_can_be_taken_over_with_another_subject() -> None:
+    scene, other = Scene("cup", "rotating", "forest", "red"), Scene("ball", "rotating", "forest", "red")
+    taken = render(other, 3, frames=3, shot=scene)
+    assert taken.truth.scene == other
+    ours, theirs = render(scene, 3, frames=3).truth.boxes, taken.truth.boxes
+    top = min(b[1] for b in (*ours, *theirs) if b) - 2
+    assert np.array_equal(taken.frames[:, :top], render(scene, 3, frames=3).frames[:, :top])
+    assert not np.array_equal(taken.frames[:, :top], render(other, 3, frames=3).frames[:, :top])
+
+
 def test_defaults() -> None:
     made = render(Scene("cat", "walking", "forest"), 1)
     assert made.frames.shape == (17, 64, 64, 3)

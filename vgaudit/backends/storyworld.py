@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,9 +26,9 @@ from vgaudit.plan import Sample
 from vgaudit.records import digest
 from vgaudit.storyworld.fault_strengths import FaultKind, Strength, level
 from vgaudit.storyworld.faults import MIN_FRAMES, plant
-from vgaudit.storyworld.render import MAX_FRAMES, MAX_SIDE, VERSION, render
-from vgaudit.storyworld.scene import Scene, parse
-from vgaudit.storyworld.vocabulary import Look
+from vgaudit.storyworld.render import MAX_FRAMES, MAX_SIDE, VERSION, Box, Rendered, render
+from vgaudit.storyworld.scene import Scene, parse, random_scene
+from vgaudit.storyworld.vocabulary import Look, could_be
 
 
 class PlantedFault(Options):
@@ -138,7 +138,9 @@ class StoryworldBackend:
             draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
             if draw % 1_000_000 >= fault.share * 1_000_000:
                 continue
-            faulty = plant(frames, fault.kind, fault.strength, (draw >> 20) & 0x7FFF_FFFF, fps=self._fps)
+            at = (draw >> 20) & 0x7FFF_FFFF
+            props = self._props(clip, fault.kind, seed, at) if len(frames) == len(clip.frames) else {}
+            faulty = plant(frames, fault.kind, fault.strength, at, fps=self._fps, **props)
             frames = faulty.frames
             planted.append(asdict(faulty.truth))
         facts = {
@@ -151,3 +153,36 @@ class StoryworldBackend:
         }
         seconds = time.perf_counter() - start
         return Generated(sample, frames=frames, fps=self._fps, seconds=seconds, facts=facts)
+
+    def _props(self, clip: Rendered, kind: FaultKind, seed: int, draw: int) -> dict[str, Any]:
+        """What a fault is made with: another shot, the same shot with another subject, where the subject is."""
+        scene = clip.truth.scene
+        if kind == "jump_cut":
+            return {"other": self._render(replace(random_scene(draw), look=scene.look), draw).frames}
+        box = _union(clip.truth.boxes)
+        if kind == "colour_swap" and box is not None:
+            empty = self._render(scene, seed, with_subject=False)
+            return {"box": box, "mask": (clip.frames != empty.frames).any(axis=3)}
+        others = [s for s in could_be(scene.action, scene.setting) if s != scene.subject]
+        if kind == "subject_swap" and others:
+            other = self._render(replace(scene, subject=others[draw % len(others)]), seed, shot=scene)
+            return {
+                "other": other.frames,
+                "aligned": True,
+                "box": _union((*clip.truth.boxes, *other.truth.boxes)),
+            }
+        return {}
+
+    def _render(self, scene: Scene, seed: int, **further: Any) -> Rendered:
+        return render(
+            scene, seed, frames=self._frames, height=self._height, width=self._width, fps=self._fps, **further
+        )
+
+
+def _union(boxes: Sequence[Box | None]) -> Box | None:
+    """The smallest box around all boxes."""
+    there = [b for b in boxes if b is not None]
+    if not there:
+        return None
+    x0, y0, x1, y1 = zip(*there, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)

@@ -55,7 +55,9 @@ def plant(
     seed: int,
     *,
     other: Clip | None = None,
+    aligned: bool = False,
     box: Box | None = None,
+    mask: NDArray[np.bool_] | None = None,
     fps: float = 8.0,
 ) -> Planted:
     """A copy of a clip with one fault. The same arguments give the same bytes.
@@ -67,7 +69,10 @@ def plant(
         seed: Decides when and where.
         other: Another clip of any size, for ``jump_cut`` and ``subject_swap``; without one they show this clip
             mirrored.
+        aligned: ``other`` is the same shot, frame by frame and pixel by pixel, with another subject in it; then
+            ``subject_swap`` shows all of its box.
         box: Where the subject is, for ``subject_swap`` and ``colour_swap``; the middle without one.
+        mask: ``(T, H, W)``, true where the subject is, for ``colour_swap``; an ellipse in the box without one.
         fps: Frames a second, for ``seconds``.
 
     Raises:
@@ -76,6 +81,10 @@ def plant(
     _check(frames, "frames", MIN_FRAMES)
     if other is not None:
         _check(other, "other", 1)
+    if aligned and (other is None or other.shape != frames.shape):
+        raise ValueError(f"aligned: expected `other` of the shape of the clip, {frames.shape}")
+    if mask is not None and mask.shape != frames.shape[:3]:
+        raise ValueError(f"mask: expected shape {frames.shape[:3]}, got {mask.shape}")
     if kind not in KINDS:
         raise ValueError(f"unknown fault {kind!r}; expected one of {', '.join(KINDS)}")
     if strength not in STRENGTHS:
@@ -96,7 +105,12 @@ def plant(
         out = time_faults.other_shot(frames, span, other)
     elif what in _IN_A_BOX:
         place = _place(what, amount, box, height, width, rng)
-        out = _IN_A_BOX[what](frames, span, place, amount, rng, other)
+        if what == "colour_swap":
+            out = picture_faults.swap_colour(frames, span, place, amount, mask)
+        elif what == "subject_swap":
+            out = picture_faults.swap_subject(frames, span, place, other, aligned)
+        else:
+            out = picture_faults.pop(frames, span, place)
     else:
         out = frames.copy()
         out[span[0] : span[1]] = _IN_PICTURES[what](frames[span[0] : span[1]], amount, rng)
@@ -120,12 +134,7 @@ _IN_PICTURES: dict[str, Callable[[Clip, float, np.random.Generator], Clip]] = {
     "block_artefacts": picture_faults.blocks,
     "compression": picture_faults.jpeg,
 }
-_Boxed = Callable[[Clip, tuple[int, int], Box, float, np.random.Generator, Clip | None], Clip]
-_IN_A_BOX: dict[str, _Boxed] = {
-    "subject_swap": picture_faults.swap_subject,
-    "colour_swap": picture_faults.swap_colour,
-    "popping_object": picture_faults.pop,
-}
+_IN_A_BOX = ("subject_swap", "colour_swap", "popping_object")
 
 
 def _check(clip: Clip, name: str, least: int) -> None:

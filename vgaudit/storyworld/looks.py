@@ -39,7 +39,7 @@ def _tables(look: Look) -> NDArray[np.uint8]:
         curves = [np.clip(v**0.90 * 1.03, 0, 1)] * 3
     elif look == "film":  # a soft S, teal shadows, warm lights
         s = v + 0.10 * np.sin(2 * np.pi * (v - 0.5)) * 0.9
-        curves = [s * 0.96 + 0.02 * v, s * 0.93 + 0.015, s * 0.84 + 0.055]
+        curves = [s * 0.96 + 0.02 * v, s * 0.94 + 0.015, s * 0.88 + 0.050]
     else:
         curves = [np.clip((v - 0.5) * 1.06 + 0.53, 0, 1)] * 3
     table: NDArray[np.uint8] = np.rint(np.clip(np.stack(curves, axis=1), 0, 1) * 255).astype(np.uint8)

@@ -118,10 +118,16 @@ def jpeg(clip: Clip, amount: float, rng: Rng) -> Clip:
     return out
 
 
-def swap_subject(clip: Clip, span: Span, box: Box, amount: float, rng: Rng, other: Clip | None) -> Clip:
-    """Within the box, the middle of another clip; without one, this one upside down in other colours."""
+def swap_subject(clip: Clip, span: Span, box: Box, other: Clip | None, aligned: bool) -> Clip:
+    """Within the box, the middle of another clip; without one, this one upside down in other colours.
+
+    Where the other clip is aligned, its box is shown as it is.
+    """
     x0, y0, x1, y1 = box
     out, soft = clip.copy(), _soft(box)
+    if aligned and other is not None:
+        out[span[0] : span[1], y0:y1, x0:x1] = other[span[0] : span[1], y0:y1, x0:x1]
+        return out
     for i in range(*span):
         if other is None:
             piece = clip[i, y0:y1, x0:x1][::-1, ::-1, [1, 2, 0]]
@@ -134,20 +140,26 @@ def swap_subject(clip: Clip, span: Span, box: Box, amount: float, rng: Rng, othe
     return out
 
 
-def swap_colour(clip: Clip, span: Span, box: Box, amount: float, rng: Rng, other: Clip | None) -> Clip:
-    """Within the box, hues turned by ``amount`` degrees."""
+def swap_colour(clip: Clip, span: Span, box: Box, amount: float, mask: NDArray[np.bool_] | None) -> Clip:
+    """Within the box, and the mask if there is one, hues turned by ``amount`` degrees.
+
+    What is grey gets a colour, the stronger the larger the turn, so that white and black things change as well.
+    """
     x0, y0, x1, y1 = box
-    out, soft = clip.copy(), _soft(box)
+    out = clip.copy()
     for i in range(*span):
+        soft = _soft(box) if mask is None else mask[i, y0:y1, x0:x1, None].astype(np.float32)
         here = np.ascontiguousarray(clip[i, y0:y1, x0:x1])
         hsv = cv2.cvtColor(here, cv2.COLOR_RGB2HSV).astype(np.int16)
         hsv[:, :, 0] = (hsv[:, :, 0] + round(amount / 2)) % 180
+        hsv[:, :, 1] = np.maximum(hsv[:, :, 1], round(amount))
+        hsv[:, :, 2] = np.maximum(hsv[:, :, 2], round(0.6 * amount))
         turned = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
         out[i, y0:y1, x0:x1] = _bytes(here + soft * (turned.astype(np.float32) - here))
     return out
 
 
-def pop(clip: Clip, span: Span, box: Box, amount: float, rng: Rng, other: Clip | None) -> Clip:
+def pop(clip: Clip, span: Span, box: Box) -> Clip:
     """A shaded disc that stands out from what is there, from nowhere and gone again."""
     x0, y0, x1, y1 = box
     out, side = clip.copy(), x1 - x0

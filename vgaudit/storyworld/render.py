@@ -76,6 +76,7 @@ def render(
     width: int = 64,
     fps: float = 8.0,
     with_subject: bool = True,
+    shot: Scene | None = None,
 ) -> Rendered:
     """Draw a scene. The same arguments give the same bytes.
 
@@ -87,6 +88,7 @@ def render(
         width: Of a frame, pixels.
         fps: Frames a second; motion is in seconds.
         with_subject: Without it the same clip is drawn, shadow and all, but for the subject.
+        shot: Take what the seed decides from this scene: the same place with another subject or colour in it.
 
     Raises:
         ValueError: A size is outside 8..2048, ``frames`` outside 1..10000, or ``fps`` not positive.
@@ -97,7 +99,7 @@ def render(
         raise ValueError(f"expected 1 to {MAX_FRAMES} frames, got {frames}")
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"expected a positive frame rate, got {fps}")
-    cast = _cast(scene, seed)
+    cast = _cast(scene, seed, shot or scene)
     out = np.empty((frames, height, width, 3), np.uint8)
     boxes: list[Box | None] = []
     visible: list[bool] = []
@@ -111,12 +113,12 @@ def render(
     return Rendered(out, Truth(settled, tuple(boxes), tuple(visible), travel_speed(scene), fps))
 
 
-def _cast(scene: Scene, seed: int) -> _Cast:
+def _cast(scene: Scene, seed: int, shot: Scene) -> _Cast:
     # The look is left out: the same scene and seed in another look is the same shot.
-    key = f"{scene.subject}|{scene.action}|{scene.setting}|{scene.camera}|{scene.speed}|{seed}"
+    key = f"{shot.subject}|{shot.action}|{shot.setting}|{shot.camera}|{shot.speed}|{seed}"
     rng = np.random.default_rng(list(hashlib.sha256(key.encode()).digest()[:16]))
     natural = NATURAL_COLOURS.get(scene.subject, tuple(COLOURS))
-    drawn = natural[int(rng.integers(len(natural)))]
+    drawn = natural[int(rng.random() * len(natural))]
     colour = scene.colour or drawn
     shade = rng.uniform(-9, 9, 3)
     r, g, b = (int(np.clip(round(c + s), 0, 255)) for c, s in zip(COLOURS[colour], shade, strict=True))

@@ -128,6 +128,11 @@ FILLERS = frozenset(_FILLERS.split())
 """Words that carry no content here and are passed over."""
 
 
+def could_be(action: str, setting: str) -> tuple[str, ...]:
+    """Subjects that can do this there."""
+    return tuple(s for s in SUBJECTS if action in CAN[s] and setting in settings_of(s))
+
+
 def settings_of(subject: str) -> tuple[str, ...]:
     """Settings in which a subject can be."""
     return FITS.get(subject, tuple(SETTINGS))
