@@ -157,8 +157,6 @@ class StoryworldBackend:
     def _props(self, clip: Rendered, kind: FaultKind, seed: int, draw: int) -> dict[str, Any]:
         """What a fault is made with: another shot, the same shot with another subject, where the subject is."""
         scene = clip.truth.scene
-        if kind == "jump_cut":
-            return {"other": self._render(replace(random_scene(draw), look=scene.look), draw).frames}
         box = _union(clip.truth.boxes)
         if kind == "colour_swap" and box is not None:
             empty = self._render(scene, seed, with_subject=False)
@@ -171,6 +169,9 @@ class StoryworldBackend:
                 "aligned": True,
                 "box": _union((*clip.truth.boxes, *other.truth.boxes)),
             }
+        if kind in ("jump_cut", "subject_swap"):  # nothing else sails, so another shot is put in its place
+            other = self._render(replace(random_scene(draw), look=scene.look), draw)
+            return {"other": other.frames, "box": box}
         return {}
 
     def _render(self, scene: Scene, seed: int, **further: Any) -> Rendered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -50,14 +51,8 @@ class Stage:
         last = int(np.clip(round(matrix[1, 1] * bottom + matrix[1, 2]), 0, height))
         if first >= last:
             return
-        y = (np.arange(first, last) + 0.5 - matrix[1, 2]) / matrix[1, 1]
-        heights = np.array([s[0] for s in stops])
-        if self.flat:
-            span = max(heights[-1] - heights[0], 1e-9)
-            y = heights[0] + (np.floor((y - heights[0]) / span * 5) + 0.5) / 5 * span
-        colours = np.array([s[1] for s in stops], np.float64)
-        rows = np.stack([np.interp(y, heights, colours[:, c]) for c in range(3)], axis=1)
-        column = np.rint(rows).astype(np.uint8)[:, None, :]
+        scale, move = float(matrix[1, 1]), float(matrix[1, 2])
+        column = _column(tuple(stops), scale, move, first, last, self.flat)
         self.image[first:last] = cv2.resize(column, (width, last - first), interpolation=cv2.INTER_NEAREST)
 
     def rng(self, layer: int) -> np.random.Generator:
@@ -82,3 +77,19 @@ class Stage:
         self.pen(depth).polygon(
             np.concatenate([np.stack([x, top], axis=1), [[x[-1], 2.0], [x[0], 2.0]]]), colour
         )
+
+
+@lru_cache(maxsize=256)
+def _column(
+    stops: tuple[tuple[float, Colour], ...], scale: float, move: float, first: int, last: int, flat: bool
+) -> NDArray[np.uint8]:
+    """``(rows, 1, 3)``: a gradient's colour in each row; the same in every frame unless the camera zooms."""
+    y = (np.arange(first, last) + 0.5 - move) / scale
+    heights = np.array([s[0] for s in stops])
+    if flat:
+        span = max(heights[-1] - heights[0], 1e-9)
+        y = heights[0] + (np.floor((y - heights[0]) / span * 5) + 0.5) / 5 * span
+    colours = np.array([s[1] for s in stops], np.float64)
+    rows = np.stack([np.interp(y, heights, colours[:, c]) for c in range(3)], axis=1)
+    column: NDArray[np.uint8] = np.rint(rows).astype(np.uint8)[:, None, :]
+    return column

@@ -145,7 +145,7 @@ def _bouncing(x: float, phase: float, facing: int, squash: float) -> Pose:
     if u < ground:
         return Pose(x, 0.0, phase, stretch=1 - squash * math.sin(math.pi * u / ground), facing=facing)
     v = (u - ground) / (1 - ground)
-    return Pose(x, 0.30 * 4 * v * (1 - v), phase, "run", stretch=1 + 0.10 * abs(1 - 2 * v), facing=facing)
+    return Pose(x, 0.25 * 4 * v * (1 - v), phase, "run", stretch=1 + 0.10 * abs(1 - 2 * v), facing=facing)
 
 
 def view_at(scene: Scene, t: float, seconds: float, facing: int) -> View:

@@ -54,7 +54,7 @@ def boat(pen: Pen, pose: Pose, paint: Colour) -> None:
     pen.limb((0.0, 0.18), (0.0, 1.0), 0.016, 0.012, (110, 76, 48))
     pen.polygon([(0.03, 0.97), (0.24 + swell, 0.60), (0.40 + swell, 0.28), (0.03, 0.28)], _PAPER)
     pen.polygon(
-        [(-0.03, 0.92), (-0.20 + swell, 0.58), (-0.30 + swell, 0.28), (-0.03, 0.28)], darker(_PAPER, 0.14)
+        [(-0.03, 0.92), (-0.20 + swell, 0.58), (-0.30 + swell, 0.28), (-0.03, 0.28)], lighter(paint, 0.12)
     )
     inner = pen.bare()
     inner.polygon([(0.03, 0.62), (0.23 + swell, 0.62), (0.28 + swell, 0.50), (0.03, 0.50)], paint)
@@ -151,11 +151,11 @@ def _handle(pen: Pen, side: float, china: Colour) -> None:
 def phone(pen: Pen, pose: Pose, shell: Colour) -> None:
     """A phone: the screen on one side, the camera on the other, and an edge between."""
     c, s = math.cos(pose.turn), math.sin(pose.turn)
-    half, edge = 0.27 * abs(c), 0.05 * abs(s)
+    half, edge = max(0.27 * abs(c), 0.045), 0.05 * abs(s)
     shift = edge * math.copysign(1.0, s * c)
     pen.polygon(_plate(-shift, half, 0.0, 1.0), darker(shell, 0.45))
     pen.polygon(_plate(shift * 0.4, half, 0.0, 1.0), shell)
-    if half < 0.03:
+    if abs(c) < 0.2:
         return
     inner = pen.bare().placed(x=shift * 0.4, sx=abs(c))
     if c < 0:
@@ -225,8 +225,8 @@ def ball(pen: Pen, pose: Pose, skin: Colour) -> None:
     spots = spots @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
     lean, sine = math.cos(roll + 0.35), math.sin(roll + 0.35)
     spots = spots @ np.array([[lean, sine, 0], [-sine, lean, 0], [0, 0, 1]])
-    inner = pen.bare()
+    inner, dots = pen.bare(), _PAPER if sum(skin) < 600 else (58, 60, 74)
     for x, y, z in spots[spots[:, 2] > 0.05]:
         angle = math.atan2(y, x)
-        inner.ellipse(0.84 * r * x, r + 0.84 * r * y, 0.15 * max(z, 0.25), 0.15, _PAPER, angle=angle)
+        inner.ellipse(0.84 * r * x, r + 0.84 * r * y, 0.15 * max(z, 0.25), 0.15, dots, angle=angle)
     inner.ellipse(-0.17, 0.74, 0.085, 0.06, lighter(skin, 0.75), angle=0.6)
