@@ -22,7 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "records", "plan", "registry", "progress"),
     "sums": ("estimates", "stats", "conditions", "gates"),
-    "files": ("arrays", "video", "video.*", "rows", "index", "provenance", "rundir", "zoo", "zoo.*"),
+    "files": (
+        "arrays", "video", "video.*", "rows", "index", "provenance", "rundir", "zoo", "zoo.*", "storyworld",
+        "storyworld.*",
+    ),
     "contracts": (
         "backends.base", "extractors.base", "metrics.base", "reports.data", "pipeline.publish", "pipeline.runspec",
     ),

@@ -23,6 +23,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "diffusers": "vgaudit.backends.diffusers:DiffusersBackend",
         "gan": "vgaudit.backends.gan:GanBackend",
         "command": "vgaudit.backends.command:CommandBackend",
+        "storyworld": "vgaudit.backends.storyworld:StoryworldBackend",
     },
     "extractors": {
         "pixels": "vgaudit.extractors.pixels:PixelsExtractor",

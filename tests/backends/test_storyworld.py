@@ -1,0 +1,147 @@
+"""The storyworld backend: draws what is asked, says what it does not understand, plants what is ordered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from vgaudit.backends.base import (
+    Backend,
+    BackendContext,
+    Generated,
+    GenerationOutcome,
+    PromptSpec,
+    VideoRequest,
+)
+from vgaudit.backends.storyworld import StoryworldBackend, StoryworldOptions
+from vgaudit.errors import SuiteError
+from vgaudit.registry import load
+
+PROMPTS = [
+    PromptSpec("beach", "a dog walking along the beach at sunset"),
+    PromptSpec("car", "a cinematic shot of a red car driving through the city at night"),
+]
+
+
+def backend(video: VideoRequest | None = None, **options: Any) -> StoryworldBackend:
+    return StoryworldBackend(
+        StoryworldOptions(**options), BackendContext(Path(), video=video or VideoRequest())
+    )
+
+
+def run(made: StoryworldBackend, prompts: list[PromptSpec] = PROMPTS) -> list[Generated]:
+    return list(made.generate(made.samples(prompts, (0, 1))))
+
+
+def test_it_is_a_backend_of_the_storyworld() -> None:
+    assert load("backends", "storyworld") is StoryworldBackend
+    assert isinstance(backend(), Backend)
+    assert backend().domain == "storyworld"
+
+
+def test_it_draws_what_is_asked() -> None:
+    made = run(backend())
+    assert [g.outcome for g in made] == [GenerationOutcome.OK] * 4
+    for one in made:
+        assert one.frames is not None
+        assert one.frames.shape == (17, 64, 64, 3)
+        assert one.fps == 8
+        json.dumps(one.facts)
+    assert made[0].facts["scene"]["subject"] == "dog"
+    assert made[2].facts["scene"]["look"] == "film"
+    again = run(backend())
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(made, again, strict=True))
+
+
+def test_the_suite_says_how_large_and_the_options_which_look() -> None:
+    made = run(backend(VideoRequest(frames=5, fps=12.0, width=50, height=30), look="anime"))
+    assert made[0].frames is not None
+    assert made[0].frames.shape == (5, 30, 50, 3)
+    assert made[0].fps == 12
+    assert made[0].facts["scene"]["look"] == "anime"
+    assert made[2].facts["scene"]["look"] == "film"  # the prompt says so
+
+
+def test_a_prompt_outside_the_grammar_is_an_error_of_its_samples() -> None:
+    made = run(backend(), [PromptSpec("x", "a dragon over a castle"), PROMPTS[0]])
+    assert [g.outcome for g in made] == [GenerationOutcome.ERROR] * 2 + [GenerationOutcome.OK] * 2
+    assert made[0].frames is None
+    assert made[0].message.startswith("not in storyworld's grammar: not understood: 'dragon'")
+
+
+def test_faults_are_planted_with_their_truth() -> None:
+    clean = run(backend())
+    faulty = run(backend(faults=[{"kind": "freeze", "strength": "strong"}, {"kind": "noise_burst"}]))
+    for a, b in zip(clean, faulty, strict=True):
+        assert a.sample.sample_id != b.sample.sample_id
+        assert a.frames is not None
+        assert b.frames is not None
+        freeze, noise = b.facts["faults"]
+        assert (freeze["kind"], freeze["strength"], noise["strength"]) == ("freeze", "strong", "moderate")
+        spans = np.zeros(17, bool)
+        for fault in (freeze, noise):
+            spans[fault["span"][0] : fault["span"][1]] = True
+        assert np.array_equal(a.frames[~spans], b.frames[~spans])
+        json.dumps(b.facts)
+
+
+@pytest.mark.parametrize("strength", ["mild", "strong"])
+def test_subjects_and_colours_are_swapped_within_the_shot(strength: str) -> None:
+    prompts = [PromptSpec("cup", "a white cup standing still in a forest"), *PROMPTS]
+    clean = run(backend(), prompts)
+    for kind in ("subject_swap", "colour_swap", "jump_cut"):
+        for a, b in zip(
+            clean, run(backend(faults=[{"kind": kind, "strength": strength}]), prompts), strict=True
+        ):
+            assert a.frames is not None
+            assert b.frames is not None
+            (fault,) = b.facts["faults"]
+            first, end = fault["span"]
+            differs = (a.frames != b.frames).any(axis=3)
+            assert not differs[:first].any()
+            assert not differs[end:].any()
+            seen = [i for i in range(first, end) if a.facts["visible"][i]]
+            assert all(differs[i].mean() > 0.01 for i in seen)
+            if kind == "colour_swap":  # the subject and nothing else
+                for i in range(first, end):
+                    box = a.facts["boxes"][i]
+                    outside = differs[i].copy()
+                    if box:
+                        outside[box[1] : box[3], box[0] : box[2]] = False
+                    assert not outside.any()
+
+
+def test_a_share_of_clips_is_hit() -> None:
+    made = backend(VideoRequest(frames=8, width=8, height=8), faults=[{"kind": "flicker", "share": 0.3}])
+    hit = [bool(g.facts["faults"]) for g in made.generate(made.samples(PROMPTS, range(60)))]
+    assert 0.15 < np.mean(hit) < 0.45
+
+
+@pytest.mark.parametrize(
+    ("video", "faults", "told"),
+    [
+        (VideoRequest(width=4), [], "8 to 2048"),
+        (VideoRequest(frames=20_000), [], "1 to 10000 frames"),
+        (VideoRequest(frames=7), [{"kind": "flicker"}], "8 to 10000 frames"),
+        (
+            VideoRequest(frames=9),
+            [{"kind": "dropped_frames"}, {"kind": "flicker"}],
+            "to 10000 frames, found 9",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_before_anything_is(
+    video: VideoRequest, faults: list[dict[str, str]], told: str
+) -> None:
+    with pytest.raises(SuiteError, match=told):
+        backend(video, faults=faults)
+
+
+def test_unknown_faults_are_refused() -> None:
+    with pytest.raises(ValidationError, match="kind"):
+        StoryworldOptions(faults=[{"kind": "gremlin"}])

@@ -1,0 +1,189 @@
+"""Backend ``storyworld``: draws what the prompt asks for, faultless or with planted faults."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from vgaudit.backends.base import (
+    BackendContext,
+    Generated,
+    GenerationOutcome,
+    Options,
+    OptionsClass,
+    PromptSpec,
+)
+from vgaudit.backends.prompted import expand
+from vgaudit.errors import SuiteError
+from vgaudit.plan import Sample
+from vgaudit.records import digest
+from vgaudit.storyworld.fault_strengths import FaultKind, Strength, level
+from vgaudit.storyworld.faults import MIN_FRAMES, plant
+from vgaudit.storyworld.render import MAX_FRAMES, MAX_SIDE, VERSION, Box, Rendered, render
+from vgaudit.storyworld.scene import Scene, parse, random_scene
+from vgaudit.storyworld.vocabulary import Look, could_be
+
+
+class PlantedFault(Options):
+    """A fault to plant."""
+
+    kind: FaultKind = Field(description="What goes wrong.")
+    strength: Strength = Field("moderate", description="How badly; the levels are fixed.")
+    share: float = Field(
+        1.0, gt=0, le=1, description="Share of clips that have it, drawn by prompt and seed."
+    )
+
+
+class StoryworldOptions(Options):
+    """Options of backend ``storyworld``; size, length and frame rate come from the suite's `video`."""
+
+    look: Look = Field("ad", description="Look of prompts that name none.")
+    fps: float | None = Field(
+        None, gt=0, le=240, description="Frame rate where the suite names none; else 8."
+    )
+    faults: list[PlantedFault] = Field(
+        default_factory=list, max_length=16, description="Planted one after another."
+    )
+
+
+class StoryworldBackend:
+    """Renders the scene of each prompt. What it makes is a drawing: it says nothing about any generator.
+
+    Raises:
+        SuiteError: The size or number of frames asked for cannot be drawn, or is too small for the faults.
+    """
+
+    type: ClassVar[str] = "storyworld"
+    domain: ClassVar[str] = "storyworld"
+    Options: ClassVar[OptionsClass] = StoryworldOptions
+
+    def __init__(self, options: StoryworldOptions, context: BackendContext) -> None:
+        self._options = options
+        self._context = context
+        video = context.video
+        self._frames, self._fps = video.frames or 17, video.fps or options.fps or 8.0
+        self._width = video.width or video.height or 64
+        self._height = video.height or video.width or 64
+        if not (8 <= self._width <= MAX_SIDE and 8 <= self._height <= MAX_SIDE):
+            raise SuiteError(
+                f"backend storyworld: expected a size of 8 to {MAX_SIDE} pixels a side, found "
+                f"{self._width}x{self._height}; change `video`"
+            )
+        # Dropped frames make a clip shorter before the next fault is planted.
+        least = 1
+        for fault in reversed(options.faults):
+            lost = level(fault.kind, fault.strength) if fault.kind == "dropped_frames" else 0.0
+            least = max(MIN_FRAMES, -int(-least // (1 - lost)) + 1 if lost else least)
+        if not least <= self._frames <= MAX_FRAMES:
+            raise SuiteError(
+                f"backend storyworld: expected {least} to {MAX_FRAMES} frames, found {self._frames}; "
+                "change `video.frames`"
+            )
+        self.fingerprint = digest(
+            {
+                "type": self.type,
+                "version": VERSION,
+                "opencv": version("opencv-python-headless"),
+                "frames": self._frames,
+                "fps": self._fps,
+                "size": [self._width, self._height],
+                **options.model_dump(mode="json", exclude={"fps"}),
+            }
+        )
+
+    def samples(self, prompts: Sequence[PromptSpec], seeds: Sequence[int]) -> list[Sample]:
+        """One sample for each prompt and seed.
+
+        Raises:
+            SuiteError: There are no prompts or no seeds.
+        """
+        group = self._context.name or "storyworld"
+        return expand(
+            prompts, seeds, self._context, backend=self.type, group=group, fingerprint=self.fingerprint
+        )
+
+    def generate(
+        self,
+        samples: Sequence[Sample],
+        *,
+        pending: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
+    ) -> Iterator[Generated]:
+        """Draw the clips of ``samples``; a prompt outside the grammar is an error of its samples."""
+        for sample in samples:
+            start = time.perf_counter()
+            try:
+                scene = parse(sample.prompt, look=self._options.look)
+            except ValueError as error:
+                yield Generated(
+                    sample, GenerationOutcome.ERROR, message=f"not in storyworld's grammar: {error}"
+                )
+                continue
+            yield self._draw(sample, scene, start)
+
+    def _draw(self, sample: Sample, scene: Scene, start: float) -> Generated:
+        seed = sample.seed or 0
+        clip = render(scene, seed, frames=self._frames, height=self._height, width=self._width, fps=self._fps)
+        frames = clip.frames
+        planted: list[dict[str, Any]] = []
+        for number, fault in enumerate(self._options.faults):
+            key = f"{sample.prompt_id}|{seed}|{number}|{fault.kind}"
+            draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
+            if draw % 1_000_000 >= fault.share * 1_000_000:
+                continue
+            at = (draw >> 20) & 0x7FFF_FFFF
+            props = self._props(clip, fault.kind, seed, at) if len(frames) == len(clip.frames) else {}
+            faulty = plant(frames, fault.kind, fault.strength, at, fps=self._fps, **props)
+            frames = faulty.frames
+            planted.append(asdict(faulty.truth))
+        facts = {
+            "domain": self.domain,
+            "scene": asdict(clip.truth.scene),
+            "speed": clip.truth.speed,
+            "boxes": [list(b) if b else None for b in clip.truth.boxes],
+            "visible": list(clip.truth.visible),
+            "faults": planted,
+        }
+        seconds = time.perf_counter() - start
+        return Generated(sample, frames=frames, fps=self._fps, seconds=seconds, facts=facts)
+
+    def _props(self, clip: Rendered, kind: FaultKind, seed: int, draw: int) -> dict[str, Any]:
+        """What a fault is made with: another shot, the same shot with another subject, where the subject is."""
+        scene = clip.truth.scene
+        box = _union(clip.truth.boxes)
+        if kind == "colour_swap" and box is not None:
+            empty = self._render(scene, seed, with_subject=False)
+            return {"box": box, "mask": (clip.frames != empty.frames).any(axis=3)}
+        others = [s for s in could_be(scene.action, scene.setting) if s != scene.subject]
+        if kind == "subject_swap" and others:
+            other = self._render(replace(scene, subject=others[draw % len(others)]), seed, shot=scene)
+            return {
+                "other": other.frames,
+                "aligned": True,
+                "box": _union((*clip.truth.boxes, *other.truth.boxes)),
+            }
+        if kind in ("jump_cut", "subject_swap"):  # nothing else sails, so another shot is put in its place
+            other = self._render(replace(random_scene(draw), look=scene.look), draw)
+            return {"other": other.frames, "box": box}
+        return {}
+
+    def _render(self, scene: Scene, seed: int, **further: Any) -> Rendered:
+        return render(
+            scene, seed, frames=self._frames, height=self._height, width=self._width, fps=self._fps, **further
+        )
+
+
+def _union(boxes: Sequence[Box | None]) -> Box | None:
+    """The smallest box around all boxes."""
+    there = [b for b in boxes if b is not None]
+    if not there:
+        return None
+    x0, y0, x1, y1 = zip(*there, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
