@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
 from vgaudit.suite import LoadedSuite, bundled_suites, load_suite
 
-FOLDER = bundled_suites()["quickstart"].parent
 CONCEPTS = ["ads", "film", "anime"]
 TAGS = {"subject", "action", "setting", "colour", "camera", "people"}
 
@@ -59,31 +56,9 @@ def test_the_concepts_share_only_the_dog() -> None:
     assert len(set(texts)) == len(texts)
 
 
-def render(folder: Path, prompt: str, seed: int) -> np.ndarray:
-    request = {
-        "sample_id": "s",
-        "prompt": prompt,
-        "seed": seed,
-        "video": {"frames": 6, "fps": 8, "width": 62, "height": 48},
-        "output_dir": str(folder),
-    }
-    (folder / "request.json").write_text(json.dumps(request))
-    subprocess.run(
-        [sys.executable, str(FOLDER / "moving_shapes.py"), str(folder / "request.json")],
-        check=True,
-        timeout=60,
-    )
-    answer = json.loads((folder / "response.json").read_text())
-    assert answer["outcome"] == "ok"
-    return np.load(folder / answer["file"], allow_pickle=False)
-
-
-def test_the_drawing_program_obeys_prompt_seed_and_size(tmp_path: Path) -> None:
-    first = render(tmp_path, "a red circle moving right", 0)
-    assert first.shape == (6, 48, 62, 3)
-    assert first.dtype == np.uint8
-    assert np.array_equal(render(tmp_path, "a red circle moving right", 0), first)
-    assert not np.array_equal(render(tmp_path, "a red circle moving right", 1), first)
-    red = (first[..., 0] > 150) & (first[..., 1] < 110)
-    columns = [np.nonzero(frame)[1].mean() for frame in red]
-    assert np.all(np.diff(columns) > 0)
+def test_quickstart_runs_without_network_or_weights(tmp_path: Path) -> None:
+    done = execute(prepare(load_suite("quickstart", ["seeds=1"])), tmp_path / "run")
+    assert done is not None
+    assert (done.verdict.exit_code, done.verdict.reason) == (0, "all 4 gates passed")
+    assert [e.clip.outcome for e in done.data.clips] == ["ok"] * 8
+    assert any("not a generator" in note for note in done.data.notes)

@@ -62,6 +62,10 @@ class StoryworldBackend:
 
     type: ClassVar[str] = "storyworld"
     domain: ClassVar[str] = "storyworld"
+    notes: ClassVar[tuple[str, ...]] = (
+        "Clips of backend storyworld are drawings made from their prompts, not a generator's work: their scores show "
+        "how the audit works, and say nothing about any model.",
+    )
     Options: ClassVar[OptionsClass] = StoryworldOptions
 
     def __init__(self, options: StoryworldOptions, context: BackendContext) -> None:
