@@ -43,6 +43,8 @@ def decide(
     for metric, measurement in measurements.items():
         gaps = {n: why for n, why in measurement.missing.items() if not why.startswith(f"{NOT_APPLICABLE}:")}
         review += [f"{metric}.{name} could not be measured: {why}" for name, why in gaps.items()]
+        if measurement.unassessed:
+            review.append(f"{metric} did not see all of the clip: {measurement.unassessed}")
     review += [f"{metric} was asked for but not computed: {why}" for metric, why in unchecked.items()]
     if hold:
         return PublishDecision("hold", (*hold, *review))
