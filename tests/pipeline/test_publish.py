@@ -21,7 +21,7 @@ def found(kind: str, severity: Severity) -> Measurement:
         (FINE, Measurement(missing={"x": "not applicable: no face found"}), {}, "publish", ""),
         (FINE, found("m.fact", Severity.INFO), {}, "publish", ""),
         (FINE, Measurement(missing={"x": "the picture is too small"}), {}, "review", "m.x could not be measured"),
-        (FINE, Measurement(values={"x": 1.0}, unassessed="one face was blurred"), {}, "review", "one face was blurred"),
+        (FINE, Measurement(values={"x": 1.0}, unassessed="a face was blurred"), {}, "review", "a face was blurred"),
         (FINE, Measurement(), {"fvd": "no weights"}, "review", "fvd was asked for but not computed: no weights"),
         (FINE, found("m.thing", Severity.MINOR), {}, "review", "m.thing at 0.00-1.00 s"),
         (FINE, found("likeness.match", Severity.ALERT), {}, "hold", "likeness.match"),
