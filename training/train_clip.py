@@ -1,0 +1,314 @@
+"""Trains ``storyworld-clip``: an open_clip network for captions and frames of the storyworld.
+
+    python training/storyworld_clips.py --out work/train --clips 24000
+    python training/train_clip.py --data work/train --out work/clip --steps 6000
+
+The output folder is what open_clip loads as ``local-dir:``. A checkpoint is written every few minutes; the same
+command goes on from it. Runs on CPU and GPU (``--device``).
+
+A clip's logit with a text is the network's scale times the mean cosine of its frames with the text, as the audit
+computes it. The loss is contrastive over the batch (texts that are true of another clip too are left out), plus the
+same over texts that differ in one aspect, and over short phrases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from clip_texts import ASPECTS, contrast, scene_of, words
+from storyworld_clips import load
+
+from vgaudit.storyworld.scene import caption
+
+CONTEXT = 32
+MEAN, STD = 0.5, 0.25
+FRAMES_SEEN = 6
+BATCH = 64
+HARMLESS = {"subject_swap", "colour_swap", "jump_cut", "popping_object"}
+"""Faults that change what a clip shows: clips with them are not learnt from."""
+
+
+def config(vocabulary: int) -> dict[str, Any]:
+    """open_clip's config of the network."""
+    return {
+        "model_cfg": {
+            "embed_dim": 128,
+            "vision_cfg": {"image_size": 64, "layers": [1, 2, 2, 1], "width": 20, "head_width": 64},
+            "text_cfg": {
+                "context_length": CONTEXT,
+                "vocab_size": vocabulary,
+                "hf_tokenizer_name": "storyworld-clip",
+                "width": 128,
+                "heads": 4,
+                "layers": 2,
+            },
+        },
+        "preprocess_cfg": {
+            "size": [64, 64],
+            "mean": [MEAN] * 3,
+            "std": [STD] * 3,
+            "interpolation": "bicubic",
+            "resize_mode": "squash",
+        },
+    }
+
+
+def write_tokenizer(folder: Path) -> int:
+    """A word-level tokenizer of the grammar's words; the size of its vocabulary."""
+    from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
+    from tokenizers.models import WordLevel
+
+    # The end token has the largest number: open_clip reads the text's embedding at the argmax.
+    tokens = ["[PAD]", "[UNK]", *words(), "[BOS]", "[EOS]"]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^\p{L}\p{N}]+"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    ends = [("[BOS]", vocabulary["[BOS]"]), ("[EOS]", vocabulary["[EOS]"])]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[BOS] $A [EOS]", special_tokens=ends)
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[BOS]", "[EOS]"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "bos_token": "[BOS]",
+        "eos_token": "[EOS]",
+        "model_max_length": CONTEXT,
+        "padding_side": "right",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+    return len(tokens)
+
+
+def build(folder: Path) -> tuple[nn.Module, Any]:
+    """The untrained network of ``folder``'s config, and its tokenizer."""
+    import open_clip
+
+    vocabulary = write_tokenizer(folder)
+    (folder / "open_clip_config.json").write_text(json.dumps(config(vocabulary), indent=1) + "\n", "utf-8")
+    source = f"local-dir:{folder}"
+    network = open_clip.create_model(source, load_weights=False, precision="fp32")
+    return network, open_clip.get_tokenizer(source)
+
+
+def augmented(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Clips ``(B, K, 3, 64, 64)`` in [0, 1], each changed as generators and encoders change pictures."""
+    out = []
+    for original in frames:
+        clip = original
+        if rng.random() < 0.5:
+            clip = clip.flip(-1)
+        dx, dy = (int(v) for v in rng.integers(-3, 4, 2))
+        clip = functional.pad(clip, (3, 3, 3, 3), mode="replicate")[..., 3 + dy : 67 + dy, 3 + dx : 67 + dx]
+        clip = (clip - 0.5) * float(rng.uniform(0.9, 1.1)) + 0.5 + float(rng.uniform(-0.04, 0.04))
+        if rng.random() < 0.25:
+            small = functional.avg_pool2d(clip, 2)
+            blurred = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+            share = float(rng.uniform(0.3, 1.0))
+            clip = clip * (1 - share) + blurred * share
+        if rng.random() < 0.3:
+            seed = torch.Generator().manual_seed(int(rng.integers(2**31)))
+            clip = clip + torch.randn(clip.shape, generator=seed) * float(rng.uniform(0.0, 0.04))
+        out.append(clip.clamp(0, 1))
+    return torch.stack(out)
+
+
+def frames_of(
+    clean: NDArray[np.uint8], faulty: NDArray[np.uint8], labels: list[dict[str, Any]], rng: np.random.Generator
+) -> tuple[torch.Tensor, list[int]]:
+    """A batch of clips ``(B, K, 3, 64, 64)`` in [0, 1] and their numbers."""
+    chosen = [int(i) for i in rng.choice(len(labels), BATCH, replace=False)]
+    clips = []
+    for i in chosen:
+        label = labels[i]
+        broken = label["fault"] not in HARMLESS and rng.random() < 0.2
+        count = label["faulty_frames"] if broken else clean.shape[1]
+        edges = np.linspace(0, count, FRAMES_SEEN + 1)
+        at = [int(rng.uniform(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        clips.append((faulty if broken else clean)[i][at])
+    batch = torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3)
+    return augmented(batch.float() / 255, rng), chosen
+
+
+class Texts:
+    """Token ids by text, each tokenized once."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, torch.Tensor] = {}
+
+    def __call__(self, texts: list[str]) -> torch.Tensor:
+        new = [t for t in dict.fromkeys(texts) if t not in self._known]
+        if new:
+            self._known |= dict(zip(new, self._tokenizer(new), strict=True))
+        return torch.stack([self._known[t] for t in texts])
+
+
+def step_loss(
+    network: Any, texts: Texts, clips: torch.Tensor, labels: list[dict[str, Any]], rng: np.random.Generator, device: str
+) -> torch.Tensor:
+    """The loss of one batch."""
+    scenes = [scene_of(label) for label in labels]
+    captions = [caption(s, int(rng.integers(2**31))) for s in scenes]
+    pairs = [
+        (row, *contrast(scene, aspect, 4 if aspect == "action" else 3, rng))
+        for row, scene in enumerate(scenes)
+        for aspect in (ASPECTS[int(rng.choice(4, p=(0.2, 0.25, 0.4, 0.15)))],)
+    ]
+    said = list(dict.fromkeys([*captions, *(t for _, true, others in pairs for t in (true, *others))]))
+    place = {text: i for i, text in enumerate(said)}
+    flat = clips.flatten(0, 1).to(device, memory_format=torch.channels_last)
+    with torch.autocast(device, torch.bfloat16):
+        images = network.encode_image((flat - MEAN) / STD, normalize=False)
+        words_ = network.encode_text(texts(said).to(device), normalize=False)
+    images = functional.normalize(images.float(), dim=-1).unflatten(0, clips.shape[:2]).mean(1)
+    words_ = functional.normalize(words_.float(), dim=-1)
+    logits = network.logit_scale.exp().clamp(max=100) * images @ words_.T
+    # Texts that say what another clip of the batch shows as well are no negatives of it.
+    alike = [(s.subject, s.colour, s.action, s.setting) for s in scenes]
+    same = torch.tensor([[a == b for b in alike] for a in alike], device=device)
+    same.fill_diagonal_(False)
+    full = logits[:, [place[c] for c in captions]].masked_fill(same, -1e4)
+    target = torch.arange(len(clips), device=device)
+    loss = functional.cross_entropy(full, target) + functional.cross_entropy(full.T, target)
+    local = [
+        functional.cross_entropy(logits[row, [place[t] for t in (true, *others)]][None], target[:1])
+        for row, true, others in pairs
+        if others
+    ]
+    return loss / 2 + torch.stack(local).mean()
+
+
+@torch.no_grad()
+def held_out(network: Any, texts: Texts, folder: Path, device: str) -> dict[str, float]:
+    """Accuracy on scenes that were kept from training: top-1 of 64 captions, and each contrast."""
+    clean, _, labels = load(folder)
+    network.eval()
+    rows = []
+    for clip in clean:
+        frames = torch.from_numpy(clip.copy()).permute(0, 3, 1, 2).float().to(device) / 255
+        rows.append(network.encode_image((frames - MEAN) / STD, normalize=True).mean(0))
+    images, rng = torch.stack(rows), np.random.default_rng(0)
+    scenes = [scene_of(label) for label in labels]
+
+    def embedded(said: list[str]) -> torch.Tensor:
+        return network.encode_text(texts(said).to(device), normalize=True)
+
+    captions = embedded([caption(s, i) for i, s in enumerate(scenes)])
+    right: dict[str, list[bool]] = {"top1_of_64": []}
+    for i, scene in enumerate(scenes):
+        others = [j for j in rng.permutation(len(scenes)) if j != i and scenes[j] != scene][:63]
+        cosines = captions[[i, *others]] @ images[i]
+        right["top1_of_64"].append(bool(cosines[0] > cosines[1:].max()))
+        for aspect in ASPECTS:
+            true, false = contrast(scene, aspect, 3, rng)
+            if false:
+                cosines = embedded([true, *false]) @ images[i]
+                right.setdefault(aspect, []).append(bool(cosines[0] > cosines[1:].max()))
+    network.train()
+    return {name: round(float(np.mean(found)), 4) for name, found in right.items()}
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    network, tokenizer = build(args.out)
+    network = network.to(args.device, memory_format=torch.channels_last).train()
+    clean, faulty, labels = load(args.data)
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
+        lr=args.lr,
+        betas=(0.9, 0.98),
+    )
+    mean = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    first, checkpoint = 0, args.out / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
+        network.load_state_dict(saved["network"])
+        mean.load_state_dict(saved["mean"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = int(saved["step"])
+    texts, start, losses = Texts(tokenizer), time.perf_counter(), []
+    saved_at = start
+    for step in range(first, args.steps):
+        warm, done = min(1.0, (step + 1) / 200), step / args.steps
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        rng = np.random.default_rng([args.seed, step])
+        clips, chosen = frames_of(clean, faulty, labels, rng)
+        loss = step_loss(network, texts, clips, [labels[i] for i in chosen], rng, args.device)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        mean.update_parameters(network)
+        losses.append(float(loss.detach()))
+        if (step + 1) % 50 == 0:
+            line = {"step": step + 1, "loss": round(float(np.mean(losses[-50:])), 4)}
+            with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
+                curve.write(json.dumps(line) + "\n")
+            rate = (step + 1 - first) * BATCH / (time.perf_counter() - start)
+            print(f"step {step + 1}: loss {line['loss']:.3f}, {rate:.0f} clips/s", flush=True)
+        if args.held_out and ((step + 1) % 1000 == 0 or step + 1 == args.steps):
+            line = {"step": step + 1, "held_out": held_out(mean.module, texts, args.held_out, args.device)}
+            with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
+                curve.write(json.dumps(line) + "\n")
+            print(f"step {step + 1}: {line['held_out']}", flush=True)
+        if time.perf_counter() - saved_at > 240 or step + 1 == args.steps:
+            saved_at = time.perf_counter()
+            state = {
+                "network": network.state_dict(),
+                "mean": mean.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step + 1,
+            }
+            torch.save(state, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+            write_weights(mean.module, args.out)
+
+
+def write_weights(network: nn.Module, folder: Path) -> None:
+    """Weights in half precision, as they ship."""
+    from safetensors.torch import save_file
+
+    state = {
+        k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()
+    }
+    save_file(state, folder / "open_clip_model.safetensors")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, help="folder of held-out clips to measure on")
+    parser.add_argument("--steps", type=int, default=6_000)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
