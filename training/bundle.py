@@ -28,7 +28,12 @@ from train_clip import MEAN, STD
 from video_network import WINDOW
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vgaudit" / "zoo" / "bundled"
-CLIP_FILES = ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json")
+CLIP_FILES = (
+    "open_clip_config.json",
+    "open_clip_model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 MARGIN = 1.5
 """Threshold over the farthest held-out clip: a generator's clips lie farther out than drawn ones."""
 RIDGE = 1e-3
@@ -64,7 +69,11 @@ def domain(train: Rows, held_out: Rows) -> tuple[dict[str, NDArray[np.float32]],
     whitening = vectors / np.sqrt(np.maximum(values, 0) + RIDGE * values.mean())
     far = np.linalg.norm((held_out - mean) @ whitening, axis=1)
     arrays = {"mean": mean, "whitening": whitening, "threshold": np.array([far.max() * MARGIN])}
-    spread = {"median": float(np.median(far)), "largest": float(far.max()), "threshold": float(far.max() * MARGIN)}
+    spread = {
+        "median": float(np.median(far)),
+        "largest": float(far.max()),
+        "threshold": float(far.max() * MARGIN),
+    }
     return {name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items()}, spread
 
 

@@ -1,4 +1,4 @@
-"""Texts that the storyworld's CLIP learns from: whole captions, short phrases, and the same with one thing changed."""
+"""Texts the storyworld's CLIP learns from: captions, short phrases, and the same with one thing changed."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def contrast(
-    scene: Scene, aspect: str, count: int, rng: np.random.Generator
-) -> tuple[str, list[str]]:
+def contrast(scene: Scene, aspect: str, count: int, rng: np.random.Generator) -> tuple[str, list[str]]:
     """A text that is true of the scene, and ``count`` at most that differ from it in one aspect, said alike."""
     others = alternatives(scene, aspect)
     rng.shuffle(others)

@@ -1,4 +1,4 @@
-"""Renders the clips that the bundled networks learn from: scenes, stored as a run stores them, with and without faults.
+"""Renders the clips that the bundled networks learn from: scenes as a run stores them, with and without faults.
 
     python training/storyworld_clips.py --out work/clips --clips 24000 --workers 2
     python training/storyworld_clips.py --out work/held-out --clips 2000 --held-out
@@ -156,7 +156,9 @@ def load(folder: Path) -> tuple[Clip, Clip, list[dict[str, Any]]]:
     for file in sorted((folder / "labels").glob("*.json")):
         labels += json.loads(file.read_text("utf-8"))
     if len(labels) != len(clean):
-        sys.exit(f"{folder}: {len(labels)} of {len(clean)} clips are drawn; run storyworld_clips.py to its end")
+        sys.exit(
+            f"{folder}: {len(labels)} of {len(clean)} clips are drawn; run storyworld_clips.py to its end"
+        )
     return clean, faulty, labels
 
 

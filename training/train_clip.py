@@ -18,6 +18,7 @@ import json
 import math
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,10 @@ def augmented(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def frames_of(
-    clean: NDArray[np.uint8], faulty: NDArray[np.uint8], labels: list[dict[str, Any]], rng: np.random.Generator
+    clean: NDArray[np.uint8],
+    faulty: NDArray[np.uint8],
+    labels: list[dict[str, Any]],
+    rng: np.random.Generator,
 ) -> tuple[torch.Tensor, list[int]]:
     """A batch of clips ``(B, K, 3, 64, 64)`` in [0, 1] and their numbers."""
     chosen = [int(i) for i in rng.choice(len(labels), BATCH, replace=False)]
@@ -141,7 +145,7 @@ def frames_of(
         broken = label["fault"] not in HARMLESS and rng.random() < 0.2
         count = label["faulty_frames"] if broken else clean.shape[1]
         edges = np.linspace(0, count, FRAMES_SEEN + 1)
-        at = [int(rng.uniform(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        at = [int(rng.uniform(a, b)) for a, b in pairwise(edges)]
         clips.append((faulty if broken else clean)[i][at])
     batch = torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3)
     return augmented(batch.float() / 255, rng), chosen
@@ -162,7 +166,12 @@ class Texts:
 
 
 def step_loss(
-    network: Any, texts: Texts, clips: torch.Tensor, labels: list[dict[str, Any]], rng: np.random.Generator, device: str
+    network: Any,
+    texts: Texts,
+    clips: torch.Tensor,
+    labels: list[dict[str, Any]],
+    rng: np.random.Generator,
+    device: str,
 ) -> torch.Tensor:
     """The loss of one batch."""
     scenes = [scene_of(label) for label in labels]

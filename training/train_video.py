@@ -55,7 +55,10 @@ class Heads(nn.Module):
 
 
 def batch_of(
-    clean: NDArray[np.uint8], faulty: NDArray[np.uint8], labels: list[dict[str, Any]], rng: np.random.Generator
+    clean: NDArray[np.uint8],
+    faulty: NDArray[np.uint8],
+    labels: list[dict[str, Any]],
+    rng: np.random.Generator,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
     """Clips uint8 ``(B, 3, 16, 64, 64)``, the aspects' classes (-1: not asked), strengths ``(B, kinds)`` of 0..1."""
     clips, strengths = [], torch.zeros(BATCH, len(KINDS))
@@ -69,7 +72,9 @@ def batch_of(
         if rng.random() < 0.5:
             clip = clip[:, :, ::-1]
         dx, dy = (int(v) for v in rng.integers(-2, 3, 2))
-        clip = np.pad(clip, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")[:, 2 + dy : 66 + dy, 2 + dx : 66 + dx]
+        clip = np.pad(clip, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")[
+            :, 2 + dy : 66 + dy, 2 + dx : 66 + dx
+        ]
         clips.append(np.ascontiguousarray(clip))
         if broken:
             strengths[row, KINDS.index(label["fault"])] = (STRENGTHS.index(label["strength"]) + 1) / 3
@@ -84,7 +89,15 @@ def loss_of(
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a batch, and what is right in it."""
     loss, right = features.new_zeros(()), {}
-    weights = {"subject": 1.0, "colour": 1.0, "action": 1.0, "setting": 1.0, "look": 0.5, "camera": 0.5, "speed": 0.3}
+    weights = {
+        "subject": 1.0,
+        "colour": 1.0,
+        "action": 1.0,
+        "setting": 1.0,
+        "look": 0.5,
+        "camera": 0.5,
+        "speed": 0.3,
+    }
     for name, weight in weights.items():
         logits, target = heads.aspects[name](features), classes[name].to(features.device)
         loss = loss + weight * functional.cross_entropy(logits, target, ignore_index=-1, label_smoothing=0.05)

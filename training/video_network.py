@@ -57,7 +57,11 @@ class StoryworldVideo(nn.Module):
         frames = x.float().transpose(1, 2)
         if resize and (frames.shape[3] != self.side or frames.shape[4] != self.side):
             flat = functional.interpolate(
-                frames.flatten(0, 1), size=[self.side, self.side], mode="bicubic", align_corners=False, antialias=True
+                frames.flatten(0, 1),
+                size=[self.side, self.side],
+                mode="bicubic",
+                align_corners=False,
+                antialias=True,
             )
             frames = flat.clamp(0.0, 255.0 if rescale else 1.0).view(b, t, 3, self.side, self.side)
         frames = frames / 127.5 - 1.0 if rescale else frames * 2.0 - 1.0

@@ -1,0 +1,265 @@
+"""What the bundled networks know, on scenes that were kept from their training: new combinations and new seeds.
+
+    python benchmarks/judging_networks.py [--clips 1000] [--fault-clips 256] [--only clip|fvd|domain]
+                                          [--real ../shared/data/fetv/videos]
+
+Clips go the way of a run: drawn, encoded with the default settings, decoded, embedded by the audit's own extractors.
+Fails where the clip network has less than 90 % top-1 of 64 captions, 95 % on subject, colour or setting, 85 % on
+action; where fewer than 8 faults make the distance rise with each strength; where held-out renders lie above the
+floor; where a real clip is taken for a drawn one, or a drawn one is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
+
+from clip_texts import ASPECTS, contrast
+
+from vgaudit.estimates import clopper_pearson
+from vgaudit.extractors.base import Features
+from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
+from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
+from vgaudit.metrics.frechet import frechet_distance_from_features, frechet_interval
+from vgaudit.metrics.fvd_reference import named_reference, read_statistics
+from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
+from vgaudit.storyworld.faults import plant
+from vgaudit.storyworld.render import render
+from vgaudit.storyworld.scene import Scene, caption, random_scene
+from vgaudit.storyworld.split import is_held_out
+from vgaudit.video import ClipReader
+from vgaudit.video.encoding import EncoderSettings, encode
+from vgaudit.zoo.domain import domain_distance, guard_for
+
+FIRST_SEED = 3_000_000_000
+"""Far from the seeds of training and of the reference."""
+NEEDED = {"top-1 of 64": 0.90, "subject": 0.95, "colour": 0.95, "setting": 0.95, "action": 0.85}
+_VIDEO = VideoEmbeddingOptions(protocol="fvd@storyworld")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A held-out scene and its seed."""
+
+    scene: Scene
+    seed: int
+
+
+def held_out(count: int) -> list[Drawn]:
+    """Held-out scenes, drawn evenly."""
+    found: list[Drawn] = []
+    seed = FIRST_SEED
+    while len(found) < count:
+        if is_held_out(scene := random_scene(seed)):
+            found.append(Drawn(scene, seed))
+        seed += 1
+    return found
+
+
+def features(path: Path, *extractors: Any) -> list[Features]:
+    """What the extractors make of a stored clip, decoded once."""
+    with ClipReader(path) as clip:
+        running = [e.start(clip.info) for e in extractors]
+        for block in clip:
+            for extraction in running:
+                extraction.push(block)
+        return [extraction.finish() for extraction in running]
+
+
+def through(frames: NDArray[np.uint8], *extractors: Any) -> list[Features]:
+    """Features of frames after they were stored as a run stores them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        encode(frames, 8.0, path, EncoderSettings())
+        return features(path, *extractors)
+
+
+def embed_clip(drawn: list[Drawn]) -> NDArray[np.float64]:
+    """Mean embedding of each scene's frames, ``(N, d)``."""
+    extractor = ClipExtractor(ClipOptions(model="storyworld-clip"))
+    extractor.load()
+    rows = [through(render(d.scene, d.seed).frames, extractor)[0]["embedding"] for d in drawn]
+    return np.stack([r.astype(np.float64).mean(axis=0) for r in rows])
+
+
+def embed_video(job: tuple[list[Drawn], str | None, str | None]) -> NDArray[np.float64]:
+    """Features of each scene, with a fault if one is named, ``(N, d)``."""
+    drawn, kind, strength = job
+    extractor = VideoEmbeddingExtractor(_VIDEO)
+    extractor.load()
+    rows = []
+    for d in drawn:
+        clip = render(d.scene, d.seed)
+        frames = clip.frames
+        if kind and strength:
+            boxes = [b for b in clip.truth.boxes if b]
+            props: dict[str, Any] = {}
+            if boxes:
+                x0, y0, x1, y1 = zip(*boxes, strict=True)
+                props["box"] = (min(x0), min(y0), max(x1), max(y1))
+            if kind in ("jump_cut", "subject_swap"):
+                props["other"] = render(random_scene(d.seed + 1), d.seed + 1).frames
+            frames = plant(frames, kind, strength, d.seed % 2**31, **props).frames
+        if len(frames) >= 16:
+            rows.append(through(frames, extractor)[0]["embedding"][0])
+    return np.stack(rows).astype(np.float64)
+
+
+def shares(items: list[Any], workers: int) -> list[list[Any]]:
+    return [items[i::workers] for i in range(workers)]
+
+
+def rate(name: str, right: list[bool]) -> Iterator[str]:
+    """Print a share with its exact interval; yields what falls short."""
+    low, high = clopper_pearson(sum(right), len(right))
+    value = sum(right) / len(right)
+    print(f"  {name:12} {value:6.1%}  [{low:.1%}, {high:.1%}]  n = {len(right)}")
+    if value < NEEDED[name]:
+        yield f"{name}: {value:.1%}, needed {NEEDED[name]:.0%}"
+
+
+def check_clip(count: int, workers: int) -> Iterator[str]:
+    print(f"storyworld-clip on {count} held-out scenes")
+    drawn = [d for part in shares(held_out(count), workers) for d in part]
+    with ProcessPoolExecutor(workers) as pool:
+        parts = list(pool.map(embed_clip, shares(held_out(count), workers)))
+    images = np.concatenate(parts)
+    texts = ClipTextExtractor(ClipOptions(model="storyworld-clip"))
+    texts.load()
+    rng = np.random.default_rng(0)
+    captions = texts.extract_texts([caption(d.scene, d.seed % 2**31) for d in drawn])["embedding"]
+    right: dict[str, list[bool]] = {name: [] for name in NEEDED}
+    for i, d in enumerate(drawn):
+        others = [j for j in rng.permutation(count) if j != i and drawn[j].scene != d.scene][:63]
+        cosines = captions[[i, *others]] @ images[i]
+        right["top-1 of 64"].append(bool(cosines[0] > cosines[1:].max()))
+        for aspect in ASPECTS:
+            true, false = contrast(d.scene, aspect, 3, rng)
+            if false:
+                cosines = texts.extract_texts([true, *false])["embedding"] @ images[i]
+                right[aspect].append(bool(cosines[0] > cosines[1:].max()))
+    for name, found in right.items():
+        yield from rate(name, found)
+
+
+def check_fvd(count: int, workers: int) -> Iterator[str]:
+    drawn = held_out(count)
+    reference = read_statistics(named_reference("storyworld"))
+    if reference.features is None:
+        yield "the reference has no features"
+        return
+    prompts = [str(d.seed) for d in drawn]
+    jobs: list[tuple[list[Drawn], str | None, str | None]] = [(drawn, None, None)]
+    jobs += [(drawn, kind, strength) for kind in KINDS for strength in STRENGTHS]
+    with ProcessPoolExecutor(workers) as pool:
+        rows = dict(zip([job[1:] for job in jobs], pool.map(embed_video, jobs), strict=True))
+
+    def distance(x: NDArray[np.float64]) -> tuple[float, float, float]:
+        found = frechet_interval(
+            x,
+            reference.features,
+            confidence=0.95,
+            ddof=1,
+            clusters=prompts[: len(x)],
+            reference_clusters=None,
+        )
+        return found.value, found.low or 0.0, found.high or 0.0
+
+    floors = []
+    for split in range(20):
+        order = np.random.default_rng(split).permutation(len(reference.features))
+        mine, rest = reference.features[order[:count]], reference.features[order[count:]]
+        floors.append(frechet_distance_from_features(mine, rest, ddof=1))
+    clean = distance(rows[None, None])
+    print(f"fvd@storyworld at n = {count} against {len(reference.features)} renders")
+    print(f"  floor (reference against itself, 20 splits): {min(floors):.2f} to {max(floors):.2f}")
+    print(f"  held-out renders: {clean[0]:.2f} [{clean[1]:.2f}, {clean[2]:.2f}]")
+    if clean[0] > max(floors) * 1.1 and clean[1] > max(floors):
+        yield f"held-out renders lie at {clean[0]:.2f}, above the floor of {max(floors):.2f}"
+    rising = 0
+    for kind in KINDS:
+        found = [distance(rows[kind, s]) if len(rows[kind, s]) >= count // 2 else None for s in STRENGTHS]
+        values = [clean[0], *(f[0] for f in found if f)]
+        rises = None not in found and all(a < b for a, b in pairwise(values))
+        rising += rises
+        cells = "  ".join(f"{f[0]:7.2f} [{f[1]:6.2f}, {f[2]:6.2f}]" if f else "too short" for f in found)
+        print(f"  {kind:18} {cells}  {'rises' if rises else ''}")
+    print(f"  {rising} of {len(KINDS)} faults rise with each strength")
+    if rising < 8:
+        yield f"{rising} faults rise, needed 8"
+
+
+def check_domain(count: int, real: Path | None) -> Iterator[str]:
+    extractors = [ClipExtractor(ClipOptions(model="storyworld-clip")), VideoEmbeddingExtractor(_VIDEO)]
+    for extractor in extractors:
+        extractor.load()
+    names = ("storyworld-clip", "storyworld-video")
+    guards = {name: guard_for(name) for name in names}
+
+    def distances(found: list[Features]) -> list[float]:
+        rows = [f["embedding"].astype(np.float64) for f in found]
+        return [
+            domain_distance(row.mean(axis=0) if name == names[0] else row[0], guard)
+            if len(row) and guard
+            else np.nan
+            for name, row, guard in zip(names, rows, guards.values(), strict=True)
+        ]
+
+    sides = {
+        "drawn": [distances(through(render(d.scene, d.seed).frames, *extractors)) for d in held_out(count)]
+    }
+    if real and real.is_dir():
+        files = sorted(p for p in real.rglob("*") if p.suffix in (".mp4", ".webm", ".avi", ".gif"))
+        sides["real"] = [distances(features(path, *extractors)) for path in files]
+    for column, name in enumerate(names):
+        guard = guards[name]
+        if guard is None:
+            yield f"{name} has no domain statistics"
+            continue
+        for side, found in sides.items():
+            each = np.array([f[column] for f in found])
+            each = each[np.isfinite(each)]
+            inside = int((each <= guard.threshold).sum())
+            print(
+                f"  {name}, {side}: {inside} of {len(each)} in domain; distance {each.min():.1f} to "
+                f"{each.max():.1f}, threshold {guard.threshold:.1f}"
+            )
+            if inside != (len(each) if side == "drawn" else 0):
+                yield f"{name}: {inside} of {len(each)} {side} clips are taken for the domain's"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--fault-clips", type=int, default=256)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", choices=("clip", "fvd", "domain"))
+    parser.add_argument("--real", type=Path, help="folder of clips that are not the storyworld's")
+    args = parser.parse_args()
+    short: list[str] = []
+    if args.only in (None, "clip"):
+        short += check_clip(args.clips, args.workers)
+    if args.only in (None, "fvd"):
+        short += check_fvd(args.fault_clips, args.workers)
+    if args.only in (None, "domain"):
+        short += check_domain(200, args.real)
+    if short:
+        sys.exit("\n".join(short))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Draws the reference sets of ``fvd@storyworld`` and stores their features with their provenance.
+
+    python training/fvd_reference.py [--clips 2048] [--workers 2]
+
+One set of every look and one for each look. Clips are drawn at the storyworld's default size, stored with the run's
+default encoder, decoded, and embedded by the audit's own extractor, like any clip that is held against them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
+from vgaudit.storyworld.render import VERSION, render
+from vgaudit.storyworld.scene import Scene, random_scene
+from vgaudit.storyworld.vocabulary import Look
+from vgaudit.video import ClipReader
+from vgaudit.video.encoding import EncoderSettings, encode
+from vgaudit.zoo.catalogue import WEIGHTS
+
+FIRST_SEED = 2_000_000_000
+"""Far from the seeds of training and of tests."""
+FOLDER = Path(__file__).resolve().parents[1] / "reference_data" / "storyworld"
+
+
+def scene(seed: int, look: Look | None) -> Scene:
+    """A scene drawn evenly, in this look if one is named."""
+    drawn = random_scene(seed)
+    return replace(drawn, look=look) if look else drawn
+
+
+def embed(job: tuple[Sequence[int], Look | None]) -> NDArray[np.float32]:
+    """Features of the scenes of some seeds, ``(n, d)``."""
+    seeds, look = job
+    extractor = VideoEmbeddingExtractor(VideoEmbeddingOptions(protocol="fvd@storyworld"))
+    extractor.load()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        for seed in seeds:
+            encode(render(scene(seed, look), seed).frames, 8.0, path, EncoderSettings())
+            with ClipReader(path) as clip:
+                running = extractor.start(clip.info)
+                for block in clip:
+                    running.push(block)
+                rows.append(running.finish()["embedding"][0])
+    return np.stack(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=2048)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    looks: list[Look | None] = [None, *get_args(Look)]
+    with ProcessPoolExecutor(args.workers) as pool:
+        for number, look in enumerate(looks):
+            first = FIRST_SEED + number * args.clips
+            seeds = [range(first + i, first + args.clips, args.workers) for i in range(args.workers)]
+            features = np.concatenate(list(pool.map(embed, [(s, look) for s in seeds])))
+            wide = features.astype(np.float64)
+            arrays = {
+                "features": features,
+                "mean": wide.mean(axis=0),
+                "cov": np.cov(wide, rowvar=False),
+                "num_clips": np.array(len(features), np.int64),
+            }
+            recipe = {
+                "scenes": "drawn evenly from the whole grammar"
+                + (f", look {look}" if look else ", every look"),
+                "seeds": [first, first + args.clips - 1],
+                "drawing": VERSION,
+                "video": {"frames": 17, "width": 64, "height": 64, "fps": 8},
+                "command": f"python training/fvd_reference.py --clips {args.clips}",
+            }
+            metadata = {
+                "protocol": "fvd@storyworld",
+                "weights": "storyworld-video",
+                "weights_sha256": str(WEIGHTS["storyworld-video"].sha256),
+                "recipe": json.dumps(recipe, sort_keys=True),
+                "encoder": json.dumps(EncoderSettings().identity(), sort_keys=True),
+            }
+            name = f"storyworld-{look}" if look else "storyworld"
+            save_file(arrays, FOLDER / f"{name}.safetensors", metadata)
+            print(f"{name}: {len(features)} clips", flush=True)
+
+
+if __name__ == "__main__":
+    main()
