@@ -101,7 +101,7 @@ def test_known_bytes_need_no_tag_and_take_no_other(tiny: Path, monkeypatch: pyte
     tags = {"openai": {**CLIP, "quick_gelu": True}, "laion": dict(CLIP)}
     sha256 = hashlib.sha256(tiny.read_bytes()).hexdigest()
     entry = replace(catalogue.WEIGHTS["ViT-B-32/openai"], name="tiny/openai", sha256=sha256)
-    monkeypatch.setattr(catalogue, "_ALL", (entry,))
+    monkeypatch.setitem(catalogue.WEIGHTS, entry.name, entry)
     assert load(tiny, monkeypatch, tags).facts["activation"] == "QuickGELU"
     with pytest.raises(Unavailable, match="is tiny/openai byte for byte"):
         load(tiny, monkeypatch, tags, pretrained_tag="laion")

@@ -11,11 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
 from vgaudit.video import ClipInfo, Frames
-from vgaudit.zoo.catalogue import CLIP_ALIASES
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, CLIP_ALIASES
 from vgaudit.zoo.clip_models import ClipChoice, ClipModel, check_model_name, load_clip, split_name
 from vgaudit.zoo.resolve import is_path
 
 _VERSION = 2
+_TEXT_VERSION = 3
+
+AUTO = "auto"
+"""In place of a model's name: the network that ships with the package, for clips declared to be of its domain."""
 
 
 class ClipOptions(BaseModel):
@@ -24,7 +28,9 @@ class ClipOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = Field(
-        None, description="open_clip model name or <publisher>/<model> as openai/ViT-B-32; default ViT-B-32."
+        None,
+        description="open_clip model name or <publisher>/<model> as openai/ViT-B-32; storyworld-clip ships along; "
+        "auto: that one, where the backend declares its domain. Default ViT-B-32.",
     )
     pretrained: str | None = Field(
         None, description="open_clip weights tag or path of a checkpoint (.safetensors, .pt); default openai."
@@ -59,26 +65,27 @@ class ClipOptions(BaseModel):
                 raise ValueError("`config` and `pretrained_tag` both say how the network is run: keep one")
             return data
         named, stated = str(data.get("model") or "ViT-B-32"), data.get("pretrained_tag")
-        model, tag = split_name(named, pretrained)
+        model, tag = split_name(BUNDLED_CLIP if named == AUTO else named, pretrained)
         if pretrained is None or not is_path(str(pretrained)):
             if stated:
                 raise ValueError("`pretrained_tag` is for a checkpoint named by its path in `pretrained`")
         elif named in CLIP_ALIASES and not stated:
             stated = CLIP_ALIASES[named][1]  # the publisher's name in `model` says where the file comes from
+        model = AUTO if named == AUTO else model
         return {**data, "model": model, "pretrained": tag, "pretrained_tag": stated}
 
     @field_validator("model")
     @classmethod
     def _known(cls, model: str | None) -> str | None:
-        if model is not None:
+        if model not in (None, AUTO):
             check_model_name(model)
         return model
 
     @property
     def choice(self) -> ClipChoice:
-        """The network."""
+        """The network; ``auto`` is the bundled one, and whether it may judge a clip is the metric's to say."""
         return ClipChoice(
-            self.model or "",
+            BUNDLED_CLIP if self.model == AUTO else self.model or "",
             self.pretrained or "openai",
             self.config,
             self.sha256,
@@ -172,9 +179,10 @@ class ClipTextExtractor:
     """Texts -> unit vectors in CLIP's joint space.
 
     Arrays: ``embedding`` float32 ``(n, d)``, rows of length 1; ``token_count`` int64 ``(n,)``: tokens of the whole
-    text with its start and end token; ``truncated`` bool ``(n,)``: whether the text tower saw less than that. Facts:
-    ``context_length``, ``logit_scale`` (factor on cosines before a softmax). Texts go through one by one, so that
-    which other texts are asked for cannot change a number.
+    text with its start and end token; ``truncated`` bool ``(n,)``: whether the text tower saw less than that;
+    ``unknown_count`` int64 ``(n,)``: words the tokenizer does not know, 0 where it spells by byte pairs. Facts:
+    ``context_length``, ``logit_scale`` (factor on cosines before a softmax), ``unknown_words`` (those of each text).
+    Texts go through one by one, so that which other texts are asked for cannot change a number.
     """
 
     name: ClassVar[str] = "clip_text"
@@ -184,7 +192,7 @@ class ClipTextExtractor:
     def __init__(self, options: ClipOptions) -> None:
         self.options = options
         how = {"precision": options.precision}
-        self.fingerprint = make_fingerprint(self.name, _VERSION, how, **options.choice.identity())
+        self.fingerprint = make_fingerprint(self.name, _TEXT_VERSION, how, **options.choice.identity())
         self._model: ClipModel | None = None
 
     def load(self) -> None:
@@ -199,6 +207,7 @@ class ClipTextExtractor:
             raise RuntimeError("load() the CLIP text extractor before the first text")
         model = self._model
         rows, counts = [], [model.count_tokens(text) for text in texts]
+        unknown = [list(model.unknown_words(text)) for text in texts]
         with torch.inference_mode():
             for text in texts:
                 tokens = model.tokenize([text]).to(model.device)
@@ -210,8 +219,10 @@ class ClipTextExtractor:
             "embedding": np.concatenate(rows) if rows else np.zeros((0, width), np.float32),
             "token_count": token_count,
             "truncated": token_count > model.context_length,
+            "unknown_count": np.array([len(words) for words in unknown], dtype=np.int64),
         }
-        return Features(arrays, {**model.facts, "context_length": model.context_length, "logit_scale": scale})
+        facts = {"context_length": model.context_length, "logit_scale": scale, "unknown_words": unknown}
+        return Features(arrays, {**model.facts, **facts})
 
 
 def _rows(tensor: Any) -> NDArray[np.float32]:

@@ -1,12 +1,13 @@
 """Which weights have a name here: where they come from, which bytes they are, and under what licence.
 
-Nothing in this list ships with the package. A digest stands here only where it is established; an entry without
-one cannot be loaded by name alone (see :mod:`vgaudit.zoo.resolve`).
+Two small networks ship with the package, in ``zoo/bundled``; all others are fetched. A digest stands here only where
+it is established; an entry without one cannot be loaded by name alone (see :mod:`vgaudit.zoo.resolve`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["open_clip", "torchscript"]
@@ -18,14 +19,17 @@ class Weights:
 
     Attributes:
         name: Name in suites and reports.
-        repo: Hugging Face repository that holds the file.
-        filename: File in the repository.
-        revision: Commit of the repository.
+        repo: Hugging Face repository that holds the file; empty for weights that ship with the package.
+        filename: File in the repository, or in the folder ``bundled``.
+        revision: Commit of the repository; empty for weights that ship with the package.
         sha256: Digest of the file; ``None`` where it is not established.
         licence: SPDX name of the weights' licence, or what is known of it.
         size: Bytes; ``None`` where not established.
         kind: What loads it.
         quick_gelu: The network was trained with OpenAI's approximation of GELU (open_clip only).
+        bundled: Folder below ``zoo/bundled`` that holds the file, for weights that ship with the package.
+        beside: Other files of that folder that the network is read with -> their digests.
+        domain: What a bundled network knows, as backends declare it; of other clips it says nothing. Empty: no bound.
     """
 
     name: str
@@ -37,10 +41,15 @@ class Weights:
     size: int | None
     kind: Kind
     quick_gelu: bool = False
+    bundled: str = ""
+    beside: Mapping[str, str | None] = field(default_factory=dict)
+    domain: str = ""
 
     @property
     def download_command(self) -> str:
-        """Shell command that puts the file into the Hugging Face cache, where it is found afterwards."""
+        """Shell command that puts the file where it is found: into the Hugging Face cache, or into the package."""
+        if self.bundled:
+            return "pip install --force-reinstall --no-deps vgaudit"
         return f"hf download {self.repo} {self.filename} --revision {self.revision}"
 
     @property
@@ -49,7 +58,45 @@ class Weights:
         return f"{self.repo}/{self.filename}"
 
 
+BUNDLED_CLIP = "storyworld-clip"
+BUNDLED_VIDEO = "storyworld-video"
+
+# Digests of what lies in zoo/bundled; tests/zoo/test_bundled.py prints these two tables for the files as they are.
+_BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
+    BUNDLED_CLIP: {
+        "open_clip_model.safetensors": None,
+        "open_clip_config.json": None,
+        "tokenizer.json": None,
+        "tokenizer_config.json": None,
+        "domain.safetensors": None,
+    },
+    BUNDLED_VIDEO: {
+        "network.pt": None,
+        "domain.safetensors": None,
+    },
+}
+
+
+def _bundled(name: str, filename: str, kind: Kind) -> Weights:
+    digests = _BUNDLED_DIGESTS[name]
+    return Weights(
+        name=name,
+        repo="",
+        filename=filename,
+        revision="",
+        sha256=digests[filename],
+        licence="Apache-2.0",
+        size=None,
+        kind=kind,
+        bundled=name,
+        beside={file: sha256 for file, sha256 in digests.items() if file != filename},
+        domain="storyworld",
+    )
+
+
 _ALL = (
+    _bundled(BUNDLED_CLIP, "open_clip_model.safetensors", "open_clip"),
+    _bundled(BUNDLED_VIDEO, "network.pt", "torchscript"),
     Weights(
         name="ViT-B-32/openai",
         repo="timm/vit_base_patch32_clip_224.openai",
@@ -118,4 +165,10 @@ CLIP_ALIASES = {
 
 def by_digest(sha256: str) -> Weights | None:
     """The entry whose file has this digest, so that a local copy is known for what it is."""
-    return next((w for w in _ALL if w.sha256 == sha256), None)
+    return next((w for w in WEIGHTS.values() if w.sha256 == sha256), None)
+
+
+def bundled_clip(model: str) -> Weights | None:
+    """The entry of the CLIP that ships as ``model``, or ``None``."""
+    entry = WEIGHTS.get(model)
+    return entry if entry is not None and entry.bundled and entry.kind == "open_clip" else None

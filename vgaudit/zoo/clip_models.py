@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 from vgaudit.errors import Unavailable
 from vgaudit.records import digest
 from vgaudit.registry import nearest
-from vgaudit.zoo.catalogue import CLIP_ALIASES, WEIGHTS, Weights, by_digest
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, CLIP_ALIASES, WEIGHTS, Weights, bundled_clip, by_digest
 from vgaudit.zoo.clip_settings import (
     ClipSettings,
     settings_of_all_tags,
+    settings_of_bundled,
     settings_of_config,
     settings_of_tag,
 )
@@ -35,13 +36,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+BUNDLED = "bundled"
+"""Tag of the weights of a network that ships with the package: it has no others."""
+
+
 @dataclass(frozen=True)
 class ClipChoice:
     """Which network: the part of the options that decides what is loaded.
 
     Attributes:
-        model: open_clip's model name; empty where ``config`` is given.
-        pretrained: open_clip's tag for the weights, or the path of a checkpoint.
+        model: open_clip's model name, or the name of a bundled network; empty where ``config`` is given.
+        pretrained: open_clip's tag for the weights, or the path of a checkpoint; :data:`BUNDLED` for a bundled one.
         pretrained_tag: Tag a local checkpoint comes from, whose preprocessing and activation it takes.
         config: Path of an open_clip JSON config, or ``None`` for the named model's.
         sha256: Digest the checkpoint must have.
@@ -60,7 +65,9 @@ class ClipChoice:
         config = Path(self.config).expanduser() if self.config else None
         architecture = (file_sha256(config) if config.is_file() else "absent") if config else self.model
         local = is_path(self.pretrained)
-        name = self.pretrained if local else f"{self.model}/{self.pretrained}"
+        name = self.pretrained if local else _catalogue_name(self)
+        if entry := bundled_clip(name):
+            architecture = digest(dict(entry.beside))
         return {
             "architecture": architecture,
             "tag": self.pretrained_tag if local else self.pretrained,
@@ -81,6 +88,7 @@ class ClipModel:
         preprocess: PIL image -> ``(3, H, W)`` float tensor: open_clip's evaluation transform.
         tokenize: Texts -> ``(n, context_length)`` token ids, cut to the context length.
         count_tokens: Tokens of a text before cutting, start and end tokens included.
+        unknown_words: Words of a text that its tokenizer does not know; none where it spells by byte pairs.
         context_length: Tokens the text tower takes.
         device: Where it runs.
         facts: JSON-able facts for reports: model, weights and their digest, licence, device,
@@ -91,6 +99,7 @@ class ClipModel:
     preprocess: Callable[[Image], torch.Tensor]
     tokenize: Callable[[list[str]], torch.Tensor]
     count_tokens: Callable[[str], int]
+    unknown_words: Callable[[str], tuple[str, ...]]
     context_length: int
     device: str
     facts: Mapping[str, Any]
@@ -107,7 +116,15 @@ def model_names() -> tuple[str, ...]:
 
 
 def split_name(model: str, pretrained: str | None) -> tuple[str, str]:
-    """``(model, pretrained)`` from either spelling: ``ViT-B-32`` + ``openai``, or ``openai/ViT-B-32``."""
+    """``(model, pretrained)`` from either spelling: ``ViT-B-32`` + ``openai``, or ``openai/ViT-B-32``.
+
+    Raises:
+        ValueError: A bundled network is given other weights than its own.
+    """
+    if bundled_clip(model):
+        if pretrained not in (None, BUNDLED):
+            raise ValueError(f"{model} ships with its own weights: leave `pretrained` out")
+        return model, BUNDLED
     name, tag = CLIP_ALIASES.get(model, (model, "openai"))
     return name, pretrained or tag
 
@@ -118,11 +135,11 @@ def check_model_name(model: str) -> None:
     Raises:
         ValueError: Names the nearest it has.
     """
-    known = model_names()
-    if model not in known:
+    known, named = model_names(), (*CLIP_ALIASES, BUNDLED_CLIP)
+    if model not in known and not bundled_clip(model):
         raise ValueError(
-            f"open_clip has no model {model!r}{nearest(model, [*known, *CLIP_ALIASES])}; expected one of its "
-            f"names such as ViT-B-32, or one of {', '.join(CLIP_ALIASES)}"
+            f"open_clip has no model {model!r}{nearest(model, [*known, *named])}; expected one of its "
+            f"names such as ViT-B-32, or one of {', '.join(named)}"
         )
 
 
@@ -170,6 +187,7 @@ def _load(choice: ClipChoice) -> ClipModel:
         preprocess=transform.image_transform_v2(preprocess_cfg, is_train=False),
         tokenize=tokenizer,
         count_tokens=_counter(tokenizer),
+        unknown_words=_unknown_words(tokenizer),
         context_length=int(tokenizer.context_length),
         device=device,
         facts={
@@ -178,6 +196,7 @@ def _load(choice: ClipChoice) -> ClipModel:
             "weights_sha256": weights.sha256,
             "weights_pinned": weights.pinned or entry is not None,
             "licence": entry.licence if entry else "not stated",
+            **({"bundled": True, "domain": entry.domain} if entry and entry.bundled else {}),
             "settings": settings.origin,
             "activation": _activations(network),
             "preprocessing": {
@@ -198,6 +217,8 @@ def _settings(choice: ClipChoice, weights: ResolvedWeights, entry: Weights | Non
     Raises:
         Unavailable: It is not known, or the bytes are published under another tag than is said.
     """
+    if entry and entry.bundled:
+        return settings_of_bundled(entry)
     tag = entry.name.partition("/")[2] if entry else ""
     if entry and choice.pretrained_tag not in (None, tag):
         raise Unavailable(
@@ -230,9 +251,13 @@ def _weights(choice: ClipChoice) -> tuple[ResolvedWeights, Weights | None]:
     if is_path(choice.pretrained):
         found = resolve(choice.pretrained, choice.sha256)
         return found, by_digest(found.sha256)
-    name = f"{choice.model}/{choice.pretrained}"
+    name = _catalogue_name(choice)
     entry = WEIGHTS.get(name) or _from_open_clip(choice)
     return resolve(name, choice.sha256, entry=entry), entry
+
+
+def _catalogue_name(choice: ClipChoice) -> str:
+    return choice.model if choice.pretrained == BUNDLED else f"{choice.model}/{choice.pretrained}"
 
 
 def _from_open_clip(choice: ClipChoice) -> Weights:
@@ -274,9 +299,16 @@ def _build(settings: ClipSettings, checkpoint: Path, choice: ClipChoice) -> tupl
         config = {"model_cfg": settings.model_cfg, "preprocess_cfg": settings.preprocess_cfg}
         (Path(folder) / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
         (Path(folder) / name).symlink_to(checkpoint.resolve())
+        for file in settings.tokenizer:
+            (Path(folder) / file.name).symlink_to(file.resolve())
         source = f"local-dir:{folder}"
         network = open_clip.create_model(source, precision="fp32", require_pretrained=True, weights_only=True)
-        tokenizer = open_clip.get_tokenizer(choice.model if hub_tokenizer and not choice.config else source)
+        if settings.tokenizer:
+            tokenizer = open_clip.get_tokenizer(source, trust_remote_code=False, local_files_only=True)
+        else:
+            tokenizer = open_clip.get_tokenizer(
+                choice.model if hub_tokenizer and not choice.config else source
+            )
     return network, tokenizer
 
 
@@ -284,3 +316,19 @@ def _counter(tokenizer: Any) -> Callable[[str], int]:
     if hasattr(tokenizer, "encode"):  # open_clip's own byte-pair tokenizer: adds a start and an end token
         return lambda text: len(tokenizer.encode(text)) + 2
     return lambda text: len(tokenizer.tokenizer(tokenizer.clean_fn(text))["input_ids"])
+
+
+def _unknown_words(tokenizer: Any) -> Callable[[str], tuple[str, ...]]:
+    inner: Any = getattr(tokenizer, "tokenizer", None)
+    if getattr(inner, "unk_token_id", None) is None or not getattr(inner, "is_fast", False):
+        return (
+            lambda text: ()
+        )  # byte pairs and sentence pieces fall back to characters: every word can be spelt
+
+    def unknown(text: str) -> tuple[str, ...]:
+        clean = tokenizer.clean_fn(text)
+        made = inner(clean, add_special_tokens=False, return_offsets_mapping=True)
+        spans = zip(made["input_ids"], made["offset_mapping"], strict=True)
+        return tuple(clean[start:end] for token, (start, end) in spans if token == inner.unk_token_id)
+
+    return unknown

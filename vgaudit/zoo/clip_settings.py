@@ -8,12 +8,14 @@ is run only where all published weights of its architecture are run alike.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.registry import nearest
+from vgaudit.zoo.catalogue import Weights
+from vgaudit.zoo.resolve import bundled_file
 
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 _MAX_CONFIG_BYTES = 1 << 20
@@ -30,11 +32,13 @@ class ClipSettings:
         model_cfg: Architecture, ``quick_gelu`` included.
         preprocess_cfg: Normalisation and resizing; what is left out is open_clip's default.
         origin: Where they are from, for reports.
+        tokenizer: Files of a tokenizer of its own, which a bundled network has; empty for those open_clip knows.
     """
 
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
     origin: str
+    tokenizer: tuple[Path, ...] = ()
 
 
 def settings_of_tag(model: str, tag: str) -> ClipSettings:
@@ -87,8 +91,26 @@ def settings_of_all_tags(model: str, checkpoint: str) -> ClipSettings:
     return ClipSettings(each[0].model_cfg, each[0].preprocess_cfg, f"shared by all tags of {model}")
 
 
-def settings_of_config(path: str) -> ClipSettings:
+def settings_of_bundled(entry: Weights) -> ClipSettings:
+    """Settings of a network that ships with the package, its own tokenizer included; every file is verified.
+
+    Raises:
+        Unavailable: A file is missing or not the pinned one.
+    """
+    beside = [bundled_file(entry, name).path for name in entry.beside]
+    config = next(path for path in beside if path.name == "open_clip_config.json")
+    tokenizer = tuple(path for path in beside if path.name.startswith("tokenizer"))
+    settings = settings_of_config(str(config), tokenizer=tokenizer)
+    return replace(settings, origin="bundled config")
+
+
+def settings_of_config(path: str, tokenizer: tuple[Path, ...] = ()) -> ClipSettings:
     """Settings of a local open_clip JSON config; it may not send the loader to a hub.
+
+    Args:
+        path: The config.
+        tokenizer: Verified local files of the tokenizer that the config names; a user's config has none, and may
+            then name no tokenizer.
 
     Raises:
         Unavailable: It cannot be read, lacks the normalisation, or names a model on a hub.
@@ -105,7 +127,8 @@ def settings_of_config(path: str) -> ClipSettings:
         preprocess_cfg = dict(raw.get("preprocess_cfg", {}))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unavailable(f"{path} is no CLIP config: {type(error).__name__}: {error}", _EXPECTED) from error
-    named = [k for k in ("hf_model_name", "hf_tokenizer_name") if text.get(k)]
+    from_hub = ("hf_model_name",) if tokenizer else ("hf_model_name", "hf_tokenizer_name")
+    named = [k for k in from_hub if text.get(k)]
     if ":" in str(vision.get("timm_model_name", "")):
         named.append("timm_model_name")
     if named:
@@ -119,7 +142,7 @@ def settings_of_config(path: str) -> ClipSettings:
             "plausible numbers",
             "add what the weights were trained with",
         )
-    return ClipSettings(model_cfg, preprocess_cfg, "config")
+    return ClipSettings(model_cfg, preprocess_cfg, "config", tokenizer)
 
 
 def _get(settings: ClipSettings, key: str) -> Any:

@@ -1,8 +1,8 @@
 """From a name or a path to a verified file of weights, without importing torch.
 
-Order: a local path; the folder named by the environment variable ``VGAUDIT_WEIGHTS`` (laid out as
-``<repo>/<filename>``); the Hugging Face cache; a download, unless ``HF_HUB_OFFLINE`` forbids it. Whatever is
-found is hashed before anything reads it, and refused if the digest is not the pinned one.
+Order: a local path; the package itself for weights that ship with it; the folder named by the environment variable
+``VGAUDIT_WEIGHTS`` (laid out as ``<repo>/<filename>``); the Hugging Face cache; a download, unless ``HF_HUB_OFFLINE``
+forbids it. Whatever is found is hashed before anything reads it, and refused if the digest is not the pinned one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +22,9 @@ from vgaudit.zoo.catalogue import WEIGHTS, Weights
 MIRROR_VARIABLE = "VGAUDIT_WEIGHTS"
 CONNECT_TIMEOUT_S = 3.0
 """Seconds to wait for the hub to answer at all; its client alone would retry for half a minute."""
+
+BUNDLED = Path(__file__).with_name("bundled")
+"""Folder of the weights that ship with the package."""
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
@@ -104,6 +107,8 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
             f"name one of {', '.join(known)}, or a local file",
         )
     pin = sha256 or entry.sha256
+    if entry.bundled:
+        return replace(bundled_file(entry, entry.filename, pin), name=entry.name)
     if pin is None:
         raise Unavailable(
             f"no digest is established for {entry.name}, so its bytes cannot be verified",
@@ -112,13 +117,37 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
     return _verified(_mirrored(entry) or _cached(entry) or _download(entry), entry.name, pin)
 
 
-def _verified(path: Path, name: str, pin: str | None) -> ResolvedWeights:
+def bundled_file(entry: Weights, filename: str, sha256: str | None = None) -> ResolvedWeights:
+    """A file that ships in the folder of a bundled network, verified.
+
+    Args:
+        entry: The network.
+        filename: The network's file, or one ``beside`` it.
+        sha256: Digest to hold it against, instead of the catalogue's.
+
+    Raises:
+        Unavailable: It is not there, or not the bytes that were pinned.
+    """
+    path, remedy = BUNDLED / entry.bundled / filename, f"run `{entry.download_command}`"
+    pin = sha256 or (entry.sha256 if filename == entry.filename else entry.beside.get(filename))
+    if not path.is_file():
+        raise Unavailable(f"{entry.name} ships with vgaudit, but its file {filename} is not there", remedy)
+    if pin is None:
+        raise Unavailable(
+            f"no digest is established for {filename} of {entry.name}, so it cannot be verified", remedy
+        )
+    return _verified(path, filename, pin, f"the file was changed: {remedy}")
+
+
+def _verified(
+    path: Path,
+    name: str,
+    pin: str | None,
+    remedy: str = "the file is damaged or another one: delete it and fetch it again",
+) -> ResolvedWeights:
     found = file_sha256(path)
     if pin is not None and found != pin.lower():
-        raise Unavailable(
-            f"{path} has sha256 {found}, but {name} is pinned to {pin.lower()}",
-            "the file is damaged or another one: delete it and fetch it again",
-        )
+        raise Unavailable(f"{path} has sha256 {found}, but {name} is pinned to {pin.lower()}", remedy)
     return ResolvedWeights(path, found, name, pinned=pin is not None)
 
 
