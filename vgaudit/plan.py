@@ -2,7 +2,8 @@
 
 A sample id is ``<prompt_id>-<seed>-<10 hex digits>``. The digits are a digest of everything that changes the
 bytes of the clip: prompt text, seed, group, backend fingerprint, video spec and encoder. So a clip
-is never mistaken for one of another configuration, and adding a prompt moves no other id.
+is never mistaken for one of another configuration, and adding a prompt moves no other id. What a clip is declared to
+show (``domain``) changes how it is judged and not its bytes: it is in no id, and not in the plan's digest.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vgaudit.records import digest
@@ -33,6 +34,7 @@ class Sample:
         tags: Further columns of the index and the prompt's tags.
         expect: Contrastive expectations of the prompt, as in the suite.
         source: For clips made elsewhere: path of the source, absolute or relative to the backend's root.
+        domain: What the clip shows, as its backend declares it (``storyworld``); empty when nothing is declared.
     """
 
     sample_id: str
@@ -44,10 +46,12 @@ class Sample:
     tags: Mapping[str, str] = field(default_factory=dict)
     expect: tuple[Mapping[str, Any], ...] = ()
     source: str | None = None
+    domain: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {**asdict(self), "tags": dict(self.tags), "expect": [dict(e) for e in self.expect]}
+        """As a JSON object; an undeclared domain is left out, as in plans from before there were any."""
+        out = {**asdict(self), "tags": dict(self.tags), "expect": [dict(e) for e in self.expect]}
+        return out if self.domain else {k: v for k, v in out.items() if k != "domain"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Sample:
@@ -85,8 +89,8 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all samples in order."""
-        return digest([s.to_json() for s in self.samples])
+        """SHA-256 over all samples in order, as far as their clips depend on it."""
+        return digest([replace(s, domain="").to_json() for s in self.samples])
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vgaudit.plan import Sample
 from vgaudit.video import MediaLimits
@@ -27,6 +27,14 @@ class Options(BaseModel):
     """Base of all option models: unknown names are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DomainOptions(Options):
+    """Options of backends whose clips could be of a world that a bundled network knows."""
+
+    domain: Literal["storyworld"] | None = Field(
+        None, description="What the clips show, if a bundled network knows it."
+    )
 
 
 class GenerationOutcome(StrEnum):
@@ -122,8 +130,9 @@ class Backend(Protocol):
         Options: Pydantic model of the options, without ``type`` and ``name``.
         needs_prompts: Optional: whether the suite must have prompts; taken as true where it is absent.
 
-    An instance may have ``notes``, sentences a reader of the report must see, and ``source_path(sample)`` for
-    clips made elsewhere, so that a changed source is noticed.
+    An instance may have ``notes``, sentences a reader of the report must see, ``source_path(sample)`` for
+    clips made elsewhere, so that a changed source is noticed, and ``domain``, what its clips show if a bundled
+    network knows it; all its samples get that. The domain changes no clip, so it belongs into no fingerprint.
 
     ``fingerprint`` is a digest of weights and parameters; it is part of every sample id.
     """

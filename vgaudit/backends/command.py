@@ -80,6 +80,7 @@ class CommandBackend:
     def __init__(self, options: CommandOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
+        self.domain = options.domain or ""
         self._fps = options.fps or context.video.fps
         kept = {"argv", "per", "seed", "model", "version", "suffix", "fps"}
         self.fingerprint = digest({"type": self.type, **options.model_dump(mode="json", include=kept)})

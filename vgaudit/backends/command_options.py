@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from vgaudit.backends.base import Options
+from vgaudit.backends.base import DomainOptions
 from vgaudit.registry import nearest
 
 PLACEHOLDERS = ("request", "output", "output_dir", "prompt", "seed", "sample_id", "python")
@@ -20,7 +20,7 @@ def _named(argument: str) -> list[str]:
     return [match["name"] for match in _PLACEHOLDER.finditer(argument) if match["name"]]
 
 
-class CommandOptions(Options):
+class CommandOptions(DomainOptions):
     """Options of backend ``command``."""
 
     argv: tuple[Annotated[str, Field(min_length=1)], ...] = Field(

@@ -12,9 +12,9 @@ from pydantic import Field, field_validator
 
 from vgaudit.backends.base import (
     BackendContext,
+    DomainOptions,
     Generated,
     GenerationOutcome,
-    Options,
     OptionsClass,
     PromptSpec,
 )
@@ -30,7 +30,7 @@ from vgaudit.registry import nearest
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 
-class DiffusersOptions(Options):
+class DiffusersOptions(DomainOptions):
     """Options of backend ``diffusers``; a relative ``model`` folder is relative to the suite file."""
 
     model: str = Field(
@@ -83,6 +83,7 @@ class DiffusersBackend:
     def __init__(self, options: DiffusersOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
+        self.domain = options.domain or ""
         self._source = find_model(options.model, context.base_dir, options.revision, options.local_files_only)
         self._class_name = options.pipeline or self._source.class_name
         fps = options.fps or context.video.fps or TRAINED_FPS.get(self._class_name)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from vgaudit.backends.base import BackendContext, Generated, Options, OptionsClass, PromptSpec
+from vgaudit.backends.base import BackendContext, DomainOptions, Generated, OptionsClass, PromptSpec
 from vgaudit.backends.clip_naming import Naming, naming_notes, read_names
 from vgaudit.backends.clip_prompts import Entry, match_prompts, with_suite_prompts
 from vgaudit.backends.clip_sources import FPS_NEEDED, failed, find_clips, hand_on, inside, kind_of
@@ -26,7 +26,7 @@ from vgaudit.records import digest
 _PROBLEMS_SHOWN = 10
 
 
-class FilesOptions(Options):
+class FilesOptions(DomainOptions):
     """Options of backend ``files``; paths are relative to the suite file."""
 
     root: str = Field(description="Folder that holds the clips.")
@@ -62,6 +62,7 @@ class FilesBackend:
     def __init__(self, options: FilesOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
+        self.domain = options.domain or ""
         self._root = context.base_dir / options.root
         self._check_options()
         self.notes: tuple[str, ...] = ()
@@ -72,7 +73,11 @@ class FilesBackend:
         if options.index is not None:
             self._check_fps()
         self.fingerprint = digest(
-            {"type": self.type, **options.model_dump(), "clips": [_facts(e) for e in self._entries]}
+            {
+                "type": self.type,
+                **options.model_dump(exclude={"domain"}),
+                "clips": [_facts(e) for e in self._entries],
+            }
         )
 
     def _check_options(self) -> None:

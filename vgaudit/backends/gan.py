@@ -18,9 +18,9 @@ from pydantic import Field, model_validator
 
 from vgaudit.backends.base import (
     BackendContext,
+    DomainOptions,
     Generated,
     GenerationOutcome,
-    Options,
     OptionsClass,
     PromptSpec,
 )
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _TOLERANCE = 0.05  # of [-1, 1]: rounding and slight overshoot are clamped, another range is an error
 
 
-class GanOptions(Options):
+class GanOptions(DomainOptions):
     """Options of backend ``gan``; paths are relative to the suite file."""
 
     model: str | None = Field(None, description="TorchScript (.pt) or torch.export (.pt2) file.")
@@ -97,6 +97,7 @@ class GanBackend:
     def __init__(self, options: GanOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
+        self.domain = options.domain or ""
         fps = options.fps or context.video.fps
         if fps is None:
             raise SuiteError(
@@ -111,7 +112,7 @@ class GanBackend:
             self._vectors = read_vectors(context.base_dir / options.embeddings)
         self._plan: tuple[Sample, ...] = ()
         self._conditions: dict[str, int] = {}
-        free = {"device", "allow_pickle", "sha256", "model", "weights", "embeddings", "classes"}
+        free = {"device", "allow_pickle", "sha256", "model", "weights", "embeddings", "classes", "domain"}
         self.fingerprint = digest(
             {
                 "type": self.type,

@@ -18,6 +18,7 @@ from vgaudit.pipeline.summary import Collected, refusal_results, summarize, valu
 from vgaudit.plan import Plan
 from vgaudit.progress import Progress
 from vgaudit.records import (
+    NOT_COMPUTED,
     ClipRecord,
     Finding,
     GateResult,
@@ -84,7 +85,7 @@ def finish(
         "finding_kinds": {name: sorted(k) for name, k in kinds.items() if k is not None},
         "groups": list(plan.groups),
         "unchecked": _unchecked(plan, records, scorer, collected),
-        "notes": _notes(spec, scorer, collected),
+        "notes": _notes(spec, scorer, collected, results),
         "measurement_keys": {
             b.name: [
                 scorer.key(b, s, records[s.sample_id])
@@ -255,7 +256,7 @@ def _inputs_digest(
     """Digest of everything results and reports follow from."""
     return digest(
         [
-            vgaudit.__version__, spec.to_json(), plan.digest,
+            vgaudit.__version__, spec.to_json(), plan.digest, [s.domain for s in plan],
             [[r.outcome, r.sha256, r.media_error, r.message] for r in records.values()],
             {b.name: [b.unavailable, sorted(collected.measurements.get(b.name, {})), dict(b.identity),
                       dict(b.fingerprints), b.metric.version] for b in scorer.metrics},
@@ -280,7 +281,7 @@ def _unchecked(
     return found
 
 
-def _notes(spec: RunSpec, scorer: Scorer, collected: Collected) -> list[str]:
+def _notes(spec: RunSpec, scorer: Scorer, collected: Collected, results: Sequence[Result]) -> list[str]:
     """What a reader must know before reading a number."""
     notes = []
     if "likeness" not in spec.metrics:
@@ -295,9 +296,23 @@ def _notes(spec: RunSpec, scorer: Scorer, collected: Collected) -> list[str]:
         for b in scorer.metrics
         if b.unavailable
     ]
+    notes += _remedies(results)
     damaged = [r for r in collected.records.values() if r.media_error]
     if damaged:
         notes.append(
             f"{len(damaged)} of {len(collected.records)} clips cannot be decoded; no score covers them."
         )
     return notes
+
+
+def _remedies(results: Sequence[Result]) -> list[str]:
+    """What helps with results that are not computed, where their ``detail.remedy`` says so: once for each metric."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
+    for result in results:
+        if result.status == NOT_COMPUTED and (remedy := result.detail.get("remedy")):
+            key = result.name.partition(".")[0], str(remedy)
+            groups.setdefault(key, {}).setdefault(result.group, result.reason)
+    return [
+        f"{metric} was not computed for {', '.join(reasons)}: {next(iter(reasons.values()))}. {remedy}"
+        for (metric, remedy), reasons in groups.items()
+    ]

@@ -61,7 +61,9 @@ def prepare(loaded: LoadedSuite, *, limit: int | None = None, kind: Kind = "run"
         context = BackendContext(loaded.base_dir, choice.name, index, loaded.video, identity, loaded.limits)
         with _placed(choice.places, choice.raw):
             backend: Backend = choice.cls(choice.options, context)
-            samples += backend.samples(loaded.prompts, loaded.seeds)
+            made = backend.samples(loaded.prompts, loaded.seeds)
+        domain = str(getattr(backend, "domain", ""))
+        samples += [replace(s, domain=s.domain or domain) for s in made]
         backends.append(backend)
     where = loaded.path or loaded.suite.name
     kept = limited(samples, limit)

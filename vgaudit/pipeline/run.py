@@ -188,6 +188,7 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
     }
     due = {s.sample_id for samples in missing.values() for s in samples}
     ready = [s for s in job.plan if s.sample_id not in due]
+    planned = {s.sample_id: s for s in job.plan}  # a backend may hand back samples without their domain
     begin = time.perf_counter()
     with (
         job.progress.stage("generate", len(due)) as making,
@@ -203,7 +204,7 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
         def store_and_score(made: Generated, backend: Backend) -> None:
             record = store.put(made, backend.fingerprint, source_of(backend, made.sample))
             making.advance(made.sample.sample_id)
-            score(made.sample, record)
+            score(planned[made.sample.sample_id], record)
 
         if scorer is not None:
             for sample in ready:
@@ -217,7 +218,7 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
                 # refused or pending request must never be submitted again.
                 record = store.put(made, backend.fingerprint, source_of(backend, made.sample))
                 making.advance(made.sample.sample_id)
-                executor.submit(partial(score, made.sample, record))
+                executor.submit(partial(score, planned[made.sample.sample_id], record))
         executor.drain()
     for index, backend in enumerate(prepared.backends):
         if not missing_samples(
