@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -109,7 +109,9 @@ class Metric(Protocol):
 
     Constructing a metric must not import torch nor read large files. What it compares with (a gallery) it may load
     in an optional ``prepare()``, which is called once before the first clip is decoded; a ``UsageError`` there ends
-    the run, ``Unavailable`` ends the metric.
+    the run, ``Unavailable`` ends the metric. Where :meth:`summarize` needs less of ``summary_features`` than was
+    stored (a mean instead of all frames), an optional ``condense(features)`` makes that of each clip's features as
+    they are read, so that a large run never holds all of them; it must not fail on features that are not finite.
     """
 
     name: ClassVar[str]
@@ -143,3 +145,10 @@ class Metric(Protocol):
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """Results of one group: exactly one per value with ``per_group``, computed or saying why not."""
         ...
+
+
+def for_summary(metric: Metric, features: Mapping[str, Features]) -> Mapping[str, Features]:
+    """What ``metric`` keeps of a clip's ``summary_features``: all, or what its ``condense`` makes of them."""
+    condense: Callable[[Mapping[str, Features]], Mapping[str, Features]] | None
+    condense = getattr(metric, "condense", None)
+    return features if condense is None else condense(features)

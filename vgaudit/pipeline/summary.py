@@ -9,7 +9,7 @@ from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.gates import is_assessed
-from vgaudit.metrics.base import Measured, SummaryContext
+from vgaudit.metrics.base import Measured, SummaryContext, for_summary
 from vgaudit.pipeline.binding import BoundMetric
 from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
@@ -57,7 +57,7 @@ class Collected:
             if measurement := measurements.get(sample.sample_id):
                 record = self.records[sample.sample_id]
                 features = self.scorer.features(bound, sample, record, roles)
-                found[sample.group].append(Measured(sample, measurement, features))
+                found[sample.group].append(Measured(sample, measurement, for_summary(bound.metric, features)))
         return found
 
     def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:

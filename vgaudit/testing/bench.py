@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from vgaudit import registry
 from vgaudit.errors import Unavailable, UsageError
 from vgaudit.extractors.base import Extractor, ExtractorSpec, Features, TextExtractor
-from vgaudit.metrics.base import ClipView, Measured, Metric, SummaryContext
+from vgaudit.metrics.base import ClipView, Measured, Metric, SummaryContext, for_summary
 from vgaudit.plan import Sample
 from vgaudit.records import Result, canonical_json, digest
 from vgaudit.testing.promises import broken
@@ -129,7 +129,7 @@ class Bench:
         """The case's measurement with what a summary may see of its features."""
         measurement = self.metric.measure(case.view)
         kept = {role: case.features[role] for role in self.metric.summary_features if role in case.features}
-        return Measured(case.sample, measurement, kept)
+        return Measured(case.sample, measurement, for_summary(self.metric, kept))
 
     def summarize(self, measured: Sequence[Measured]) -> list[Result]:
         """Results of one group that holds all of ``measured``; another group of the run holds them too."""
