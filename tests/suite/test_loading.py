@@ -255,6 +255,25 @@ def test_expectations_of_a_prompt_file_are_held_to_the_schema(tmp_path: Path) ->
     assert any("'nto'; did you mean 'not'?" in p for p in told)
 
 
+def test_what_an_expectation_is_about_reaches_the_samples(tmp_path: Path) -> None:
+    row = {"prompt": "a red cat", "expect": {"is": "a red cat", "not": "a red dog", "about": "Subject "}}
+    inline = f"name: x\nbackend: {{type: storyworld}}\nprompts: [{json.dumps(row)}]\n"
+    expected = ({"is": "a red cat", "not": ["a red dog"], "about": "subject"},)
+    loaded = load_suite_text(inline, base_dir=tmp_path)
+    assert loaded.prompts[0].expect == expected
+    (tmp_path / "p.jsonl").write_text(json.dumps({**row, "expect": [row["expect"]]}) + "\n")
+    listed = "name: x\nbackend: {type: storyworld}\nprompts: p.jsonl\n"
+    assert load_suite_text(listed, base_dir=tmp_path).prompts[0].expect == expected
+    assert loaded.digest != load_suite_text(inline.replace("Subject", "colour"), base_dir=tmp_path).digest
+
+
+def test_the_schema_for_editors_knows_what_an_expectation_holds() -> None:
+    expectation = json_schema()["$defs"]["Expectation"]
+    assert set(expectation["properties"]) == {"is", "not", "about"}
+    assert expectation["required"] == ["is", "not"]
+    assert {"type": "string"} in expectation["properties"]["not"]["anyOf"]
+
+
 def test_the_schema_for_editors_knows_every_option() -> None:
     schema = json_schema()
     json.dumps(schema, allow_nan=False)

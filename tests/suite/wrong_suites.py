@@ -107,6 +107,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "motion": (with_line("motion: low", "motion: lo"), ["7:91: prompts[1].motion: expected 'static', 'low' or 'high', found 'lo'; did you mean 'low'?"]),
     "contrast without not": (with_line(", not: a dog", ""), ["7:58: prompts[1].expect.not: expected 'not', which is required"]),
     "contrast with nothing": (with_line("not: a dog", "not: []"), ["7:75: prompts[1].expect.not: expected at least 1 of them"]),
+    "contrast with itself": (with_line("not: a dog", "not: [a dog, A Cat]"), ["7:58: prompts[1].expect: expected texts that differ, found 'A Cat' twice"]),
+    "contrast about nothing": (with_line("not: a dog", "not: a dog, about: ' '"), ["prompts[1].expect.about: expected at least 1 characters"]),
     "prompt file missing": (GOOD[: GOOD.index("prompts:")] + "prompts: none.csv\n", ["5:10: prompts: expected a file of prompts, found 1 wrong in 'none.csv', below", "none.csv: no such file"]),
     # metrics and gates
     "unknown metric": (with_line("  vbench:", "  vbnech:").replace("  - {metric: vbench.temporal_flickering, min: 0.9, severity: warn}\n", ""), ["11:3: metrics.vbnech: expected a known metric, found 'vbnech'; did you mean 'vbench'?"]),

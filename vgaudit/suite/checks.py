@@ -356,7 +356,9 @@ def _prompt_spec(
 ) -> PromptSpec:
     from vgaudit.backends.base import PromptSpec
 
-    contrasts = tuple({"is": e.is_, "not": list(e.not_)} for e in expect)
+    contrasts = tuple(
+        {"is": e.is_, "not": list(e.not_), **({"about": e.about} if e.about else {})} for e in expect
+    )
     return PromptSpec(prompt_id, text, dict(tags), contrasts)
 
 

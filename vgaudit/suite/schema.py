@@ -43,6 +43,12 @@ Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern":
 PromptId = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": ID_PATTERN})]
 PromptText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+AboutWord = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_lower=True, min_length=1, max_length=40, pattern=r"^[^\r\n\t]+$"
+    ),
+]
 
 
 class Block(BaseModel):
@@ -92,12 +98,27 @@ class Limits(Block):
 
 
 class Expectation(Block):
-    """A contrast the clip must show: ``{is: a red ball, not: [a blue ball]}``."""
+    """A contrast the clip must show: ``{is: a red ball, not: [a blue ball], about: colour}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     is_: PromptText = Field(alias="is", description="What the clip should show.")
     not_: tuple[PromptText, ...] = Field(alias="not", min_length=1, description="What it should not be.")
+    about: AboutWord | None = Field(
+        None,
+        description="What is contrasted (subject, colour, action, setting ...); results break down by it.",
+    )
+
+    @model_validator(mode="after")
+    def _texts_differ(self) -> Self:
+        seen: set[str] = set()
+        for text in (self.is_, *self.not_):
+            if (key := text.casefold()) in seen:
+                raise ValueError(
+                    f"expected texts that differ, found {text!r} twice; a contrast needs two things"
+                )
+            seen.add(key)
+        return self
 
 
 class Prompt(Block):
