@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from vgaudit.pipeline.finish import Finished
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.plan import Plan
-from vgaudit.records import Result
+from vgaudit.records import Result, digest
 from vgaudit.suite import load_suite
 
 N = 16
@@ -92,6 +93,71 @@ def test_results_rest_on_the_stored_features(suite: Path, tmp_path: Path) -> Non
     generated, real = (stored_windows(tmp_path / "run", group) for group in ("alpha", "real"))
     expected = frechet_distance_from_features(generated[:, 0], real[:, 1], ddof=0)
     assert made.value == pytest.approx(expected, rel=1e-9)
+
+
+def test_clips_are_ranked_among_the_prompts_of_the_whole_run(suite: Path, tmp_path: Path) -> None:
+    finished = run(suite, tmp_path / "run", workers=1)
+    made = by_key(finished)["prompt_alignment.r_precision_top5", "alpha"]
+    assert made.detail["candidates"] == N  # both groups have the same prompts
+    assert made.detail["chance"] == pytest.approx(5 / N)
+
+    features = tmp_path / "run" / "features"
+    (seen,), (read,) = features.glob("clip-*"), features.glob("clip_text-*")
+    prompts = {}
+    for sample in finished.data.clips:
+        key = f"text-{digest([sample.sample.prompt], 40)}"
+        with np.load(read / f"{key}.npz") as stored:
+            prompts[sample.sample.prompt] = stored["embedding"][0].astype(np.float64)
+    found = []
+    for entry in finished.data.clips:
+        if entry.sample.group == "alpha":
+            with np.load(seen / f"{entry.clip.sha256}.npz") as stored:
+                frames = stored["embedding"].astype(np.float64)
+            mean = {text: float((frames @ row).mean()) for text, row in prompts.items()}
+            own = mean.pop(entry.sample.prompt)
+            found.append(sum(other >= own - 1e-6 for other in mean.values()) < 5)
+    assert len(found) == N
+    assert made.value == pytest.approx(np.mean(found))
+
+
+def test_expectations_of_a_suite_reach_results_findings_and_report(suite: Path, tmp_path: Path) -> None:
+    expect = [
+        {"is": "a square", "not": ["a dog on a beach"], "about": "subject"},
+        {"is": "a square over ground", "not": ["a blue sky", "a red car"], "about": "setting"},
+    ]
+    rows = [{"id": f"p{i}", "prompt": f"a square over ground number {i}", "expect": expect} for i in range(3)]
+    (suite.parent / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for i in range(3):
+        (suite.parent / "few").mkdir(exist_ok=True)
+        (suite.parent / "few" / f"p{i}.mp4").write_bytes((suite.parent / f"alpha{i}.mp4").read_bytes())
+    few = suite.with_name("few.yaml")
+    few.write_text(
+        "name: few\n"
+        "backend: {type: files, root: few, prompts: some.jsonl}\n"
+        "metrics:\n"
+        "  prompt_alignment: {config: clip/open_clip_config.json, pretrained: clip/tiny_clip.safetensors}\n",
+        encoding="utf-8",
+    )
+    finished = run(few, tmp_path / "run", workers=1)
+    (made,) = [r for r in finished.data.results if r.name == "prompt_alignment.expectation_rate"]
+    assert made.detail["n_expectations"] == 6
+    assert set(made.detail["by_about"]) == {"subject", "setting"}
+    judged = [
+        one
+        for entry in finished.data.clips
+        for one in entry.measurements["prompt_alignment"].facts["expectations"]
+    ]
+    failed = sum(not one["passed"] for one in judged)
+    assert 0 < failed < 6
+    assert made.value == pytest.approx(1 - failed / 6)
+    found = [f for e in finished.data.clips for f in e.measurements["prompt_alignment"].findings]
+    assert [f.kind for f in found] == ["prompt_alignment.mismatch"] * failed
+    assert all(f.evidence and f.fingerprint for f in found)
+    assert len({f.fingerprint for f in found}) == failed
+    pages = "".join(p.read_text(encoding="utf-8") for p in (tmp_path / "run" / "report").rglob("*.html"))
+    assert "passed: no" in pages
+    assert "passed: yes" in pages
+    assert all(f.message in html.unescape(pages) for f in found)
 
 
 def test_without_weights_only_that_metric_is_missing(suite: Path, tmp_path: Path) -> None:

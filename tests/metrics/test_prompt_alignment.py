@@ -10,17 +10,13 @@ import pytest
 from tests.tiny_clip import save_tiny_clip
 from vgaudit.extractors.base import Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
-from vgaudit.metrics.prompt_alignment import (
-    PromptAlignment,
-    PromptAlignmentOptions,
-    clip_score,
-    frame_consistency,
-    frame_similarity,
-)
+from vgaudit.metrics.clip_similarity import clip_score, clip_similarity, frame_consistency, frame_similarity
+from vgaudit.metrics.prompt_alignment import PromptAlignment, PromptAlignmentOptions
 from vgaudit.plan import Sample
 from vgaudit.testing import check_metric
 from vgaudit.video import ClipInfo
 
+PER_CLIP = [spec.name for spec in PromptAlignment.values if spec.per_clip]
 INFO = ClipInfo("c.mp4", 64, 48, 10.0, 4, 0.4, "h264", "mp4", "yuv420p")
 
 
@@ -38,7 +34,7 @@ def view(
         ),
         "prompt": Features(
             {"embedding": texts, "token_count": np.array([tokens]), "truncated": np.array([tokens > 77])},
-            {"context_length": 77},
+            {"context_length": 77, "logit_scale": 100.0},
         ),
     }
     return ClipView(Sample(f"s{i}", f"p{i}", prompt, "g"), INFO, "0" * 64, features)
@@ -112,9 +108,25 @@ def test_one_frame_and_no_frame() -> None:
     assert one.missing["clip_frame_consistency"] == "one frame has no neighbour"
     none = metric().measure(view(np.zeros((0, 8), np.float32), np.ones(8)))
     assert not none.values
-    assert set(none.missing) == {"clip_score", "clipsim", "clip_frame_consistency"}
+    assert none.missing == dict.fromkeys(PER_CLIP, "no frame")
     with pytest.raises(ValueError, match="neighbours"):
         frame_consistency(np.ones((1, 8)))
+
+
+def test_a_frame_that_is_not_finite_takes_every_value_with_it() -> None:
+    frames = unit(np.ones((3, 8)))
+    frames[1, 0] = np.nan
+    measured = metric().measure(view(frames, np.ones(8)))
+    assert not measured.values
+    assert not measured.findings
+    assert measured.missing == dict.fromkeys(PER_CLIP, "the embedding of a frame is not finite")
+
+
+def test_the_mean_over_frames_gives_the_mean_cosine() -> None:
+    rng = np.random.default_rng(0)
+    frames, texts = rng.normal(size=(5, 8)), rng.normal(size=(3, 8))
+    expected = [frame_similarity(frames, text).mean() for text in texts]
+    np.testing.assert_allclose(clip_similarity(frames, texts), expected, atol=1e-12)
 
 
 def test_embedding_without_direction_is_refused() -> None:
@@ -127,7 +139,7 @@ def test_cut_prompts_are_said_in_the_result() -> None:
     measured = []
     for i in range(10):
         clip = view(unit(rng.normal(size=(3, 8))), rng.normal(size=8), tokens=90 if i < 3 else 5, i=i)
-        measured.append(Measured(clip.sample, metric().measure(clip)))
+        measured.append(Measured(clip.sample, metric().measure(clip), metric().condense(clip.features)))
     context = SummaryContext("g", [m.sample for m in measured], {"g": measured})
     results = {r.name: r for r in metric().summarize(measured, context)}
     score = results["prompt_alignment.clip_score"]
@@ -137,7 +149,9 @@ def test_cut_prompts_are_said_in_the_result() -> None:
     assert score.low <= score.value <= score.high  # type: ignore[operator]
     assert "3 of 10 prompts are longer" in score.reason
     assert score.detail["n_prompt_truncated"] == 3
+    assert "3 of 10 prompts are longer" in results["prompt_alignment.r_precision_top1"].reason
     assert "longer" not in results["prompt_alignment.clip_frame_consistency"].reason
+    assert "longer" not in results["prompt_alignment.expectation_rate"].reason
 
 
 def test_group_without_prompts_is_not_applicable() -> None:
@@ -146,7 +160,8 @@ def test_group_without_prompts_is_not_applicable() -> None:
     results = {
         r.name: r for r in metric().summarize(measured, SummaryContext("g", [clip.sample], {"g": measured}))
     }
-    assert results["prompt_alignment.clip_score"].status == "not applicable"
+    for value in ("clip_score", "expectation_rate", "r_precision_top1", "r_precision_top5"):
+        assert results[f"prompt_alignment.{value}"].status == "not applicable"
     assert results["prompt_alignment.clip_frame_consistency"].value == pytest.approx(1)
 
 

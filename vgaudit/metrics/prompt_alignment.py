@@ -1,4 +1,4 @@
-"""How well frames match the prompt, and each other, in CLIP's joint space: named conventions, never mixed."""
+"""How well clips match their prompts, and frames each other, in CLIP's joint space: conventions, never mixed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
-from vgaudit.extractors.base import ExtractorSpec
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.extractors.clip import ClipOptions
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity
+from vgaudit.metrics.expectations import (
+    MISMATCH,
+    NO_EXPECTATION,
+    expectation_result,
+    expectations_of,
+    judge,
+    mismatches,
+    undecidable,
+)
+from vgaudit.metrics.r_precision import condensed, r_precision_results
 from vgaudit.plan import Sample
-from vgaudit.records import Measurement, Result, Series
+from vgaudit.records import Finding, Measurement, Result, Series
 from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_result
 from vgaudit.zoo.resolve import local_path
 
 NO_PROMPT = f"{NOT_APPLICABLE_PREFIX} no prompt to compare with"
 _WITH_PROMPT = ("clip_score", "clipsim")
+_MEANS = (*_WITH_PROMPT, "clip_frame_consistency")
+_PER_CLIP = (*_MEANS, "expectation_rate")
 _SHARED_FACTS = (
     "model",
     "weights",
@@ -31,41 +43,27 @@ _SHARED_FACTS = (
 )
 
 
-def frame_similarity(frames: ArrayLike, text: ArrayLike) -> NDArray[np.float64]:
-    """Cosine of each row of ``frames`` ``(T, d)`` with ``text`` ``(d,)``; ``(T,)`` in [-1, 1]."""
-    return np.clip(_unit(frames) @ _unit(text), -1.0, 1.0)
-
-
-def clip_score(similarity: ArrayLike) -> float:
-    """``max(0, mean_t 100 cos_t)``: torchmetrics' CLIPScore with the frames of a clip as its images.
-
-    torchmetrics takes the mean first and clamps it then, so a frame with a negative cosine counts as such.
-    Source: ``torchmetrics.functional.multimodal.clip_score``; Hessel et al. 2021 for the idea.
-    """
-    return max(0.0, float(np.mean(100.0 * np.asarray(similarity, dtype=np.float64))))
-
-
-def frame_consistency(frames: ArrayLike) -> float:
-    """Mean cosine of adjacent rows of ``frames`` ``(T, d)``, T >= 2; in [-1, 1]."""
-    rows = _unit(frames)
-    if len(rows) < 2:
-        raise ValueError(f"{len(rows)} frame(s) have no neighbours; expected two or more")
-    return float(np.clip((rows[:-1] * rows[1:]).sum(axis=1), -1.0, 1.0).mean())
-
-
 class PromptAlignmentOptions(ClipOptions):
     """The CLIP to measure with; as the options of the ``clip`` extractor."""
 
 
 class PromptAlignment:
-    """``clip_score``, ``clipsim``, ``clip_frame_consistency`` and the per-frame series ``clipsim``.
+    """CLIP scores of a clip and its prompt, contrastive expectations, and R-precision.
 
-    All three take the CLIP embedding of every frame (or every n-th: ``every``). Prompts longer than the text tower's
-    context (77 tokens in most) are cut, which is recorded per clip and said in the result.
+    * ``clip_score``, ``clipsim``, ``clip_frame_consistency`` and the per-frame series ``clipsim``, from the embedding
+      of every frame (or every n-th: ``every``);
+    * ``expectation_rate``: share of the prompt's expectations that hold (:mod:`vgaudit.metrics.expectations`), with a
+      finding ``prompt_alignment.mismatch`` for each that does not: its score is the probability of what was expected,
+      its threshold that of the likeliest other text;
+    * ``r_precision_top1``, ``r_precision_top5``: share of clips whose own prompt is the best, or among the best five,
+      of the run's (:mod:`vgaudit.metrics.r_precision`).
+
+    Texts longer than the text tower's context (77 tokens in most) are cut, which is recorded per clip and said in the
+    result.
     """
 
     name: ClassVar[str] = "prompt_alignment"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[BaseModel]] = PromptAlignmentOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -77,8 +75,22 @@ class PromptAlignment:
             "clip_frame_consistency", "cosine", True,
             "Mean cosine of adjacent frames; a still clip reaches 1, so read it beside the motion.", -1.0, 1.0,
         ),
+        ValueSpec(
+            "expectation_rate", "fraction of expectations", True,
+            "Share of the prompt's expectations that hold: the clip is likelier what it should be than what not.",
+            0.0, 1.0,
+        ),
+        ValueSpec(
+            "r_precision_top1", "fraction of clips", True,
+            "Clips that match their own prompt better than every other prompt of the run.", 0.0, 1.0, per_clip=False,
+        ),
+        ValueSpec(
+            "r_precision_top5", "fraction of clips", True,
+            "Clips whose own prompt is among the five of the run that match best.", 0.0, 1.0, per_clip=False,
+        ),
     )  # fmt: skip
-    summary_features: ClassVar[tuple[str, ...]] = ()
+    summary_features: ClassVar[tuple[str, ...]] = ("frames", "prompt")
+    finding_kinds: ClassVar[tuple[str, ...]] = (MISMATCH,)
 
     def __init__(self, options: PromptAlignmentOptions, context: MetricContext) -> None:
         self.options = options
@@ -100,72 +112,154 @@ class PromptAlignment:
         return {"frames": ExtractorSpec("clip", frames), "prompt": ExtractorSpec("clip_text", network)}
 
     def texts(self, sample: Sample) -> Sequence[str]:
-        """The prompt, if there is one."""
-        return (sample.prompt,) if sample.prompt.strip() else ()
+        """The prompt, if there is one, then the texts of its expectations; each text once.
+
+        Row i of the ``prompt`` features belongs to text i.
+        """
+        prompt = [sample.prompt] if sample.prompt.strip() else []
+        expected = [text for e in expectations_of(sample) for text in (e.is_, *e.not_)]
+        return tuple(dict.fromkeys(prompt + expected))
 
     def identity(self) -> Mapping[str, Any]:
         """Nothing besides options and features."""
         return {}
 
+    def condense(self, features: Mapping[str, Features]) -> Mapping[str, Features]:
+        """Of a clip's features, the mean over frames and the prompt's embedding: all that R-precision needs."""
+        return condensed(features)
+
     def measure(self, clip: ClipView) -> Measurement:
-        """The three values of one clip, and the cosine of each frame with the prompt over time."""
+        """The values of one clip, the cosine of each frame with the prompt over time, and failed expectations."""
         features = clip.features["frames"]
-        frames, pts_s = features["embedding"], features["pts_s"]
         facts: dict[str, Any] = {k: features.facts[k] for k in _SHARED_FACTS if k in features.facts}
-        facts |= {"frames": len(frames), "every": features.facts.get("every", 1)}
-        if not len(frames):
-            return Measurement(missing=dict.fromkeys((v.name for v in self.values), "no frame"), facts=facts)
-        if not np.isfinite(frames).all():
-            reason = "the embedding of a frame is not finite"
-            return Measurement(missing=dict.fromkeys((v.name for v in self.values), reason), facts=facts)
-        values: dict[str, float] = {}
-        missing: dict[str, str] = {}
-        series: dict[str, Series] = {}
-        if len(frames) > 1:
-            values["clip_frame_consistency"] = frame_consistency(frames)
-        else:
-            missing["clip_frame_consistency"] = "one frame has no neighbour"
-        if not self.texts(clip.sample):
-            missing |= dict.fromkeys(_WITH_PROMPT, NO_PROMPT)
-        elif not np.isfinite((prompt := clip.features["prompt"])["embedding"]).all():
-            missing |= dict.fromkeys(_WITH_PROMPT, "the embedding of the prompt is not finite")
-        else:
-            cosines = frame_similarity(frames, prompt["embedding"][0])
-            values |= {"clip_score": clip_score(cosines), "clipsim": float(cosines.mean())}
-            series["clipsim"] = Series(tuple(map(float, pts_s)), tuple(map(float, cosines)), "cosine")
-            facts |= {
-                "prompt_tokens": int(prompt["token_count"][0]),
+        facts |= {"frames": len(features["embedding"]), "every": features.facts.get("every", 1)}
+        if reason := _unusable(clip):
+            return Measurement(missing=dict.fromkeys(_PER_CLIP, reason), facts=facts)
+        parts = [_consistency(clip), self._with_prompt(clip), self._with_expectations(clip)]
+        return Measurement(
+            values={k: v for p in parts for k, v in p.values.items()},
+            series={k: v for p in parts for k, v in p.series.items()},
+            findings=tuple(f for p in parts for f in p.findings),
+            missing={k: v for p in parts for k, v in p.missing.items()},
+            facts=facts | {k: v for p in parts for k, v in p.facts.items()},
+        )
+
+    def _with_prompt(self, clip: ClipView) -> Measurement:
+        """``clip_score`` and ``clipsim``."""
+        if not clip.sample.prompt.strip():
+            return Measurement(missing=dict.fromkeys(_WITH_PROMPT, NO_PROMPT))
+        prompt = clip.features["prompt"]
+        row = self.texts(clip.sample).index(clip.sample.prompt)
+        if not np.isfinite(prompt["embedding"][row]).all():
+            return Measurement(
+                missing=dict.fromkeys(_WITH_PROMPT, "the embedding of the prompt is not finite")
+            )
+        frames = clip.features["frames"]
+        cosines = frame_similarity(frames["embedding"], prompt["embedding"][row])
+        over_time = Series(tuple(map(float, frames["pts_s"])), tuple(map(float, cosines)), "cosine")
+        return Measurement(
+            values={"clip_score": clip_score(cosines), "clipsim": float(cosines.mean())},
+            series={"clipsim": over_time},
+            facts={
+                "prompt_tokens": int(prompt["token_count"][row]),
                 "context_length": int(prompt.facts["context_length"]),
-                "prompt_truncated": bool(prompt["truncated"][0]),
-            }
-        return Measurement(values=values, series=series, missing=missing, facts=facts)
+                "prompt_truncated": bool(prompt["truncated"][row]),
+            },
+        )
+
+    def _with_expectations(self, clip: ClipView) -> Measurement:
+        """``expectation_rate``, with a finding for each expectation that does not hold."""
+        if not (expectations := expectations_of(clip.sample)):
+            return Measurement(missing={"expectation_rate": NO_EXPECTATION})
+        features, texts = clip.features["prompt"], self.texts(clip.sample)
+        embedded = dict(zip(texts, features["embedding"], strict=True))
+        scale = float(features.facts["logit_scale"])
+        if reason := undecidable(expectations, embedded, scale):
+            return Measurement(missing={"expectation_rate": reason})
+        cut = frozenset(t for t, longer in zip(texts, features["truncated"], strict=True) if longer)
+        judged = judge(expectations, clip.features["frames"]["embedding"], embedded, scale, cut)
+        findings: tuple[Finding, ...] = mismatches(clip.sample.sample_id, judged, _end_s(clip))
+        return Measurement(
+            values={"expectation_rate": sum(one.passed for one in judged) / len(judged)},
+            findings=findings,
+            facts={"expectations": [one.to_json() for one in judged]},
+        )
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """Means over clips with intervals over prompts."""
-        results = []
+        """Means over clips with intervals over prompts, and rates with exact ones."""
         shared = measured[0].measurement.facts if measured else {}
-        cut = sum(bool(m.measurement.facts.get("prompt_truncated")) for m in measured)
-        for spec in self.values:
-            detail: dict[str, Any] = {k: shared[k] for k in (*_SHARED_FACTS, "every") if k in shared}
-            rows = [
-                (m.sample, m.measurement.values.get(spec.name), m.measurement.missing.get(spec.name, ""))
-                for m in measured
-            ]
-            if cut and spec.name in _WITH_PROMPT:
-                detail["n_prompt_truncated"] = cut
-            result = mean_result(
-                f"{self.name}.{spec.name}", context.group, rows, spec, context.confidence, detail=detail
-            )
-            if cut and spec.name in _WITH_PROMPT:
-                note = f"{cut} of {len(measured)} prompts are longer than the text tower reads and were cut"
-                result = replace(result, reason="; ".join(filter(None, [result.reason, note])))
-            results.append(result)
-        return results
+        detail = {k: shared[k] for k in (*_SHARED_FACTS, "every") if k in shared}
+        specs = {spec.name: spec for spec in self.values}
+        means = [self._mean(specs[name], measured, context, detail) for name in _MEANS]
+        expected = expectation_result(specs["expectation_rate"], measured, context, detail)
+        ranked = {1: specs["r_precision_top1"], 5: specs["r_precision_top5"]}
+        ranks = r_precision_results(ranked, measured, context, detail)
+        about_prompts = [r for r in (*means, *ranks) if r.name != f"{self.name}.clip_frame_consistency"]
+        rest = [r for r in means if r not in about_prompts]
+        return [
+            *(_noting_cut_prompts(r, measured) for r in about_prompts),
+            _noting_cut_expectations(expected, measured),
+            *rest,
+        ]
+
+    def _mean(
+        self,
+        spec: ValueSpec,
+        measured: Sequence[Measured],
+        context: SummaryContext,
+        detail: Mapping[str, Any],
+    ) -> Result:
+        rows = [
+            (m.sample, m.measurement.values.get(spec.name), m.measurement.missing.get(spec.name, ""))
+            for m in measured
+        ]
+        return mean_result(
+            f"{self.name}.{spec.name}", context.group, rows, spec, context.confidence, detail=detail
+        )
 
 
-def _unit(vectors: ArrayLike) -> NDArray[np.float64]:
-    rows = np.asarray(vectors, dtype=np.float64)
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    if not np.isfinite(rows).all() or not (lengths > 0).all():
-        raise ValueError("an embedding is zero or not finite; its direction is undefined")
-    return np.asarray(rows / lengths, dtype=np.float64)
+def _unusable(clip: ClipView) -> str:
+    """Why nothing can be said of a clip in the network's space, or an empty text.
+
+    Every value of the metric comes from the frames' embeddings. Whatever makes those mean nothing belongs here: all
+    values of the clip are then missing with this one reason, and the clip is not ranked.
+    """
+    embedding = clip.features["frames"]["embedding"]
+    if not len(embedding):
+        return "no frame"
+    if not np.isfinite(embedding).all():
+        return "the embedding of a frame is not finite"
+    return ""
+
+
+def _consistency(clip: ClipView) -> Measurement:
+    frames = clip.features["frames"]["embedding"]
+    if len(frames) < 2:
+        return Measurement(missing={"clip_frame_consistency": "one frame has no neighbour"})
+    return Measurement(values={"clip_frame_consistency": frame_consistency(frames)})
+
+
+def _end_s(clip: ClipView) -> float:
+    """The clip's end; a clip of one frame lasts as long as the frame."""
+    frame_s = 1 / clip.info.fps if clip.info.fps else 0.0
+    return max(clip.info.duration_s, frame_s)
+
+
+def _noting_cut_prompts(result: Result, measured: Sequence[Measured]) -> Result:
+    cut = sum(bool(m.measurement.facts.get("prompt_truncated")) for m in measured)
+    note = f"{cut} of {len(measured)} prompts are longer than the text tower reads and were cut"
+    return _noting(result, note, {"n_prompt_truncated": cut}) if cut else result
+
+
+def _noting_cut_expectations(result: Result, measured: Sequence[Measured]) -> Result:
+    judged = [m.measurement.facts.get("expectations", ()) for m in measured]
+    cut = sum(any("cut" in one for one in of_clip) for of_clip in judged)
+    note = (
+        f"in {cut} of {len(measured)} clips a text expected is longer than the text tower reads and was cut"
+    )
+    return _noting(result, note, {"n_expectation_truncated": cut}) if cut else result
+
+
+def _noting(result: Result, note: str, facts: Mapping[str, Any]) -> Result:
+    reason = "; ".join(filter(None, [result.reason, note]))
+    return replace(result, reason=reason, detail={**result.detail, **facts})
