@@ -20,7 +20,10 @@ _CONDITION = re.compile(r"\s*([\w-]+(?:\.[\w-]+)+(?:@\S+)?)\s*(?=[<>])")
 _TOO_MANY_FAILED = re.compile(r"(\d+) samples? failed, (\d+) allowed by max_failed")
 _GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
 TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
-_SPELLINGS = {"fps": "FPS", "clip_score": "CLIP score", "clipsim": "CLIPSIM", "ok": "As asked for"}
+_SPELLINGS = {
+    "fps": "FPS", "clip_score": "CLIP score", "clipsim": "CLIPSIM", "ok": "As asked for",
+    "r_precision_top1": "R-precision, top 1", "r_precision_top5": "R-precision, top 5",
+}  # fmt: skip
 _CENSUS_WORDS = {Outcome.PASSED: "Publish", Outcome.NOT_COMPUTED: "Review", Outcome.FAILED: "Hold"}
 OUTCOME_WORDS = {
     "ok": "clip stored",
@@ -220,11 +223,16 @@ def fact_text(value: Any) -> str:
     if isinstance(value, float):
         return numbers.number(value) if math.isfinite(value) else "not finite"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {fact_text(item)}" for key, item in value.items()) or "none"
+        return "; ".join(f"{key}: {_inner(item)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        shown = ", ".join(fact_text(item) for item in value[:20])
+        shown = ", ".join(_inner(item) for item in value[:20])
         return f"{shown}, \u2026 ({len(value)} in all)" if len(value) > 20 else shown or "none"
     return str(value)
+
+
+def _inner(value: Any) -> str:
+    """A fact inside another; parentheses keep a mapping's pairs apart from those around it."""
+    return f"({fact_text(value)})" if isinstance(value, Mapping) and value else fact_text(value)
 
 
 def facts_of(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
