@@ -35,11 +35,11 @@ from storyworld_clips import load
 
 from vgaudit.storyworld.scene import caption
 
-CONTEXT = 32
+CONTEXT = 28
 MEAN, STD = 0.5, 0.25
-FRAMES_SEEN = 6
+FRAMES_SEEN = 4
 BATCH = 64
-HARMLESS = {"subject_swap", "colour_swap", "jump_cut", "popping_object"}
+CONTENT = {"subject_swap", "colour_swap", "jump_cut", "popping_object"}
 """Faults that change what a clip shows: clips with them are not learnt from."""
 
 
@@ -109,46 +109,40 @@ def build(folder: Path) -> tuple[nn.Module, Any]:
     return network, open_clip.get_tokenizer(source)
 
 
-def augmented(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Clips ``(B, K, 3, 64, 64)`` in [0, 1], each changed as generators and encoders change pictures."""
-    out = []
-    for original in frames:
-        clip = original
-        if rng.random() < 0.5:
-            clip = clip.flip(-1)
-        dx, dy = (int(v) for v in rng.integers(-3, 4, 2))
-        clip = functional.pad(clip, (3, 3, 3, 3), mode="replicate")[..., 3 + dy : 67 + dy, 3 + dx : 67 + dx]
-        clip = (clip - 0.5) * float(rng.uniform(0.9, 1.1)) + 0.5 + float(rng.uniform(-0.04, 0.04))
-        if rng.random() < 0.25:
-            small = functional.avg_pool2d(clip, 2)
-            blurred = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-            share = float(rng.uniform(0.3, 1.0))
-            clip = clip * (1 - share) + blurred * share
-        if rng.random() < 0.3:
-            seed = torch.Generator().manual_seed(int(rng.integers(2**31)))
-            clip = clip + torch.randn(clip.shape, generator=seed) * float(rng.uniform(0.0, 0.04))
-        out.append(clip.clamp(0, 1))
-    return torch.stack(out)
-
-
 def frames_of(
     clean: NDArray[np.uint8],
     faulty: NDArray[np.uint8],
     labels: list[dict[str, Any]],
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, list[int]]:
-    """A batch of clips ``(B, K, 3, 64, 64)`` in [0, 1] and their numbers."""
+    """A batch of clips ``(B, K, 3, 64, 64)`` in [0, 1], changed as generators change pictures; and their numbers."""
     chosen = [int(i) for i in rng.choice(len(labels), BATCH, replace=False)]
     clips = []
     for i in chosen:
         label = labels[i]
-        broken = label["fault"] not in HARMLESS and rng.random() < 0.2
-        count = label["faulty_frames"] if broken else clean.shape[1]
-        edges = np.linspace(0, count, FRAMES_SEEN + 1)
+        broken = label["fault"] not in CONTENT and rng.random() < 0.2
+        edges = np.linspace(0, label["faulty_frames"] if broken else clean.shape[1], FRAMES_SEEN + 1)
         at = [int(rng.uniform(a, b)) for a, b in pairwise(edges)]
-        clips.append((faulty if broken else clean)[i][at])
-    batch = torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3)
-    return augmented(batch.float() / 255, rng), chosen
+        clip = (faulty if broken else clean)[i][at]
+        if rng.random() < 0.5:
+            clip = clip[:, :, ::-1]
+        dx, dy = (int(v) for v in rng.integers(0, 7, 2))
+        clips.append(np.pad(clip, ((0, 0), (3, 3), (3, 3), (0, 0)), "edge")[:, dy : dy + 64, dx : dx + 64])
+    batch = torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3).float() / 255
+    some = torch.from_numpy(rng.random((2, BATCH)))
+    strength = torch.from_numpy(
+        rng.uniform((0.9, -0.04, 0.3, 0.0), (1.1, 0.04, 1.0, 0.04), (BATCH, 4))
+    ).float()
+    gain, lift, blur, noise = strength.T[..., None, None, None, None]
+    batch = (batch - 0.5) * gain + 0.5 + lift
+    soft = some[0] < 0.25
+    small = functional.avg_pool2d(batch[soft].flatten(0, 1), 2)
+    wide = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
+    batch[soft] = batch[soft].lerp(wide.view_as(batch[soft]), blur[soft])
+    rough = some[1] < 0.3
+    grain = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    batch[rough] += torch.randn(batch[rough].shape, generator=grain) * noise[rough]
+    return batch.clamp_(0, 1), chosen
 
 
 class Texts:
@@ -177,7 +171,7 @@ def step_loss(
     scenes = [scene_of(label) for label in labels]
     captions = [caption(s, int(rng.integers(2**31))) for s in scenes]
     pairs = [
-        (row, *contrast(scene, aspect, 4 if aspect == "action" else 3, rng))
+        (row, *contrast(scene, aspect, 3 if aspect == "action" else 2, rng))
         for row, scene in enumerate(scenes)
         for aspect in (ASPECTS[int(rng.choice(4, p=(0.2, 0.25, 0.4, 0.15)))],)
     ]

@@ -40,11 +40,11 @@ class StoryworldVideo(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.side = SIDE  # an attribute: TorchScript reads no globals
-        self.stem = nn.Conv2d(6, 24, 5, stride=2, padding=2, bias=False)
-        self.stem_norm = nn.BatchNorm2d(24)
-        self.first = SpaceTime(24, 48)
-        self.second = SpaceTime(48, 96)
-        self.third = SpaceTime(96, 128)
+        self.stem = nn.Conv2d(6, 16, 4, stride=2, padding=1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(16)
+        self.first = SpaceTime(16, 32)
+        self.second = SpaceTime(32, 64)
+        self.third = SpaceTime(64, 128)
         self.mix = nn.Linear(3 * 128, 192)
         self.out = nn.Linear(192, FEATURES)
         self.out_norm = nn.BatchNorm1d(FEATURES, affine=False)
