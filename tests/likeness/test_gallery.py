@@ -391,3 +391,31 @@ def test_the_second_face_of_a_portrait_may_be_small(folder: Path) -> None:
     picture[-small.shape[0] :, : small.shape[1]] = small
     put(folder / "anna" / "2.png", picture)
     assert build_gallery(folder, EMBEDDER).warnings == ()
+
+
+def test_a_single_picture_is_a_gallery_of_one_protected_person(tmp_path: Path, folder: Path) -> None:
+    put(tmp_path / "anna k.png", astronaut()[:300, 60:360])
+    (tmp_path / "link.png").symlink_to(tmp_path / "anna k.png")
+    for name in ("anna k", "link"):
+        gallery = load_gallery(tmp_path / f"{name}.png", EMBEDDER)
+        (entry,) = gallery.entries
+        assert (entry.entry_id, entry.role, len(entry.images)) == (name, "protected", 1)
+        assert gallery.templates.shape == (1, 128)
+        assert describe_gallery(tmp_path / f"{name}.png").entries[0].entry_id == name
+    (of_folder,) = load_gallery(folder, EMBEDDER).templates
+    assert EMBEDDER.similarity(gallery.templates, of_folder[None])[0, 0] > 0.9
+    before = describe_gallery(tmp_path / "link.png").digest
+    put(tmp_path / "anna k.png", astronaut()[:310, 60:370])
+    assert describe_gallery(tmp_path / "link.png").digest != before
+
+
+def test_a_single_picture_must_be_usable_and_have_a_safe_name(tmp_path: Path) -> None:
+    put(tmp_path / "anna.png", background(1, 200, 200)[0])
+    with refused("no usable picture of anna(.|\n)*anna.png: no face found"):
+        load_gallery(tmp_path / "anna.png", EMBEDDER)
+    (tmp_path / "anna.jpg").write_bytes(b"not a picture")
+    with refused("no usable picture of anna(.|\n)*anna.jpg: not a picture in a known format"):
+        load_gallery(tmp_path / "anna.jpg", EMBEDDER)
+    put(tmp_path / "-anna.png", astronaut())
+    with refused("a single picture is named after its file, and '-anna' cannot be the id"):
+        load_gallery(tmp_path / "-anna.png", EMBEDDER)

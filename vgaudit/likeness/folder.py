@@ -1,4 +1,7 @@
-"""What lies in a gallery folder: people, their facts and pictures by digest, before any picture is decoded."""
+"""What lies in a gallery folder: people, their facts and pictures by digest, before any picture is decoded.
+
+A single picture counts as a gallery of one protected person, named after the file.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,25 @@ def scan_gallery(root: Path) -> list[FolderEntry]:
         return _scan(root)
     except OSError as error:
         raise GalleryError(f"{error.filename or root}: cannot be read ({error.strerror})") from error
+
+
+def is_picture(path: Path) -> bool:
+    """Whether ``path`` is one picture in place of a gallery, by its name."""
+    return path.suffix.lower() in PICTURES and path.is_file()
+
+
+def scan_picture(path: Path) -> list[FolderEntry]:
+    """The one person of a gallery that is a single picture. Hashes it, decodes nothing.
+
+    Raises:
+        GalleryError: Its name cannot be an id.
+    """
+    try:
+        entry_id = check_entry_id(path.stem)
+    except ValueError as error:
+        raise GalleryError(f"{path}: a single picture is named after its file, and {error}") from error
+    real = path.resolve()  # whoever names one picture says with it where that lies, also by a link
+    return [FolderEntry(entry_id, EntryFacts(), (_scan_image(real, real.parent),))]
 
 
 def _scan(root: Path) -> list[FolderEntry]:

@@ -1,7 +1,7 @@
 """The gallery: who must not appear (or may), as templates of one embedder.
 
-A folder per person becomes templates in memory; nothing biometric is written unless a gallery file is asked
-for by :meth:`Gallery.save`, and that holds no pictures and no file names.
+A folder per person, or a single picture of one, becomes templates in memory; nothing biometric is written unless a
+gallery file is asked for by :meth:`Gallery.save`, and that holds no pictures and no file names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
 from vgaudit.extractors.face_quality import LOW_CONFIDENCE, TOO_SMALL, unusable_reason
 from vgaudit.likeness import gallery_file
 from vgaudit.likeness.entries import GalleryEntry, GalleryImage
-from vgaudit.likeness.folder import FolderEntry, FolderImage, folder_digest, scan_gallery
+from vgaudit.likeness.folder import (
+    FolderEntry,
+    FolderImage,
+    folder_digest,
+    is_picture,
+    scan_gallery,
+    scan_picture,
+)
 from vgaudit.likeness.portraits import PortraitError, decode_portrait, read_bytes
 from vgaudit.records import digest
 from vgaudit.zoo.resolve import file_sha256
@@ -78,15 +85,15 @@ class GallerySource:
 
 
 def describe_gallery(path: Path) -> GallerySource:
-    """Who is in a gallery folder or file; hashes files but decodes no picture and loads no model.
+    """Who is in a gallery folder, picture or file; hashes files but decodes no picture and loads no model.
 
     Raises:
         GalleryError: As :func:`load_gallery`, as far as it shows without models.
     """
-    if path.is_file():
+    if path.is_file() and not is_picture(path):
         stored = gallery_file.read(path)
         return GallerySource(file_sha256(path.resolve()), stored.entries)
-    scanned = scan_gallery(path)
+    scanned = _scanned(path)[1]
     return GallerySource(folder_digest(scanned), tuple(_entry(person, ()) for person in scanned))
 
 
@@ -95,21 +102,28 @@ _BUILDING = threading.Lock()
 
 
 def load_gallery(path: Path, embedder: FaceEmbedder, detector: FaceDetector | None = None) -> Gallery:
-    """The gallery at ``path``: a folder per person (built in memory, once per process), or a gallery file.
+    """The gallery at ``path``: a gallery file, or a folder per person or a picture, built in memory once per process.
 
     Raises:
         GalleryError: See :func:`build_gallery` and :meth:`Gallery.load`.
         Unavailable: Pictures have to be embedded, and the embedder's weights are missing.
     """
-    if path.is_file():
+    if path.is_file() and not is_picture(path):
         return Gallery.load(path, embedder)
     detector = detector or FaceDetector()
-    scanned = scan_gallery(path)
+    root, scanned = _scanned(path)
     key = (str(path.resolve()), folder_digest(scanned), embedder.fingerprint, detector.fingerprint)
     with _BUILDING:
         if key not in _BUILT:
-            _BUILT[key] = _build(path, scanned, embedder, detector)
+            _BUILT[key] = _build(root, scanned, embedder, detector)
         return _BUILT[key]
+
+
+def _scanned(path: Path) -> tuple[Path, list[FolderEntry]]:
+    """The folder that pictures must lie in, and who is in it."""
+    if is_picture(path):
+        return path.resolve().parent, scan_picture(path)
+    return path, scan_gallery(path)
 
 
 def build_gallery(folder: Path, embedder: FaceEmbedder, detector: FaceDetector | None = None) -> Gallery:
