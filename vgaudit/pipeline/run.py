@@ -156,11 +156,18 @@ def _begin(run: RunDir, prepared: Prepared) -> None:
             {"name": c.name or c.type, "type": c.type, "fingerprint": b.fingerprint, "options": dict(c.raw)}
             for c, b in zip(loaded.backends, prepared.backends, strict=True)
         ],
-        "notes": [note for b in prepared.backends for note in getattr(b, "notes", ())],
+        "notes": _notes(prepared),
         "provenance": provenance.collect(loaded.base_dir),
     }
     run.write_plan(prepared.plan)
     run.write_manifest(manifest)
+
+
+def _notes(prepared: Prepared) -> list[str]:
+    """What the suite and its backends want a reader to know, each thing once."""
+    own = prepared.loaded.suite.notes.strip()
+    of_backends = [note for b in prepared.backends for note in getattr(b, "notes", ())]
+    return list(dict.fromkeys([*([own] if own else []), *of_backends]))
 
 
 def _refuse_other_run(run: RunDir, old: Mapping[str, Any], prepared: Prepared) -> None:
