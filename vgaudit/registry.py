@@ -24,6 +24,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "gan": "vgaudit.backends.gan:GanBackend",
         "command": "vgaudit.backends.command:CommandBackend",
         "storyworld": "vgaudit.backends.storyworld:StoryworldBackend",
+        "animatic": "vgaudit.backends.animatic:AnimaticBackend",
     },
     "extractors": {
         "pixels": "vgaudit.extractors.pixels:PixelsExtractor",

@@ -330,7 +330,7 @@ def _backend_block(text: str) -> str:
             f"--backend {text!r}: expected TYPE:WHAT, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or files:clips"
         )
     local = str(Path(what).resolve()) if Path(what).exists() else what
-    key = {"files": "root", "command": "argv"}.get(kind, "model")
+    key = {"files": "root", "animatic": "root", "command": "argv"}.get(kind, "model")
     if key == "argv":
         import shlex
 
