@@ -77,9 +77,9 @@ def domain(train: Rows, held_out: Rows) -> tuple[dict[str, NDArray[np.float32]],
     return {name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items()}, spread
 
 
-def put(name: str, files: list[Path], train: Rows, held_out: Rows) -> None:
+def put(out: Path, name: str, files: list[Path], train: Rows, held_out: Rows) -> None:
     """One network's folder."""
-    folder = BUNDLED / name
+    folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     arrays, spread = domain(train, held_out)
     save_file(arrays, folder / "domain.safetensors")
@@ -97,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("data", "held-out", "clip", "video"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=BUNDLED)
     parser.add_argument("--clips", type=int, default=3_000, help="training clips the statistics rest on")
     args = parser.parse_args()
     train = [a[: args.clips] for a in load(args.data)[:2]]
@@ -104,9 +105,9 @@ def main() -> None:
     clip = open_clip.create_model(f"local-dir:{args.clip}", precision="fp32").eval()
     video = torch.jit.load(str(args.video / "network.pt")).eval()
     sides = [np.concatenate([clip_rows(clip, part) for part in side]) for side in (train, held)]
-    put("storyworld-clip", [args.clip / name for name in CLIP_FILES], *sides)
+    put(args.out, "storyworld-clip", [args.clip / name for name in CLIP_FILES], *sides)
     sides = [np.concatenate([video_rows(video, part) for part in side]) for side in (train, held)]
-    put("storyworld-video", [args.video / "network.pt"], *sides)
+    put(args.out, "storyworld-video", [args.video / "network.pt"], *sides)
 
 
 if __name__ == "__main__":

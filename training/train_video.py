@@ -169,7 +169,7 @@ def train(args: argparse.Namespace) -> None:
                 curve.write(json.dumps({"step": step + 1, **line}) + "\n")
             rate = (step + 1 - first) * BATCH / (time.perf_counter() - start)
             print(f"step {step + 1}: {line}, {rate:.0f} clips/s", flush=True)
-        if args.held_out and ((step + 1) % 1000 == 0 or step + 1 == args.steps):
+        if args.held_out and ((step + 1) % 400 == 0 or step + 1 == args.steps):
             line = {"step": step + 1, "held_out": held_out(mean.module, heads, args.held_out, args.device)}
             with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
                 curve.write(json.dumps(line) + "\n")

@@ -1,0 +1,66 @@
+"""The training of the bundled networks, from nothing to the files the package loads, at a reduced size."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vgaudit.storyworld.scene import Scene, every_scene
+from vgaudit.storyworld.split import is_held_out
+
+TRAINING = Path(__file__).resolve().parents[1] / "training"
+
+
+def run(script: str, *args: object) -> str:
+    done = subprocess.run(
+        [sys.executable, TRAINING / script, *map(str, args)],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_combination_in_eight_is_held_out_and_a_colour_is_needed() -> None:
+    scenes = list(every_scene())
+    share = sum(map(is_held_out, scenes)) / len(scenes)
+    assert 0.10 < share < 0.15
+    with pytest.raises(ValueError, match="colour is open"):
+        is_held_out(Scene("dog", "walking", "forest"))
+
+
+@pytest.mark.slow
+def test_networks_are_rebuilt_from_nothing_and_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    clips, held = tmp_path / "clips", tmp_path / "held"
+    run("storyworld_clips.py", "--out", clips, "--clips", 80, "--workers", 2)
+    run("storyworld_clips.py", "--out", held, "--clips", 70, "--workers", 2, "--held-out")
+    for folder, side in ((clips, False), (held, True)):
+        labels = json.loads((folder / "labels" / "00000.json").read_text("utf-8"))
+        assert {is_held_out(Scene(**label["scene"])) for label in labels} == {side}
+    again = tmp_path / "again"
+    run("storyworld_clips.py", "--out", again, "--clips", 80, "--workers", 1)
+    for name in ("clean.npy", "faulty.npy"):
+        assert np.array_equal(np.load(clips / name), np.load(again / name))
+
+    for script, out in (("train_clip.py", tmp_path / "clip"), ("train_video.py", tmp_path / "video")):
+        common = ("--data", clips, "--held-out", held, "--out", out, "--device", "cpu")
+        run(script, *common, "--steps", 2)
+        run(script, *common, "--steps", 3)
+        lines = [json.loads(line) for line in (out / "curve.jsonl").read_text("utf-8").splitlines()]
+        assert [line["step"] for line in lines] == [2, 3]
+        assert all(0 <= share <= 1 for line in lines for share in line["held_out"].values())
+
+    bundled = tmp_path / "bundled"
+    said = run(
+        "bundle.py", "--data", clips, "--held-out", held, "--clip", tmp_path / "clip",
+        "--video", tmp_path / "video", "--out", bundled,
+    )  # fmt: skip
+    assert "sha256" in said
+    sizes = [file.stat().st_size for file in bundled.rglob("*") if file.is_file()]
+    assert len(sizes) == 7
+    assert sum(sizes) < 10 * 2**20
