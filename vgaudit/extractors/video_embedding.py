@@ -1,4 +1,4 @@
-"""Embeddings of whole clips by a video network, for Frechet distances: the I3D that published FVDs use."""
+"""Embeddings of whole clips by a video network, for Frechet distances, as a named protocol wants them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
+from vgaudit.extractors.video_protocols import PROTOCOLS, completed
 from vgaudit.video import ClipInfo, Frames
+from vgaudit.zoo.catalogue import by_digest
 from vgaudit.zoo.devices import resolved_device, torch_device, torch_release
 from vgaudit.zoo.resolve import is_path, pinned_digest, resolve
 
 _VERSION = 1
-WINDOW = 16
-"""Frames the network sees at once."""
-
-I3D = "i3d-kinetics400-styleganv"
 
 
 class VideoEmbeddingOptions(BaseModel):
@@ -32,11 +30,12 @@ class VideoEmbeddingOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    protocol: Literal["fvd@styleganv"] = Field(
+    protocol: Literal["fvd@styleganv", "fvd@storyworld"] = Field(
         "fvd@styleganv", description="What the network is fed and gives."
     )
     weights: str = Field(
-        I3D, description="Name of the weights, or path of a TorchScript file (needs `sha256`)."
+        "",
+        description="Name of the weights, or path of a TorchScript file (needs `sha256`); else the protocol's.",
     )
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Digest the file must have.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
@@ -44,18 +43,23 @@ class VideoEmbeddingOptions(BaseModel):
         False, description="Embed a window at a random offset too (real clips' protocol)."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: Any) -> Any:
+        return completed(data)
+
 
 class VideoEmbeddingExtractor:
-    """Clips -> I3D logits, one row per window of 16 consecutive frames at the clip's own frame rate.
+    """Clips -> features of a video network, one row per window of consecutive frames at the clip's own frame rate.
 
     Arrays: ``embedding`` float32 ``(k, d)`` and ``window_start`` int64 ``(k,)``. Row 0 is the window from frame 0;
     with ``random_window`` row 1 is a window drawn evenly from all of the clip's, by a generator seeded with the
-    first frame's bytes. A clip shorter than 16 frames has no row, and the fact ``too_short`` says so.
+    first frame's bytes. A clip shorter than the window has no row, and the fact ``too_short`` says so.
 
     The network is TorchScript with the call of StyleGAN-V's I3D: ``net(x, rescale=True, resize=True,
-    return_features=True)`` for uint8 ``x`` of shape ``(B, 3, 16, H, W)`` gives ``(B, d)`` (d = 400 logits). It
-    rescales and resizes by itself. TorchScript is code, so the file's digest must be pinned; it is checked on the
-    very bytes that are then loaded.
+    return_features=True)`` for uint8 ``x`` of shape ``(B, 3, 16, H, W)`` gives ``(B, d)`` (I3D: 400 logits; the
+    bundled network: 64 features). It rescales and resizes by itself. TorchScript is code, so the file's digest must
+    be pinned; it is checked on the very bytes that are then loaded.
     """
 
     name: ClassVar[str] = "video_embedding"
@@ -86,7 +90,8 @@ class VideoEmbeddingExtractor:
         """Begin a clip."""
         if self._network is None:
             raise RuntimeError("load() the video network before the first clip")
-        return _VideoExtraction(self._network, self.options.random_window)
+        window = PROTOCOLS[self.options.protocol].window
+        return _VideoExtraction(self._network, window, self.options.random_window)
 
 
 class _Network:
@@ -117,11 +122,12 @@ class _Network:
 class _VideoExtraction:
     """One clip: keeps the first window and, if asked, one drawn from all by reservoir sampling."""
 
-    def __init__(self, network: _Network, random_window: bool) -> None:
+    def __init__(self, network: _Network, window: int, random_window: bool) -> None:
         self._network = network
+        self._window = window
         self._random_window = random_window
         self._rng: np.random.Generator | None = None
-        self._recent: deque[NDArray[np.uint8]] = deque(maxlen=WINDOW)
+        self._recent: deque[NDArray[np.uint8]] = deque(maxlen=window)
         self._first: NDArray[np.float32] | None = None
         self._drawn: tuple[int, list[NDArray[np.uint8]]] | None = None
         self._count = 0
@@ -136,7 +142,7 @@ class _VideoExtraction:
                 self._rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
             self._recent.append(frame.copy())  # a view would keep its whole block in memory
             self._count += 1
-            start = self._count - WINDOW
+            start = self._count - self._window
             if start < 0:
                 continue
             if self._first is None:
@@ -150,7 +156,7 @@ class _VideoExtraction:
         starts: list[int] = []
         facts = dict(self._network.facts)
         if self._first is None:
-            facts["too_short"] = f"{self._count} frames; the network sees {WINDOW} at once"
+            facts["too_short"] = f"{self._count} frames; the network sees {self._window} at once"
         else:
             rows, starts = [self._first], [0]
             if self._drawn is not None:
@@ -189,9 +195,11 @@ def _load_network(options: VideoEmbeddingOptions) -> _Network:
             f"{found.name} is no TorchScript that loads here: {type(error).__name__}: {str(error)[:200]}",
             "name a file that torch.jit.save wrote",
         ) from error
+    entry = by_digest(found.sha256)  # a copy of known weights is known for what it is
     facts = {
-        "weights": found.name,
+        "weights": entry.name if entry else found.name,
         "weights_sha256": found.sha256,
+        **({"bundled": True, "domain": entry.domain} if entry and entry.bundled else {}),
         "device": device,
         "protocol": options.protocol,
     }

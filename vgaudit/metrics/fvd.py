@@ -6,65 +6,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel
 
+from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
-from vgaudit.extractors.video_embedding import I3D, WINDOW
+from vgaudit.extractors.video_protocols import STYLEGANV
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.metrics.domain_guard import domain_identity, domain_notes, judge_domain, refused_result
 from vgaudit.metrics.frechet import Statistics, frechet_distance_from_features, frechet_interval, statistics
-from vgaudit.metrics.fvd_reference import ReferenceStatistics, read_statistics
+from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
+from vgaudit.metrics.fvd_reference import ReferenceStatistics, read_statistics, reference_path
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
 from vgaudit.stats import seed_from_ids
 from vgaudit.zoo.catalogue import WEIGHTS
-from vgaudit.zoo.resolve import file_sha256, local_path
+from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
 
 MIN_CLIPS = 16
 """Fewest clips on either side; below, even the bias is unpredictable."""
 
-PROTOCOL_CLIPS = 2048
-"""Clips on each side in the published protocol."""
-
 FLOOR_SPLITS = 8
 
-PROTOCOLS = ("fvd@styleganv",)
-"""What is implemented."""
-
 _ROLE = "video"
-
-
-class GroupReference(BaseModel):
-    """Another group of the same run as reference: its real clips."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    group: str = Field(description="Name of the group.")
-
-
-class FvdOptions(BaseModel):
-    """Protocol, network and reference set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    reference: Annotated[str, Field(min_length=1)] | GroupReference = Field(
-        description="Statistics (.npz or .safetensors: mean, num_clips, cov_biased or cov), or {group: NAME}."
-    )
-    protocol: Literal["fvd@styleganv"] = Field("fvd@styleganv", description="Named protocol.")
-    weights: str = Field(I3D, description="Name of the network's weights, or path of a TorchScript file.")
-    sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Digest of a local file.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
-
-    @field_validator("protocol", mode="before")
-    @classmethod
-    def _implemented(cls, value: Any) -> Any:
-        if value not in PROTOCOLS:
-            raise ValueError(f"protocol {value!r} is not implemented; implemented: {', '.join(PROTOCOLS)}")
-        return value
 
 
 @dataclass(frozen=True)
@@ -72,22 +40,21 @@ class _Reference:
     """What a group is held against."""
 
     features: NDArray[np.float64] | None
-    biased: Statistics
-    clusters: tuple[str, ...]
+    statistics: Statistics
     ids: tuple[str, ...]
     detail: Mapping[str, Any]
-    codecs: frozenset[str] | None
+    clusters: tuple[str, ...] | None = None
+    codecs: frozenset[str] | None = None
 
 
 class Fvd:
-    """``fvd.distance``: Frechet distance between I3D logits of generated and of real clips.
+    """``fvd.distance``: Frechet distance between a video network's features of generated and of real clips.
 
-    ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets.
-    Unterthiner et al. 2018 (arXiv:1812.01717) in the protocol of StyleGAN-V (Skorokhodov et al. 2022): 16
-    consecutive frames, 400-d logits, covariance divided by N. One window a clip: from frame 0 for generated
-    clips, at a random offset for reference clips of the same run. The estimate is biased upward by about 1/n, so
-    the interval states its target: the expected distance *at this n*, not the distance of the populations. Only
-    sets of equal n compare.
+    ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets. Unterthiner et
+    al. 2018 (arXiv:1812.01717), by a named protocol (:mod:`vgaudit.extractors.video_protocols`): that of StyleGAN-V
+    (Skorokhodov et al. 2022) with I3D, or that of the network that ships along and knows the storyworld only. One
+    window a clip, from frame 0. The estimate is biased upward by about 1/n, so the interval states its target: the
+    expected distance *at this n*, not the distance of the populations. Only sets of equal n compare.
     """
 
     name: ClassVar[str] = "fvd"
@@ -114,11 +81,11 @@ class Fvd:
         """One video embedding; with a reference among the groups also of a random window of each clip."""
         o = self.options
         options = {
-            "protocol": o.protocol,
+            "protocol": o.rules.name,
             "weights": local_path(o.weights, self._base_dir),
             "sha256": o.sha256,
             "device": o.device,
-            "random_window": isinstance(o.reference, GroupReference),
+            "random_window": isinstance(o.reference, GroupReference) and o.rules.random_reference,
         }
         return {_ROLE: ExtractorSpec("video_embedding", options)}
 
@@ -127,22 +94,39 @@ class Fvd:
         return ()
 
     def identity(self) -> Mapping[str, Any]:
-        """The reference: digest of its file, or the group's name.
+        """The reference: digest of its file, or the group's name; of a bundled network also what it knows.
 
         Raises:
-            UsageError: The file is missing or no statistics.
+            UsageError: The file is missing, no statistics, or another network's.
         """
+        network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
+        guard = domain_identity(network)
         if isinstance(self.options.reference, GroupReference):
-            return {"reference_group": self.options.reference.group}
-        self._read_statistics()
-        return {"reference_sha256": file_sha256(self._reference_path)}
+            return {"reference_group": self.options.reference.group, **guard}
+        made_by = self._read_statistics().weights_sha256
+        if made_by and network not in (made_by, "absent"):  # an absent network says so itself
+            raise UsageError(
+                f"fvd.reference: {self._reference_path.name} was made by the network with sha256 {made_by[:12]}..., "
+                f"but {self.options.weights} ({self.options.rules.name}) has {network[:12]}...: their features do "
+                "not compare; name the network that made it, or a reference made by this one"
+            )
+        return {"reference_sha256": file_sha256(self._reference_path), **guard}
 
     def measure(self, clip: ClipView) -> Measurement:
-        """Nothing per clip: only facts that the group's result needs."""
+        """No value of its own: facts that the group's result needs, and whether the network knows such clips."""
         video = clip.features[_ROLE]
-        return Measurement(
-            facts={**video.facts, "windows": len(video["embedding"]), "codec": clip.info.codec}
-        )
+        facts = {**video.facts, "windows": len(video["embedding"]), "codec": clip.info.codec}
+        for row in video["embedding"]:
+            if not np.isfinite(row).all():
+                break
+            judged = judge_domain(
+                video.facts, declared=clip.sample.domain, forced=self.options.forced, feature=row
+            )
+            facts |= judged.facts
+            if judged.reason:
+                facts["out_of_domain"] = judged.reason
+                break
+        return Measurement(facts=facts)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """``fvd.distance`` of one group."""
@@ -155,13 +139,16 @@ class Fvd:
         if isinstance(reference, GroupReference) and reference.group == group:
             reason = "this group is the reference"
             return Result(name, group, None, status=NOT_APPLICABLE, reason=reason, **common)
-        used, left_out = _usable(measured)
+        used, left_out = _usable(measured, self.options.rules.window)
+        rules = self.options.rules
         detail: dict[str, Any] = {
             **self._protocol(used),
             "n_planned": len(context.planned),
-            "window": "16 consecutive frames from frame 0",
+            "window": f"{rules.window} consecutive frames from frame 0",
         }
-        notes = []
+        if refused := self._out_of_domain(measured, context, detail):
+            return refused
+        notes = domain_notes(used)
         if left_out:
             detail |= {"n_missing": sum(left_out.values()), "missing": dict(left_out)}
             notes.append(
@@ -173,25 +160,26 @@ class Fvd:
             reason = "; ".join([found if isinstance(found, str) else too_few, *notes])
             return Result.not_computed(name, group, reason, detail=detail, **common)
         x = _rows(used, 0)
-        if x.shape[1] != len(found.biased.mean):
-            reason = f"features have {x.shape[1]} dimensions, the reference {len(found.biased.mean)}: other networks"
+        if x.shape[1] != len(found.statistics.mean):
+            d = len(found.statistics.mean)
+            reason = f"features have {x.shape[1]} dimensions, the reference {d}: other networks"
             return Result.not_computed(name, group, reason, detail=detail, **common)
         prompts = [m.sample.prompt_id for m in used]
         interval = frechet_interval(
             x,
-            found.biased if found.features is None else found.features,
+            found.statistics if found.clusters is None or found.features is None else found.features,
             confidence=context.confidence,
-            ddof=0,
+            ddof=rules.ddof,
             clusters=prompts,
-            reference_clusters=found.clusters or None,
+            reference_clusters=found.clusters,
         )
         detail |= {
             **found.detail,
-            "n_reference": found.biased.n,
+            "n_reference": found.statistics.n,
             "interval": "grouped jackknife, Student's t",
             "interval_target": "expected distance at this n, not the distance of the populations",
             "jackknife_groups": interval.groups,
-            "floor": _floor(found, len(used)),
+            "floor": _floor(found, len(used), rules.ddof),
             "codecs": sorted(_codecs(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
         }
@@ -203,15 +191,33 @@ class Fvd:
             reason="; ".join(notes), detail=detail, **common,
         )  # fmt: skip
 
+    def _out_of_domain(
+        self, measured: Sequence[Measured], context: SummaryContext, detail: Mapping[str, Any]
+    ) -> Result | None:
+        """The refusal where the network does not know a clip of the group, or of the group it is held against."""
+        sets = [measured]
+        if isinstance(self.options.reference, GroupReference):
+            sets.append(context.all_groups.get(self.options.reference.group, ()))
+        for clips in sets:
+            reasons = {m.sample.sample_id: str(m.measurement.facts.get("out_of_domain", "")) for m in clips}
+            name = f"{self.name}.{self.values[0].name}"
+            refused = refused_result(name, context.group, self.values[0], reasons, len(clips), detail)
+            if refused is not None:
+                return refused
+        return None
+
     def _caveats(self, used: Sequence[Measured], reference: _Reference) -> list[str]:
-        notes = []
-        if (len(used), reference.biased.n) != (PROTOCOL_CLIPS, PROTOCOL_CLIPS):
+        rules, notes = self.options.rules, []
+        if (len(used), reference.statistics.n) != (rules.clips, rules.clips):
+            published = f" (the protocol's are {rules.clips})" if rules.clips else ""
             notes.append(
-                f"n is {len(used)} against {reference.biased.n}: compares only with the same numbers "
-                f"(the protocol's are {PROTOCOL_CLIPS})"
+                f"n is {len(used)} against {reference.statistics.n}: compares only with the same numbers{published}"
             )
         if not self._protocol(used)["published_network"]:
-            notes.append("not the published I3D weights: no number of another network compares")
+            which = "the published I3D weights" if rules == STYLEGANV else f"the network of {rules.name}"
+            notes.append(f"not {which}: no number of another network compares")
+        elif domain := WEIGHTS[rules.weights].domain:
+            notes.append(f"{rules.weights} knows the {domain} only: compares with no published FVD")
         codecs = _codecs(used)
         if reference.codecs and codecs != reference.codecs:
             notes.append(
@@ -221,38 +227,49 @@ class Fvd:
         return notes
 
     def _protocol(self, used: Sequence[Measured]) -> dict[str, Any]:
-        facts = used[0].measurement.facts if used else {}
+        rules, facts = self.options.rules, used[0].measurement.facts if used else {}
         sha256 = facts.get("weights_sha256")
         return {
-            "protocol": self.options.protocol,
+            "protocol": rules.name,
             "weights": facts.get("weights", self.options.weights),
             "weights_sha256": sha256,
-            "published_network": sha256 == WEIGHTS[I3D].sha256,
-            "covariance": "divided by N",
+            **{key: facts[key] for key in ("bundled", "domain") if key in facts},
+            "published_network": sha256 is not None and sha256 == WEIGHTS[rules.weights].sha256,
+            "features": rules.features,
+            "covariance": rules.covariance,
         }
 
     def _reference(self, reference: str | GroupReference, context: SummaryContext) -> _Reference | str:
         """The reference set, or why there is none."""
         if isinstance(reference, str):
             stored = self._read_statistics()
-            facts = {"reference": stored.name, "reference_sha256": file_sha256(self._reference_path)}
-            return _Reference(None, stored.biased, (), (), facts, None)
+            sha256 = file_sha256(self._reference_path)
+            facts: dict[str, Any] = {"reference": stored.name, "reference_sha256": sha256}
+            if stored.made:
+                facts["reference_made"] = dict(stored.made)
+            return _Reference(stored.features, stored.statistics, (sha256,), facts)
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
             return f"the run has no group {reference.group!r} to be the reference{hint} (groups: {', '.join(groups)})"
-        used, left_out = _usable(context.all_groups[reference.group])
+        used, left_out = _usable(context.all_groups[reference.group], self.options.rules.window)
         if len(used) < MIN_CLIPS:
             return f"the reference {reference.group!r} has {len(used)} usable clips; expected at least {MIN_CLIPS}"
-        y = _rows(used, 1)
+        rules = self.options.rules
+        y = _rows(used, 1 if rules.random_reference else 0)
+        at = (
+            "at a random offset, seeded by the clip's first frame"
+            if rules.random_reference
+            else "from frame 0"
+        )
         return _Reference(
             features=y,
-            biased=statistics(y, ddof=0),
+            statistics=statistics(y, ddof=rules.ddof),
             clusters=tuple(m.sample.prompt_id for m in used),
             ids=tuple(m.sample.sample_id for m in used),
             detail={
                 "reference": f"group {reference.group}",
-                "reference_window": "16 consecutive frames at a random offset, seeded by the clip's first frame",
+                "reference_window": f"{rules.window} consecutive frames {at}",
                 "reference_left_out": sum(left_out.values()),
             },
             codecs=frozenset(_codecs(used)),
@@ -260,21 +277,21 @@ class Fvd:
 
     @property
     def _reference_path(self) -> Path:
-        return self._base_dir / Path(str(self.options.reference)).expanduser()
+        return reference_path(str(self.options.reference), self._base_dir)
 
     def _read_statistics(self) -> ReferenceStatistics:
         if self._statistics is None:
-            self._statistics = read_statistics(self._reference_path)
+            self._statistics = read_statistics(self._reference_path, self.options.rules.ddof)
         return self._statistics
 
 
-def _usable(measured: Sequence[Measured]) -> tuple[list[Measured], Counter[str]]:
+def _usable(measured: Sequence[Measured], window: int) -> tuple[list[Measured], Counter[str]]:
     """Clips with a window, by sample id (so that no order of work shows), and why others have none."""
     used, left_out = [], Counter[str]()
     for clip in sorted(measured, key=lambda m: m.sample.sample_id):
         embedding = clip.features[_ROLE]["embedding"]
         if not len(embedding):
-            left_out[f"shorter than {WINDOW} frames"] += 1
+            left_out[f"shorter than {window} frames"] += 1
         elif not np.isfinite(embedding).all():
             left_out["features are not finite"] += 1
         else:
@@ -291,7 +308,7 @@ def _codecs(used: Sequence[Measured]) -> set[str]:
     return {str(m.measurement.facts.get("codec") or "unknown") for m in used}
 
 
-def _floor(reference: _Reference, n: int) -> dict[str, Any]:
+def _floor(reference: _Reference, n: int, ddof: int) -> dict[str, Any]:
     """Distance of the reference to itself: halves that share no clip, at the group's n if there are enough."""
     if reference.features is None:
         return {"status": "not computed", "reason": "the reference is stored statistics, without features"}
@@ -304,5 +321,5 @@ def _floor(reference: _Reference, n: int) -> dict[str, Any]:
     for _ in range(FLOOR_SPLITS):
         order = rng.permutation(len(reference.features))
         a, b = reference.features[order[:size]], reference.features[order[size : 2 * size]]
-        values.append(frechet_distance_from_features(a, b, ddof=0))
+        values.append(frechet_distance_from_features(a, b, ddof=ddof))
     return {"status": "computed", "value": float(np.mean(values)), "n": size, "splits": FLOOR_SPLITS}

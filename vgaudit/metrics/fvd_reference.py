@@ -1,13 +1,18 @@
 """Statistics of a reference set for FVD, read from a file: numbers only, nothing in it can run.
 
 A file (``.npz`` or ``.safetensors``) holds ``mean`` ``(d,)``, ``num_clips``, and ``cov_biased`` (divided by N) or
-``cov`` (divided by N - 1), both ``(d, d)``.
+``cov`` (divided by N - 1), both ``(d, d)``. It may hold ``features`` ``(num_clips, d)``, from which the distance of
+the set to itself is made, and say the digest of the network that made it: ``weights_sha256``, as a text array or as
+metadata of a ``.safetensors``. What else its metadata say (``recipe``, ``encoder``) is passed on to the report.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +21,76 @@ from numpy.typing import NDArray
 
 from vgaudit.errors import UsageError
 from vgaudit.metrics.frechet import Statistics, frechet_distance
+from vgaudit.shipped import shipped_folder
 
 MAX_BYTES = 1 << 28  # 256 MiB: a covariance of 4,096 dimensions takes half of it
 _MAX_CLIPS = 10**12  # beyond any data set; within it a float64 holds every count exactly
 _EXPECTED = "expected an .npz or .safetensors with mean (d,), num_clips, and cov_biased or cov (d, d)"
+_NAMES = ("mean", "num_clips", "cov_biased", "cov", "features", "weights_sha256")
+_SHIPPED = re.compile(r"(storyworld)(-[a-z]+)?")
+_TOLERANCE = 1e-3  # of a feature's spread: stored features and moments may be float32
 
 
 @dataclass(frozen=True)
 class ReferenceStatistics:
-    """Statistics of real clips in the normalisation of the protocol.
+    """Statistics of a reference set in the normalisation of the protocol.
 
     Attributes:
-        biased: Covariance divided by N.
+        statistics: Covariance divided by ``N - ddof``.
         name: The file's name.
+        features: ``(n, d)``, or ``None`` where the file has none.
+        weights_sha256: Digest of the network that made it; empty where the file does not say.
+        made: What the file says of how it was made.
     """
 
-    biased: Statistics
+    statistics: Statistics
     name: str
+    features: NDArray[np.float64] | None = None
+    weights_sha256: str = ""
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_statistics(path: Path) -> ReferenceStatistics:
+def reference_path(reference: str, base_dir: Path) -> Path:
+    """The file that ``reference`` names: a set that ships along, or a path relative to ``base_dir``.
+
+    ``storyworld`` is the set of every look, ``storyworld-film`` that of one.
+    """
+    if named := _SHIPPED.fullmatch(reference):
+        return shipped_folder("reference_data") / named[1] / f"{reference}.safetensors"
+    return base_dir / Path(reference).expanduser()
+
+
+def read_statistics(path: Path, ddof: int = 0) -> ReferenceStatistics:
     """Read and check a file of statistics.
+
+    Args:
+        path: The file.
+        ddof: The protocol's covariances are divided by ``N - ddof``; the file's is brought to that.
 
     Raises:
         UsageError: Missing, too large, or not such a file; says what is wrong.
     """
     if not path.is_file():
-        raise UsageError(f"fvd.reference: no file at {path}; {_EXPECTED}")
+        shipped = path.parent.parent == shipped_folder("reference_data")
+        beside = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors"))) or "none"
+        which = f"; sets that ship along: {beside}" if shipped else ""
+        raise UsageError(f"fvd.reference: no file at {path}{which}; {_EXPECTED}")
     try:
-        arrays = _read(path)
+        arrays, metadata = _read(path)
         mean = np.asarray(arrays["mean"], dtype=np.float64)
         n = _clip_count(arrays["num_clips"])
-        if "cov_biased" in arrays:
-            cov = np.asarray(arrays["cov_biased"], dtype=np.float64)
-        else:
-            cov = np.asarray(arrays["cov"], dtype=np.float64) * ((n - 1) / n)
+        biased = "cov_biased" in arrays
+        cov = np.asarray(arrays["cov_biased" if biased else "cov"], dtype=np.float64)
+        cov = cov * ((n - (0 if biased else 1)) / (n - ddof))
         frechet_distance(mean, cov, mean, cov)  # checks shapes, finiteness, symmetry, eigenvalues
+        features = _features(arrays["features"], n, mean, cov) if "features" in arrays else None
+        weights = str(arrays.get("weights_sha256", metadata.get("weights_sha256", ""))).lower()
+        made = {key: _parsed(text) for key, text in metadata.items() if key != "weights_sha256"}
     except KeyError as error:
         raise UsageError(f"fvd.reference: {path} has no array {error}; {_EXPECTED}") from error
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"fvd.reference: {path} cannot be used: {error}; {_EXPECTED}") from error
-    return ReferenceStatistics(Statistics(n, mean, cov), path.name)
+    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made)
 
 
 def _clip_count(stored: NDArray[Any]) -> int:
@@ -71,21 +105,45 @@ def _clip_count(stored: NDArray[Any]) -> int:
     return int(n)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _features(
+    stored: NDArray[Any], n: int, mean: NDArray[np.float64], cov: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The stored features, held against the stored mean: they must be those of the same clips.
+
+    Raises:
+        ValueError: They are not.
+    """
+    rows = np.asarray(stored, dtype=np.float64)
+    if rows.shape != (n, len(mean)):
+        raise ValueError(f"features have shape {rows.shape}; expected {(n, len(mean))}")
+    spread = float(np.sqrt(max(np.trace(cov) / len(mean), 0.0)))
+    if not np.isfinite(rows).all() or np.abs(rows.mean(axis=0) - mean).max() > _TOLERANCE * spread:
+        raise ValueError("mean is not that of its features")
+    return rows
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Arrays and metadata of a file."""
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES} bytes")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import SafetensorError, safe_open
 
         try:
-            return dict(load_file(path))
+            with safe_open(path, framework="numpy") as file:
+                there = file.keys()
+                return {k: file.get_tensor(k) for k in _NAMES if k in there}, dict(file.metadata() or {})
         except SafetensorError as error:
             raise ValueError(str(error)) from error
     with zipfile.ZipFile(path) as archive:  # before numpy unpacks it: a small archive can hold a large array
         if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
     with np.load(path, allow_pickle=False) as stored:
-        return {
-            name: stored[name] for name in ("mean", "num_clips", "cov_biased", "cov") if name in stored.files
-        }
+        return {name: stored[name] for name in _NAMES if name in stored.files}, {}

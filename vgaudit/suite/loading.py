@@ -13,13 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import SuiteError
 from vgaudit.records import digest
+from vgaudit.shipped import shipped_folder
 from vgaudit.suite.checks import BackendChoice, MetricChoice, SuiteChecks
 from vgaudit.suite.located_yaml import did_you_mean, parse, read_text, shown
 from vgaudit.suite.overrides import apply_override
@@ -84,11 +84,7 @@ class LoadedSuite:
 
 def bundled_suites() -> dict[str, Path]:
     """Name -> file of the suites that ship with vgaudit: in the wheel, or beside it in a checkout."""
-    package = Path(str(files("vgaudit")))
-    # What lies beside an installed package belongs to others; a checkout shows by its pyproject.toml.
-    checkout = (package.parent / "pyproject.toml").is_file()
-    folder = package.parent / "suites" if checkout else package / "suites"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(shipped_folder("suites").glob("*.yaml"))}
 
 
 def load_suite(path_or_name: str | Path, overrides: Sequence[str] = ()) -> LoadedSuite:
