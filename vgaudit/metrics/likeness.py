@@ -37,6 +37,7 @@ from vgaudit.likeness.matching import entry_similarities
 from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.likeness_summary import NO_FACE, UNASSESSED, UNSEARCHED, coverage, match_rate, mean_of
+from vgaudit.package_files import is_package_file, package_file
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement, Result, Series, digest
 from vgaudit.stats import NOT_APPLICABLE_PREFIX
@@ -51,7 +52,8 @@ class LikenessOptions(FacesOptions):
     """Options of the likeness metric: those of the faces extractor, and
 
     Attributes:
-        gallery: Folder with a folder of pictures per person, or a built gallery file; relative to the suite.
+        gallery: Folder with a folder of pictures per person, a built gallery file, or a single picture of one
+            person; relative to the suite, or package:PACKAGE/PATH, a file of an installed package.
         threshold: Similarity from which on a match is called (for dlib 1 - L2 distance). Needed for embedders
             without a published point; where there is one it can only widen what is called a match, and a stricter
             one is refused. Recorded with every finding.
@@ -101,11 +103,14 @@ class Likeness:
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
         self._base_dir = context.base_dir
-        self._path = (context.base_dir / Path(options.gallery).expanduser()).resolve()
+        if is_package_file(options.gallery):
+            self._path = package_file(options.gallery)
+        else:
+            self._path = (context.base_dir / Path(options.gallery).expanduser()).resolve()
         if not self._path.exists():
             raise GalleryError(
                 f"likeness.gallery: {options.gallery!r} not found (looked at {self._path}); expected a folder "
-                "with one folder of pictures per person, or a built gallery file"
+                "with one folder of pictures per person, one picture, or a built gallery file"
             )
         self._today = dt.date.today()
         self._embedder: FaceEmbedder | None = None
