@@ -136,15 +136,15 @@ def train(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     network, heads = StoryworldVideo().to(args.device).train(), Heads().to(args.device)
     clean, faulty, labels = load(args.data)
-    parameters = [*network.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.02)
+    both = nn.ModuleDict({"network": network, "heads": heads})
+    optimizer = torch.optim.AdamW(both.parameters(), lr=args.lr, weight_decay=0.02)
     mean = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+        both, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
     first, checkpoint = 0, args.out / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
-        for name, part in (("network", network), ("heads", heads), ("mean", mean), ("optimizer", optimizer)):
+        for name, part in (("both", both), ("mean", mean), ("optimizer", optimizer)):
             part.load_state_dict(saved[name])
         first = int(saved["step"])
     start = saved_at = time.perf_counter()
@@ -159,9 +159,9 @@ def train(args: argparse.Namespace) -> None:
         loss, right = loss_of(features.float(), heads, classes, strengths)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
         optimizer.step()
-        mean.update_parameters(network)
+        mean.update_parameters(both)
         seen.append({"loss": float(loss.detach()), **right})
         if (step + 1) % 50 == 0:
             line = {k: round(float(np.mean([s[k] for s in seen[-50:] if k in s])), 3) for k in seen[-1]}
@@ -170,19 +170,19 @@ def train(args: argparse.Namespace) -> None:
             rate = (step + 1 - first) * BATCH / (time.perf_counter() - start)
             print(f"step {step + 1}: {line}, {rate:.0f} clips/s", flush=True)
         if args.held_out and ((step + 1) % 400 == 0 or step + 1 == args.steps):
-            line = {"step": step + 1, "held_out": held_out(mean.module, heads, args.held_out, args.device)}
+            line = {"step": step + 1, "held_out": held_out(*mean.module.values(), args.held_out, args.device)}
             with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
                 curve.write(json.dumps(line) + "\n")
             print(f"step {step + 1}: {line['held_out']}", flush=True)
         if time.perf_counter() - saved_at > 240 or step + 1 == args.steps:
             saved_at = time.perf_counter()
-            parts = {"network": network, "heads": heads, "mean": mean, "optimizer": optimizer}
+            parts = {"both": both, "mean": mean, "optimizer": optimizer}
             torch.save(
                 {**{k: v.state_dict() for k, v in parts.items()}, "step": step + 1},
                 checkpoint.with_suffix(".part"),
             )
             checkpoint.with_suffix(".part").replace(checkpoint)
-            write_network(mean.module, args.out / "network.pt")
+            write_network(mean.module["network"], args.out / "network.pt")
 
 
 def write_network(network: nn.Module, path: Path) -> None:
