@@ -10,9 +10,16 @@ import numpy as np
 from pydantic import BaseModel
 
 from vgaudit.extractors.base import ExtractorSpec, Features
-from vgaudit.extractors.clip import ClipOptions
+from vgaudit.extractors.clip import AUTO, ClipOptions
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity
+from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity, unit_rows
+from vgaudit.metrics.domain_guard import (
+    DomainJudgement,
+    domain_identity,
+    domain_notes,
+    judge_domain,
+    refused_result,
+)
 from vgaudit.metrics.expectations import (
     MISMATCH,
     NO_EXPECTATION,
@@ -24,7 +31,7 @@ from vgaudit.metrics.expectations import (
 )
 from vgaudit.metrics.r_precision import condensed, r_precision_results
 from vgaudit.plan import Sample
-from vgaudit.records import Finding, Measurement, Result, Series
+from vgaudit.records import COMPUTED, Finding, Measurement, Result, Series
 from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_result
 from vgaudit.zoo.resolve import local_path
 
@@ -38,6 +45,8 @@ _SHARED_FACTS = (
     "weights_sha256",
     "weights_pinned",
     "licence",
+    "bundled",
+    "domain",
     "activation",
     "preprocessing",
 )
@@ -59,7 +68,8 @@ class PromptAlignment:
       of the run's (:mod:`vgaudit.metrics.r_precision`).
 
     Texts longer than the text tower's context (77 tokens in most) are cut, which is recorded per clip and said in the
-    result.
+    result. The network that ships along judges only clips and words of its own world
+    (:mod:`vgaudit.metrics.domain_guard`); ``model: auto`` moreover only those whose backend declares it.
     """
 
     name: ClassVar[str] = "prompt_alignment"
@@ -121,8 +131,9 @@ class PromptAlignment:
         return tuple(dict.fromkeys(prompt + expected))
 
     def identity(self) -> Mapping[str, Any]:
-        """Nothing besides options and features."""
-        return {}
+        """Of a bundled network, what it knows; else nothing besides options and features."""
+        network = ClipOptions(**self.needs()["prompt"].options).choice.identity()
+        return domain_identity(network["sha256"])
 
     def condense(self, features: Mapping[str, Features]) -> Mapping[str, Features]:
         """Of a clip's features, the mean over frames and the prompt's embedding: all that R-precision needs."""
@@ -133,7 +144,11 @@ class PromptAlignment:
         features = clip.features["frames"]
         facts: dict[str, Any] = {k: features.facts[k] for k in _SHARED_FACTS if k in features.facts}
         facts |= {"frames": len(features["embedding"]), "every": features.facts.get("every", 1)}
-        if reason := _unusable(clip):
+        reason = _unusable(clip)
+        if not reason:
+            judged = self._domain(clip, (clip.sample.prompt,))
+            facts, reason = {**facts, **judged.facts}, judged.reason
+        if reason:
             return Measurement(missing=dict.fromkeys(_PER_CLIP, reason), facts=facts)
         parts = [_consistency(clip), self._with_prompt(clip), self._with_expectations(clip)]
         return Measurement(
@@ -142,6 +157,18 @@ class PromptAlignment:
             findings=tuple(f for p in parts for f in p.findings),
             missing={k: v for p in parts for k, v in p.missing.items()},
             facts=facts | {k: v for p in parts for k, v in p.facts.items()},
+        )
+
+    def _domain(self, clip: ClipView, texts: Sequence[str]) -> DomainJudgement:
+        """Whether the network may hold a clip against ``texts``; the clip's feature is its mean unit embedding."""
+        frames, prompt = clip.features["frames"], clip.features["prompt"]
+        unknown = dict(zip(self.texts(clip.sample), prompt.facts.get("unknown_words", ()), strict=False))
+        return judge_domain(
+            frames.facts,
+            declared=clip.sample.domain,
+            forced=self.options.model != AUTO,
+            feature=unit_rows(frames["embedding"]).mean(axis=0),
+            unknown_words=[word for text in texts for word in unknown.get(text, ())],
         )
 
     def _with_prompt(self, clip: ClipView) -> Measurement:
@@ -171,6 +198,9 @@ class PromptAlignment:
         """``expectation_rate``, with a finding for each expectation that does not hold."""
         if not (expectations := expectations_of(clip.sample)):
             return Measurement(missing={"expectation_rate": NO_EXPECTATION})
+        expected = [text for e in expectations for text in (e.is_, *e.not_)]
+        if reason := self._domain(clip, expected).reason:
+            return Measurement(missing={"expectation_rate": reason})
         features, texts = clip.features["prompt"], self.texts(clip.sample)
         embedded = dict(zip(texts, features["embedding"], strict=True))
         scale = float(features.facts["logit_scale"])
@@ -196,11 +226,12 @@ class PromptAlignment:
         ranks = r_precision_results(ranked, measured, context, detail)
         about_prompts = [r for r in (*means, *ranks) if r.name != f"{self.name}.clip_frame_consistency"]
         rest = [r for r in means if r not in about_prompts]
-        return [
+        results = [
             *(_noting_cut_prompts(r, measured) for r in about_prompts),
             _noting_cut_expectations(expected, measured),
             *rest,
         ]
+        return [_within_domain(r, specs[r.name.partition(".")[2]], measured) for r in results]
 
     def _mean(
         self,
@@ -230,6 +261,17 @@ def _unusable(clip: ClipView) -> str:
     if not np.isfinite(embedding).all():
         return "the embedding of a frame is not finite"
     return ""
+
+
+def _within_domain(result: Result, spec: ValueSpec, measured: Sequence[Measured]) -> Result:
+    """``result``, or why there is none where the network does not know one of the clips."""
+    value = spec.name if spec.per_clip else "clipsim"  # without which a clip is not ranked
+    reasons = {m.sample.sample_id: m.measurement.missing.get(value, "") for m in measured}
+    refused = refused_result(result.name, result.group, spec, reasons, len(measured), result.detail)
+    if refused is not None:
+        return refused
+    notes = domain_notes(measured) if result.status == COMPUTED else []
+    return _noting(result, "; ".join(notes), {}) if notes else result
 
 
 def _consistency(clip: ClipView) -> Measurement:

@@ -328,6 +328,8 @@ def _unknown_words(tokenizer: Any) -> Callable[[str], tuple[str, ...]]:
     def unknown(text: str) -> tuple[str, ...]:
         clean = tokenizer.clean_fn(text)
         made = inner(clean, add_special_tokens=False, return_offsets_mapping=True)
+        if not made["input_ids"]:  # nothing but signs that the tokenizer drops
+            return (clean,) if clean else ()
         spans = zip(made["input_ids"], made["offset_mapping"], strict=True)
         return tuple(clean[start:end] for token, (start, end) in spans if token == inner.unk_token_id)
 
