@@ -67,6 +67,25 @@ def test_the_suite_says_how_large_and_the_options_which_look() -> None:
     assert made[2].facts["scene"]["look"] == "film"  # the prompt says so
 
 
+def test_its_own_size_counts_where_the_suite_names_none() -> None:
+    own = {"frames": 6, "fps": 4, "width": 48, "height": 32}
+    made = run(backend(**own))[0]
+    assert made.frames is not None
+    assert (made.frames.shape, made.fps) == ((6, 32, 48, 3), 4)
+    asked = run(backend(VideoRequest(frames=5, width=40), **own))[0]
+    assert asked.frames is not None
+    assert (asked.frames.shape, asked.fps) == ((5, 32, 40, 3), 4)
+    square = run(backend(height=24, frames=2))[0]
+    assert square.frames is not None
+    assert square.frames.shape == (2, 24, 24, 3)
+
+
+def test_where_a_size_was_said_is_no_part_of_the_clips_identity() -> None:
+    own = backend(frames=5, fps=12, width=50, height=30)
+    asked = backend(VideoRequest(frames=5, fps=12.0, width=50, height=30))
+    assert own.fingerprint == asked.fingerprint != backend().fingerprint
+
+
 def test_a_prompt_outside_the_grammar_is_an_error_of_its_samples() -> None:
     made = run(backend(), [PromptSpec("x", "a dragon over a castle"), PROMPTS[0]])
     assert [g.outcome for g in made] == [GenerationOutcome.ERROR] * 2 + [GenerationOutcome.OK] * 2

@@ -42,11 +42,30 @@ class PlantedFault(Options):
 
 
 class StoryworldOptions(Options):
-    """Options of backend ``storyworld``; size, length and frame rate come from the suite's `video`."""
+    """Options of backend ``storyworld``.
+
+    Size, length and frame rate of the suite's `video` come first. A suite that is also asked of generators, each
+    with a size of its own, names none there and gives the drawing's here.
+    """
 
     look: Look = Field("ad", description="Look of prompts that name none.")
+    frames: int | None = Field(
+        None, ge=1, le=MAX_FRAMES, description="Frames where the suite's `video` names none; else 17."
+    )
     fps: float | None = Field(
-        None, gt=0, le=240, description="Frame rate where the suite names none; else 8."
+        None, gt=0, le=240, description="Frame rate where the suite's `video` names none; else 8."
+    )
+    width: int | None = Field(
+        None,
+        ge=8,
+        le=MAX_SIDE,
+        description="Width where the suite's `video` names none; else as the height, or 64.",
+    )
+    height: int | None = Field(
+        None,
+        ge=8,
+        le=MAX_SIDE,
+        description="Height where the suite's `video` names none; else as the width, or 64.",
     )
     faults: list[PlantedFault] = Field(
         default_factory=list, max_length=16, description="Planted one after another."
@@ -72,13 +91,14 @@ class StoryworldBackend:
         self._options = options
         self._context = context
         video = context.video
-        self._frames, self._fps = video.frames or 17, video.fps or options.fps or 8.0
-        self._width = video.width or video.height or 64
-        self._height = video.height or video.width or 64
+        self._frames = video.frames or options.frames or 17
+        self._fps = video.fps or options.fps or 8.0
+        width, height = video.width or options.width, video.height or options.height
+        self._width, self._height = width or height or 64, height or width or 64
         if not (8 <= self._width <= MAX_SIDE and 8 <= self._height <= MAX_SIDE):
             raise SuiteError(
                 f"backend storyworld: expected a size of 8 to {MAX_SIDE} pixels a side, found "
-                f"{self._width}x{self._height}; change `video`"
+                f"{self._width}x{self._height}; change `video`, or the backend's width and height"
             )
         # Dropped frames make a clip shorter before the next fault is planted.
         least = 1
@@ -88,7 +108,7 @@ class StoryworldBackend:
         if not least <= self._frames <= MAX_FRAMES:
             raise SuiteError(
                 f"backend storyworld: expected {least} to {MAX_FRAMES} frames, found {self._frames}; "
-                "change `video.frames`"
+                "change `video.frames`, or the backend's frames"
             )
         self.fingerprint = digest(
             {
@@ -98,7 +118,7 @@ class StoryworldBackend:
                 "frames": self._frames,
                 "fps": self._fps,
                 "size": [self._width, self._height],
-                **options.model_dump(mode="json", exclude={"fps"}),
+                **options.model_dump(mode="json", exclude={"frames", "fps", "width", "height"}),
             }
         )
 
