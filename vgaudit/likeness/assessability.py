@@ -38,12 +38,12 @@ five in three clips of people, all of them beside surer detections.
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive examined frames with faces that could not be compared, or that could not be searched.
+    """Consecutive examined frames with faces (all, or those not compared), or that could not be searched.
 
     Attributes:
         first: Position of its first frame among the examined frames.
         last: Position of its last.
-        reasons: Why, and for how many faces; empty where the frames could not be searched.
+        reasons: Why faces could not be compared, and how many; empty where the frames could not be searched.
         faces: Positions in the features of the largest face of each track, largest first; likewise empty.
     """
 
@@ -74,6 +74,7 @@ class Assessability:
         faces: Detections taken for faces.
         compared: Those that could be compared.
         doubtful: Detections taken for none (:func:`likely_faces`).
+        seen: When faces were seen, whether or not they could be compared.
         uncompared: When faces were seen that nothing accounts for.
         unsearched: When frames could not be searched.
     """
@@ -84,6 +85,7 @@ class Assessability:
     faces: int
     compared: int
     doubtful: int
+    seen: tuple[Stretch, ...]
     uncompared: tuple[Stretch, ...]
     unsearched: tuple[Stretch, ...]
 
@@ -195,15 +197,6 @@ def assess(faces: Features) -> Assessability:
     track = link_faces(frame, boxes)
     likely = usable | likely_faces(faces["confidence"], track, len(examined))
     left = np.flatnonzero(likely & ~accounted_for(usable, frame, faces["pts_s"], boxes, track))
-    uncompared = []
-    for first, last in runs(frame[left], LINK_FRAMES):
-        inside = left[(frame[left] >= first) & (frame[left] <= last)]
-        counts = Counter(str(reason) for reason in faces["reason"][inside])
-        size = (boxes[inside, 2] - boxes[inside, 0]) * (boxes[inside, 3] - boxes[inside, 1])
-        largest_first = inside[np.argsort(-size, kind="stable")]
-        shown = {int(track[face]): int(face) for face in largest_first[::-1]}  # the largest of a track stays
-        people = sorted(shown.values(), key=largest_first.tolist().index)
-        uncompared.append(Stretch(first, last, dict(sorted(counts.items())), tuple(people)))
     return Assessability(
         examined=len(examined),
         failed=len(failed),
@@ -211,8 +204,24 @@ def assess(faces: Features) -> Assessability:
         faces=int(likely.sum()),
         compared=int(usable.sum()),
         doubtful=int((~likely).sum()),
-        uncompared=tuple(uncompared),
+        seen=tuple(_stretches(np.flatnonzero(likely), frame, track, faces)),
+        uncompared=tuple(_stretches(left, frame, track, faces)),
         unsearched=tuple(
             Stretch(first, last, {}) for first, last in runs(np.searchsorted(examined, failed), 1)
         ),
     )
+
+
+def _stretches(
+    which: NDArray[np.intp], frame: NDArray[np.intp], track: NDArray[np.intp], faces: Features
+) -> Iterator[Stretch]:
+    """Examined frames that the faces ``which``, ``(n,)`` positions in the features, show in."""
+    boxes = faces["box"]
+    for first, last in runs(frame[which], LINK_FRAMES):
+        inside = which[(frame[which] >= first) & (frame[which] <= last)]
+        counts = Counter(str(reason) for reason in faces["reason"][inside] if reason)
+        size = (boxes[inside, 2] - boxes[inside, 0]) * (boxes[inside, 3] - boxes[inside, 1])
+        largest_first = inside[np.argsort(-size, kind="stable")]
+        shown = {int(track[face]): int(face) for face in largest_first[::-1]}  # the largest of a track stays
+        people = sorted(shown.values(), key=largest_first.tolist().index)
+        yield Stretch(first, last, dict(sorted(counts.items())), tuple(people))

@@ -18,7 +18,7 @@ from vgaudit.extractors.face_embedding import Measure
 from vgaudit.likeness.assessability import Assessability, Stretch
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.matching import Span, matching_spans
-from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
+from vgaudit.likeness.wording import FIXED_WORDS, NO_GALLERY_GIVEN, UNCALIBRATED
 from vgaudit.records import Finding, Severity
 from vgaudit.video import ClipInfo
 
@@ -28,7 +28,10 @@ UNASSESSABLE = "likeness.unassessable"
 PARTLY_UNASSESSABLE = "likeness.partly_unassessable"
 """A face that could not be compared, in a clip in which others could."""
 
-FINDING_KINDS = (MATCH, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE)
+NOT_COMPARED = "likeness.not_compared"
+"""Faces in a run that was given no gallery."""
+
+FINDING_KINDS = (MATCH, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
 
 MAX_BOXES = 16
 """Boxes listed with a stretch of faces that could not be compared, largest first."""
@@ -195,6 +198,41 @@ def unassessable_findings(
             message=f"Likeness could not be assessed: {why}. This is not a pass: look at the clip.",
             box=(box[0], box[1], box[2], box[3]) if box else None,
             detail=detail | {"faces": found.faces, "usable": found.compared, "reason": why},
+        )
+
+
+def not_compared_findings(
+    sample_id: str, found: Assessability, faces: Features, *, frame_s: float
+) -> Iterator[Finding]:
+    """One finding for each stretch with faces that there is no gallery for; that nobody was compared is told with it.
+
+    Arguments as of :func:`unassessable_findings`. The severity is ``info``: a face is nothing wrong. What keeps
+    gates from passing on such a clip is that it counts as unassessed.
+    """
+    times = faces["examined_pts_s"]
+    for stretch in found.seen:
+        tracks = len(stretch.faces)
+        boxes = [[float(v) for v in faces["box"][face]] for face in stretch.faces[:MAX_BOXES]]
+        best = stretch.faces[0]
+        start_s, last_s = _span(stretch, times)
+        seen = "A face" if tracks == 1 else f"{tracks} faces"
+        yield Finding(
+            sample_id=sample_id,
+            kind=NOT_COMPARED,
+            severity=Severity.INFO,
+            start_s=start_s,
+            end_s=last_s + frame_s,
+            score=float(faces["confidence"][best]),
+            threshold=0.0,
+            message=f"{seen} seen in {_frames(stretch.frames)}; {NO_GALLERY_GIVEN}.",
+            box=(boxes[0][0], boxes[0][1], boxes[0][2], boxes[0][3]),
+            detail={
+                "frames": stretch.frames,
+                "tracks": tracks,
+                "boxes": boxes,
+                "best_frame": int(faces["frame_index"][best]),
+                "best_s": float(faces["pts_s"][best]),
+            },
         )
 
 

@@ -4,3 +4,6 @@ FIXED_WORDS = "not the probability that this is the person; face only, not voice
 
 UNCALIBRATED = "uncalibrated"
 """Label of a hit that was held against a published threshold and not against unrelated people."""
+
+NO_GALLERY_GIVEN = "no gallery of people was given, so nobody was compared"
+"""Beside everything that is said of faces in a run without a gallery."""

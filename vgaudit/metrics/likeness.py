@@ -16,11 +16,11 @@ from pydantic import BaseModel, Field
 
 from vgaudit import registry
 from vgaudit.errors import GalleryError, UsageError, VgauditError
-from vgaudit.extractors.base import ExtractorSpec
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
 from vgaudit.extractors.faces import FacesOptions, make_embedder
-from vgaudit.likeness.assessability import assess
+from vgaudit.likeness.assessability import Assessability, assess
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.findings import (
     FINDING_KINDS,
@@ -29,14 +29,23 @@ from vgaudit.likeness.findings import (
     MatchPoint,
     frame_duration_s,
     match_findings,
+    not_compared_findings,
     stated_similarity,
     unassessable_findings,
 )
 from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
 from vgaudit.likeness.matching import entry_similarities
-from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
+from vgaudit.likeness.wording import FIXED_WORDS, NO_GALLERY_GIVEN, UNCALIBRATED
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.likeness_summary import NO_FACE, UNASSESSED, UNSEARCHED, coverage, match_rate, mean_of
+from vgaudit.metrics.likeness_summary import (
+    NO_FACE,
+    UNASSESSED,
+    UNSEARCHED,
+    coverage,
+    face_rate,
+    match_rate,
+    mean_of,
+)
 from vgaudit.package_files import is_package_file, package_file
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement, Result, Series, digest
@@ -44,6 +53,9 @@ from vgaudit.stats import NOT_APPLICABLE_PREFIX
 
 NOBODY_PROTECTED = f"{NOT_APPLICABLE_PREFIX} the gallery holds nobody protected"
 NO_DISTANCE = f"{NOT_APPLICABLE_PREFIX} the embedder compares by cosine, not by distance"
+
+NO_GALLERY = "none"
+"""In place of a gallery: faces are looked for, and that nobody was compared is said."""
 
 _PER_CLIP = ("best_similarity", "best_distance")
 
@@ -53,7 +65,8 @@ class LikenessOptions(FacesOptions):
 
     Attributes:
         gallery: Folder with a folder of pictures per person, a built gallery file, or a single picture of one
-            person; relative to the suite, or package:PACKAGE/PATH, a file of an installed package.
+            person; relative to the suite, or package:PACKAGE/PATH, a file of an installed package. ``none``: faces
+            are looked for, and nobody is compared.
         threshold: Similarity from which on a match is called (for dlib 1 - L2 distance). Needed for embedders
             without a published point; where there is one it can only widen what is called a match, and a stricter
             one is refused. Recorded with every finding.
@@ -96,6 +109,11 @@ class Likeness:
             "Clips in which every face could be assessed, of the clips in which faces were seen.",
             0.0, 1.0, per_clip=False,
         ),
+        ValueSpec(
+            "face_rate", "fraction of clips", None,
+            "Clips in which a face was seen, of those with faces and those that were searched throughout.",
+            0.0, 1.0, per_clip=False,
+        ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
     finding_kinds: ClassVar[tuple[str, ...]] = FINDING_KINDS
@@ -103,15 +121,7 @@ class Likeness:
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
         self._base_dir = context.base_dir
-        if is_package_file(options.gallery):
-            self._path = package_file(options.gallery)
-        else:
-            self._path = (context.base_dir / Path(options.gallery).expanduser()).resolve()
-        if not self._path.exists():
-            raise GalleryError(
-                f"likeness.gallery: {options.gallery!r} not found (looked at {self._path}); expected a folder "
-                "with one folder of pictures per person, one picture, or a built gallery file"
-            )
+        self._path = _gallery_path(options.gallery, context.base_dir)
         self._today = dt.date.today()
         self._embedder: FaceEmbedder | None = None
         self._gallery: Gallery | VgauditError | None = None
@@ -128,7 +138,8 @@ class Likeness:
                 a match would be dropped. Both would look like an audit that found nothing.
             Unavailable: A file that describes the embedder is missing.
         """
-        self._point()
+        if self._path is not None:
+            self._point()
         return {"faces": ExtractorSpec("faces", self._faces_options())}
 
     def texts(self, sample: Sample) -> Sequence[str]:
@@ -137,6 +148,8 @@ class Likeness:
 
     def identity(self) -> Mapping[str, Any]:
         """Digest of the gallery, of everybody's role today, and of the embedder."""
+        if self._path is None:
+            return {"gallery": None, "embedder": self._made_embedder().fingerprint}
         source = describe_gallery(self._path)
         roles = [[entry.entry_id, entry.effective_role(self._today)] for entry in source.entries]
         return {
@@ -145,13 +158,15 @@ class Likeness:
             "embedder": self._made_embedder().fingerprint,
         }
 
-    def prepare(self) -> Gallery:
-        """Load or build the gallery; :meth:`measure` does it on first need.
+    def prepare(self) -> Gallery | None:
+        """Load or build the gallery, if one was given; :meth:`measure` does it on first need.
 
         Raises:
             GalleryError: It is wrong, or made with another embedder.
             Unavailable: Weights are missing.
         """
+        if self._path is None:
+            return None
         with self._lock:
             if self._gallery is None:
                 # Not the clip's detector options: a template must not depend on how clips are searched.
@@ -214,7 +229,6 @@ class Likeness:
             raise ValueError(f"features of the faces are not finite: {', '.join(sorted(broken))}")
         # Also for clips without a face: a gallery that cannot be used must never look like one that found nothing.
         gallery = self.prepare()
-        embedder, point = self._made_embedder(), self._point()
         found = assess(faces)
         facts: dict[str, Any] = {
             **{k: faces.facts[k] for k in _FACE_FACTS if k in faces.facts},
@@ -224,6 +238,11 @@ class Likeness:
             "assessed": not found.reason,
             "unassessable": found.reason,
             "matched": False,
+        }
+        if gallery is None:
+            return self._faces_only(clip, found, facts)
+        embedder, point = self._made_embedder(), self._point()
+        facts |= {
             "embedder": embedder.name,
             "match_point": point.to_json(),
             "calibration": UNCALIBRATED,
@@ -244,9 +263,7 @@ class Likeness:
                     facts=facts,
                     unassessed=found.reason,
                 )
-            times = tuple(float(t) for t in faces["examined_pts_s"])
-            series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
-            return Measurement(missing=dict.fromkeys(_PER_CLIP, NO_FACE), series=series, facts=facts)
+            return _faceless(faces, facts)
         people = [(entry.entry_id, entry.effective_role(self._today)) for entry in gallery.entries]
         scores = entry_similarities(
             faces["embedding"][faces["usable"]], gallery.templates, gallery.owners, embedder.similarity
@@ -261,6 +278,24 @@ class Likeness:
         facts["matched"] = any(finding.kind == MATCH for finding in findings)
         measured = self._measurement(compared, people, facts)
         return replace(measured, findings=findings + unseen, unassessed=found.reason)
+
+    def _faces_only(self, clip: ClipView, found: Assessability, facts: dict[str, Any]) -> Measurement:
+        """Where faces were seen, and that nobody was compared: a clip with faces is not assessed, one without is."""
+        faces, frame_s = clip.features["faces"], frame_duration_s(clip.info)
+        searched = replace(found, uncompared=())
+        number = "face was" if found.faces == 1 else "faces were"
+        seen = f"{found.faces} {number} seen, and {NO_GALLERY_GIVEN}" if found.faces else ""
+        reason = "; ".join(filter(None, [seen, searched.reason]))
+        facts |= {"assessed": not reason, "unassessable": reason, "gallery": None}
+        if not reason:
+            return _faceless(faces, facts)
+        sample, end_s = clip.sample.sample_id, max(clip.info.duration_s, frame_s)
+        findings = (
+            *not_compared_findings(sample, found, faces, frame_s=frame_s),
+            *unassessable_findings(sample, searched, faces, frame_s=frame_s, end_s=end_s),
+        )
+        missing = dict.fromkeys(_PER_CLIP, NO_GALLERY_GIVEN if found.faces else UNSEARCHED)
+        return Measurement(missing=missing, findings=findings, facts=facts, unassessed=reason)
 
     def _measurement(
         self,
@@ -285,19 +320,53 @@ class Likeness:
     # -- a group -----------------------------------------------------------------------------------
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """Means over clips with usable faces, the uncalibrated match rate, and coverage."""
+        """Means over clips with usable faces, the uncalibrated match rate, coverage, and the rate of faces."""
         common = {"embedder": self.options.embedder, "calibration": UNCALIBRATED, "meaning": FIXED_WORDS}
         # Neither is fit for a gate: a similarity has no error rate, and one match vanishes in a mean.
-        facts = {**common, "uncalibrated": True, "match_point": self._point().to_json()}
+        facts: dict[str, Any] = {**common, "uncalibrated": True}
+        if self._path is not None:
+            facts["match_point"] = self._point().to_json()
         if measured:  # from the measurement, not the gallery: a resumed run may not have loaded one
             facts["gallery"] = measured[0].measurement.facts.get("gallery", {})
-        similarity, distance, rate, covered = self.values
+        similarity, distance, rate, covered, seen = self.values
         return [
             mean_of(similarity, measured, context, facts),
             mean_of(distance, measured, context, facts),
             match_rate(rate, measured, context, facts),
             coverage(covered, measured, context, common),
+            face_rate(seen, measured, context),
         ]
+
+
+def _gallery_path(gallery: str, base_dir: Path) -> Path | None:
+    """Where the gallery is; ``None`` where the suite says that there is none.
+
+    Raises:
+        GalleryError: Nothing is there, or ``none`` might be a folder's name.
+    """
+    path = (base_dir / Path(gallery).expanduser()).resolve()
+    if gallery == NO_GALLERY:
+        if path.exists():
+            raise GalleryError(
+                f"likeness.gallery: {NO_GALLERY!r} says that there is no gallery, but {path} exists; expected "
+                f"'./{NO_GALLERY}' if that is the gallery, or another name for what lies there"
+            )
+        return None
+    if is_package_file(gallery):
+        path = package_file(gallery)
+    if not path.exists():
+        raise GalleryError(
+            f"likeness.gallery: {gallery!r} not found (looked at {path}); expected a folder with one folder of "
+            f"pictures per person, one picture, a built gallery file, or {NO_GALLERY!r} to look for faces only"
+        )
+    return path
+
+
+def _faceless(faces: Features, facts: dict[str, Any]) -> Measurement:
+    """Of a clip that was searched and shows no face."""
+    times = tuple(float(t) for t in faces["examined_pts_s"])
+    series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
+    return Measurement(missing=dict.fromkeys(_PER_CLIP, NO_FACE), series=series, facts=facts)
 
 
 def _too_strict(own: float, known: float, embedder: FaceEmbedder) -> str:

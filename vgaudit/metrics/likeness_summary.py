@@ -2,14 +2,16 @@
 
 Two denominators, never mixed. The match rate counts assessed clips: those in which every face could be compared, and
 those in which the detector ran and saw none; and clips with a match, whatever else is in them. Coverage counts the
-clips in which faces were seen.
+clips in which faces were seen. How often faces were seen at all has a third: the clips that could be searched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from vgaudit.likeness.wording import NO_GALLERY_GIVEN
 from vgaudit.metrics.base import Measured, SummaryContext, ValueSpec
 from vgaudit.plan import Sample
 from vgaudit.records import Result
@@ -19,6 +21,7 @@ NO_FACE = f"{NOT_APPLICABLE_PREFIX} no face found"
 UNASSESSED = "unassessable: no face that was seen could be compared"
 PARTLY = "unassessable: faces could not be compared, or frames not searched, beside faces that were compared"
 UNSEARCHED = "unassessable: frames could not be searched for faces"
+NOBODY_COMPARED = f"{NOT_APPLICABLE_PREFIX} {NO_GALLERY_GIVEN}"
 
 Row = tuple[Sample, float | None, str]
 
@@ -39,10 +42,16 @@ def mean_of(
 def match_rate(
     spec: ValueSpec, measured: Sequence[Measured], context: SummaryContext, facts: Mapping[str, Any]
 ) -> Result:
-    """Share of the assessed clips with a match; ``facts`` mark it ``uncalibrated``, so that no gate rests on it."""
+    """Share of the assessed clips with a match; ``facts`` mark it ``uncalibrated``, so that no gate rests on it.
+
+    Without a gallery there is none, not even 0: nobody was compared.
+    """
     rows: list[Row] = []
     for m in measured:
         known = m.measurement.facts
+        if known.get("gallery", {}) is None:
+            rows.append((m.sample, None, NOBODY_COMPARED))
+            continue
         matched = float(bool(known.get("matched"))) if known.get("assessed") or known.get("matched") else None
         rows.append((m.sample, matched, "" if matched is not None else _why_not(known)))
     counts = {
@@ -71,6 +80,38 @@ def coverage(
         "clips_unassessable": sum(value == 0.0 for _, value, _ in rows),
     }
     return rate_result(f"likeness.{spec.name}", context.group, rows, spec, context.confidence, detail=detail)
+
+
+def face_rate(spec: ValueSpec, measured: Sequence[Measured], context: SummaryContext) -> Result:
+    """Share of the clips with faces, of those with faces and those of which every examined frame was searched.
+
+    Its reason tells how many frames were looked at, and what became of the faces where no gallery was given.
+    """
+    rows: list[Row] = []
+    for m in measured:
+        known = m.measurement.facts
+        searched = known.get("frames_examined") and not known.get("frames_failed")
+        if known.get("faces"):
+            rows.append((m.sample, 1.0, ""))
+        else:
+            rows.append((m.sample, 0.0, "") if searched else (m.sample, None, UNSEARCHED))
+    frames = sum(int(m.measurement.facts.get("frames_examined", 0)) for m in measured)
+    seen = sum(value == 1.0 for _, value, _ in rows)
+    detail = {
+        "clips_with_faces": seen,
+        "frames_examined": frames,
+        "doubtful": sum(int(m.measurement.facts.get("doubtful", 0)) for m in measured),
+    }
+    result = rate_result(
+        f"likeness.{spec.name}", context.group, rows, spec, context.confidence, detail=detail
+    )
+    if result.value is None:
+        return result
+    where = f"{seen} of them" if seen else "none"
+    told = f"faces were looked for in {len(measured)} clips ({frames} frames) and seen in {where}"
+    if any(m.measurement.facts.get("gallery", {}) is None for m in measured):
+        told = f"{told}; {NO_GALLERY_GIVEN}"
+    return replace(result, reason="; ".join(filter(None, [told, result.reason])))
 
 
 def _why_not(facts: Mapping[str, Any]) -> str:
