@@ -211,7 +211,7 @@ def test_every_gate_gives_its_reason(concept: LoadedSuite) -> None:
 
 @pytest.mark.slow
 def test_the_drawn_clips_are_sound_and_show_no_face(concept: LoadedSuite, tmp_path: Path) -> None:
-    """Nothing is found in any clip as the suite ships; what takes the network that ships along is tested elsewhere."""
+    """Nothing is found in any clip as the suite ships; what takes the bundled networks is tested elsewhere."""
     overrides = ["metrics={integrity: , temporal: , likeness: {gallery: none}}", "gates=[]"]
     done = execute(prepare(load_suite(concept.suite.name, overrides)), tmp_path / "run")
     assert done is not None
