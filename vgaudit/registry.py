@@ -33,6 +33,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "clip_text": "vgaudit.extractors.clip:ClipTextExtractor",
         "video_embedding": "vgaudit.extractors.video_embedding:VideoEmbeddingExtractor",
         "faces": "vgaudit.extractors.faces:FacesExtractor",
+        "domain": "vgaudit.extractors.domain:DomainExtractor",
     },
     "metrics": {
         "prompt_alignment": "vgaudit.metrics.prompt_alignment:PromptAlignment",

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
-import warnings
 from collections import deque
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
 from vgaudit.extractors.video_protocols import PROTOCOLS, completed
 from vgaudit.video import ClipInfo, Frames
-from vgaudit.zoo.catalogue import by_digest
-from vgaudit.zoo.devices import resolved_device, torch_device, torch_release
-from vgaudit.zoo.resolve import is_path, pinned_digest, resolve
+from vgaudit.zoo.devices import resolved_device, torch_release
+from vgaudit.zoo.resolve import pinned_digest
+from vgaudit.zoo.torchscript import load_torchscript
 
 _VERSION = 1
 
@@ -84,7 +81,9 @@ class VideoEmbeddingExtractor:
         Raises:
             Unavailable: The weights are not there, their digest is not pinned, or they are no such network.
         """
-        self._network = _load_network(self.options)
+        o = self.options
+        loaded = load_torchscript(o.weights, o.sha256, o.device)
+        self._network = _Network(loaded.module, loaded.device, {**loaded.facts, "protocol": o.protocol})
 
     def start(self, info: ClipInfo) -> Extraction:
         """Begin a clip."""
@@ -97,11 +96,10 @@ class VideoEmbeddingExtractor:
 class _Network:
     """The TorchScript network on its device, one clip at a time."""
 
-    def __init__(self, module: Any, device: str, facts: dict[str, Any]) -> None:
+    def __init__(self, module: Any, device: str, facts: Mapping[str, Any]) -> None:
         self.module = module
         self.device = device
         self.facts = facts
-        self.width = 0
         self._lock = threading.Lock()
 
     def embed(self, window: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -165,42 +163,3 @@ class _VideoExtraction:
                 starts.append(start)
         embedding = np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
         return Features({"embedding": embedding, "window_start": np.array(starts, dtype=np.int64)}, facts)
-
-
-def _load_network(options: VideoEmbeddingOptions) -> _Network:
-    if is_path(options.weights) and options.sha256 is None:
-        path = Path(options.weights).expanduser()
-        if path.is_file():
-            raise Unavailable(
-                f"{path.name} is TorchScript, which is code, and no digest is stated for it",
-                f"if you trust the file, add `sha256: {pinned_digest(options.weights)}` beside `weights`",
-            )
-    found = resolve(options.weights, options.sha256)
-    data = found.path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != found.sha256:
-        raise Unavailable(f"{found.path.name} changed while it was read", "run again")
-    device = torch_device(options.device)
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", FutureWarning
-            )  # the published file is TorchScript, whatever torch prefers
-            module = torch.jit.load(io.BytesIO(data), map_location=device).eval()  # type: ignore[no-untyped-call]
-    except (
-        Exception
-    ) as error:  # torch raises RuntimeError, OSError or its own for a file that is no TorchScript
-        raise Unavailable(
-            f"{found.name} is no TorchScript that loads here: {type(error).__name__}: {str(error)[:200]}",
-            "name a file that torch.jit.save wrote",
-        ) from error
-    entry = by_digest(found.sha256)  # a copy of known weights is known for what it is
-    facts = {
-        "weights": entry.name if entry else found.name,
-        "weights_sha256": found.sha256,
-        **({"bundled": True, "domain": entry.domain} if entry and entry.bundled else {}),
-        "device": device,
-        "protocol": options.protocol,
-    }
-    return _Network(module, device, facts)

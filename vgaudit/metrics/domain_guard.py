@@ -1,27 +1,34 @@
-"""Whether a bundled network may judge a clip: from what its backend declares, and from what the network sees.
+"""Whether a bundled network may judge a clip: from what its backend declares, and from what its pictures show.
 
 The networks that ship with the package know one small world, and give plausible numbers for anything else. Here is
 the one place that decides; metrics turn its reasons into ``not computed``, for a clip and for the group it is in.
+What pictures show is said by a network of its own (:mod:`vgaudit.extractors.domain`), which every metric that uses a
+bundled network needs besides: :func:`guard_needs`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
 
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import Measured
 from vgaudit.records import Result
 from vgaudit.stats import ValueFacts
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_VIDEO, WEIGHTS, by_digest
-from vgaudit.zoo.domain import FILENAME, domain_distance, guard_for
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_DOMAIN, BUNDLED_VIDEO, WEIGHTS, by_digest
+from vgaudit.zoo.devices import Device
 
 OUT_OF_DOMAIN = "out of domain"
 """How the reason of a value begins that a bundled network may not give."""
 
 NOT_DECLARED = "domain not declared; judged from features"
+
+DOMAIN_ROLE = "domain"
+"""Role of the guard's features among those that a metric needs."""
 
 _WORDS_SHOWN = 5
 _INSTEAD = {
@@ -39,7 +46,7 @@ class DomainJudgement:
 
     Attributes:
         reason: Why the network may not judge it, beginning with :data:`OUT_OF_DOMAIN`; empty if it may.
-        facts: JSON-able facts for the measurement: distance and threshold, and ``domain_note`` where numbers rest on
+        facts: JSON-able facts for the measurement: ``domain_logit``, and ``domain_note`` where numbers rest on
             features alone.
     """
 
@@ -47,12 +54,33 @@ class DomainJudgement:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def guard_needs(weights: str, weights_sha256: str, device: Device) -> dict[str, ExtractorSpec]:
+    """The guard's role if a network is bundled, by its name or as a copy with its digest; else nothing.
+
+    Args:
+        weights: Catalogue name of the network's weights, or path of a local file.
+        weights_sha256: Digest of the weights, as :func:`vgaudit.zoo.resolve.pinned_digest` gives it.
+        device: Where the network runs, and then the guard too.
+    """
+    entry = WEIGHTS.get(weights) or by_digest(weights_sha256)
+    if entry is None or not entry.bundled:
+        return {}
+    return {DOMAIN_ROLE: ExtractorSpec("domain", {"device": device})}
+
+
+def mean_logit(features: Mapping[str, Features]) -> float | None:
+    """The guard's mean over the frames it examined; ``None`` where it saw no frame, or was not asked."""
+    if DOMAIN_ROLE not in features or not len(logits := features[DOMAIN_ROLE]["logit"]):
+        return None
+    return float(np.mean(logits, dtype=np.float64))
+
+
 def judge_domain(
     network: Mapping[str, Any],
     *,
     declared: str,
     forced: bool,
-    feature: ArrayLike,
+    logit: float | None,
     unknown_words: Sequence[str] = (),
 ) -> DomainJudgement:
     """Whether ``network`` may judge a clip.
@@ -63,24 +91,18 @@ def judge_domain(
         declared: What the clip shows, as its backend declares it.
         forced: The suite names the network, so that undeclared clips are judged by their features alone; ``auto``
             judges declared clips only.
-        feature: Clip-level feature ``(d,)``, finite: for CLIP the mean over frames of their unit embeddings.
+        logit: The guard's, as :func:`mean_logit` gives it; above 0 for clips of the networks' world. Without a
+            finite one no clip is judged.
         unknown_words: Words of the clip's texts that the network does not know.
-
-    Raises:
-        Unavailable: The file that says what the network knows is not there or cannot be used.
-        ValueError: The feature has another shape than the network's, or is not finite.
     """
     if not network.get("bundled"):
         return DomainJudgement()
     name = str(network["weights"])
-    guard = guard_for(name)
-    if guard is None:
-        return DomainJudgement(f"{OUT_OF_DOMAIN}: nothing says what {name} knows")
-    undeclared = declared != guard.domain
+    undeclared = declared != BUNDLED_DOMAIN
     if undeclared and not forced:
         says = f"declares {declared!r}" if declared else "declares no domain"
         return DomainJudgement(
-            f"{OUT_OF_DOMAIN}: the backend {says}, and {name} knows the {guard.domain} only"
+            f"{OUT_OF_DOMAIN}: the backend {says}, and {name} knows the {BUNDLED_DOMAIN} only"
         )
     head = f"{OUT_OF_DOMAIN} (forced)" if undeclared else OUT_OF_DOMAIN
     if unknown_words:
@@ -88,10 +110,13 @@ def judge_domain(
         more = f" and {len(words) - _WORDS_SHOWN} more" if len(words) > _WORDS_SHOWN else ""
         shown = ", ".join(map(repr, words[:_WORDS_SHOWN]))
         return DomainJudgement(f"{head}: {name} does not know the words {shown}{more}")
-    distance = domain_distance(feature, guard)
-    facts = {"domain_distance": distance, "domain_threshold": guard.threshold}
-    if distance > guard.threshold:
-        how = f"features are {distance:.4g} from the {guard.domain}'s, more than {guard.threshold:.4g}"
+    if logit is None:
+        return DomainJudgement(f"{head}: the guard saw no frame of it")
+    if not math.isfinite(logit):
+        return DomainJudgement(f"{head}: the guard's answer is not finite")
+    facts = {"domain_logit": logit}
+    if logit <= 0:
+        how = f"its pictures are not the {BUNDLED_DOMAIN}'s (guard {logit:.3g}, needed above 0)"
         return DomainJudgement(f"{head}: {how}", facts)
     return DomainJudgement("", {**facts, "domain_note": NOT_DECLARED} if undeclared else facts)
 
@@ -147,9 +172,3 @@ def remedy(network: str) -> str:
         return ""
     public, setting = _INSTEAD[network]
     return f"Run `{WEIGHTS[public].download_command}` where there is a network, and {setting}."
-
-
-def domain_identity(weights_sha256: str) -> dict[str, str | None]:
-    """What a metric's identity holds of the guard: the digest of the file of a bundled network, else nothing."""
-    entry = by_digest(weights_sha256)
-    return {"domain_sha256": entry.beside[FILENAME]} if entry is not None and entry.bundled else {}

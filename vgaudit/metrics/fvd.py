@@ -16,7 +16,13 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.video_protocols import STYLEGANV
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.domain_guard import domain_identity, domain_notes, judge_domain, refused_result
+from vgaudit.metrics.domain_guard import (
+    domain_notes,
+    guard_needs,
+    judge_domain,
+    mean_logit,
+    refused_result,
+)
 from vgaudit.metrics.frechet import Statistics, frechet_distance_from_features, frechet_interval, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, read_statistics, reference_path
@@ -24,7 +30,7 @@ from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
 from vgaudit.stats import seed_from_ids
-from vgaudit.zoo.catalogue import WEIGHTS
+from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS
 from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
 
 MIN_CLIPS = 16
@@ -78,31 +84,35 @@ class Fvd:
         self._statistics: ReferenceStatistics | None = None
 
     def needs(self) -> Mapping[str, ExtractorSpec]:
-        """One video embedding; with a reference among the groups also of a random window of each clip."""
+        """One video embedding, with a reference among the groups also of a random window of each clip.
+
+        With a bundled network also the guard.
+        """
         o = self.options
+        weights = local_path(o.weights, self._base_dir)
         options = {
             "protocol": o.rules.name,
-            "weights": local_path(o.weights, self._base_dir),
+            "weights": weights,
             "sha256": o.sha256,
             "device": o.device,
             "random_window": isinstance(o.reference, GroupReference) and o.rules.random_reference,
         }
-        return {_ROLE: ExtractorSpec("video_embedding", options)}
+        guard = guard_needs(weights, pinned_digest(weights, o.sha256), o.device)
+        return {_ROLE: ExtractorSpec("video_embedding", options), **guard}
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """None."""
         return ()
 
     def identity(self) -> Mapping[str, Any]:
-        """The reference: digest of its file, or the group's name; of a bundled network also what it knows.
+        """The reference: digest of its file, or the group's name.
 
         Raises:
             UsageError: The file is missing, no statistics, or another network's.
         """
-        network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
-        guard = domain_identity(network)
         if isinstance(self.options.reference, GroupReference):
-            return {"reference_group": self.options.reference.group, **guard}
+            return {"reference_group": self.options.reference.group}
+        network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
         made_by = self._read_statistics().weights_sha256
         if made_by and network not in (made_by, "absent"):  # an absent network says so itself
             raise UsageError(
@@ -110,22 +120,22 @@ class Fvd:
                 f"but {self.options.weights} ({self.options.rules.name}) has {network[:12]}...: their features do "
                 "not compare; name the network that made it, or a reference made by this one"
             )
-        return {"reference_sha256": file_sha256(self._reference_path), **guard}
+        return {"reference_sha256": file_sha256(self._reference_path)}
 
     def measure(self, clip: ClipView) -> Measurement:
         """No value of its own: facts that the group's result needs, and whether the network knows such clips."""
         video = clip.features[_ROLE]
         facts = {**video.facts, "windows": len(video["embedding"]), "codec": clip.info.codec}
-        for row in video["embedding"]:
-            if not np.isfinite(row).all():
-                break
+        if len(video["embedding"]):  # a clip too short has no part in the result
             judged = judge_domain(
-                video.facts, declared=clip.sample.domain, forced=self.options.forced, feature=row
+                video.facts,
+                declared=clip.sample.domain,
+                forced=self.options.forced,
+                logit=mean_logit(clip.features),
             )
             facts |= judged.facts
             if judged.reason:
                 facts["out_of_domain"] = judged.reason
-                break
         return Measurement(facts=facts)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
@@ -216,8 +226,8 @@ class Fvd:
         if not self._protocol(used)["published_network"]:
             which = "the published I3D weights" if rules == STYLEGANV else f"the network of {rules.name}"
             notes.append(f"not {which}: no number of another network compares")
-        elif domain := WEIGHTS[rules.weights].domain:
-            notes.append(f"{rules.weights} knows the {domain} only: compares with no published FVD")
+        elif WEIGHTS[rules.weights].bundled:
+            notes.append(f"{rules.weights} knows the {BUNDLED_DOMAIN} only: compares with no published FVD")
         codecs = _codecs(used)
         if reference.codecs and codecs != reference.codecs:
             notes.append(

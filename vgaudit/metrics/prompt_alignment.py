@@ -12,12 +12,13 @@ from pydantic import BaseModel
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.extractors.clip import AUTO, ClipOptions
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity, unit_rows
+from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity
 from vgaudit.metrics.domain_guard import (
     DomainJudgement,
-    domain_identity,
     domain_notes,
+    guard_needs,
     judge_domain,
+    mean_logit,
     refused_result,
 )
 from vgaudit.metrics.expectations import (
@@ -107,7 +108,7 @@ class PromptAlignment:
         self._base_dir = context.base_dir
 
     def needs(self) -> Mapping[str, ExtractorSpec]:
-        """Frames and prompt through the same CLIP."""
+        """Frames and prompt through the same CLIP; if that is a bundled one, frames through the guard too."""
         o = self.options
         network: dict[str, Any] = {
             "model": o.model,
@@ -119,7 +120,12 @@ class PromptAlignment:
             "precision": o.precision,
         }
         frames = {**network, "batch_size": o.batch_size, "every": o.every}
-        return {"frames": ExtractorSpec("clip", frames), "prompt": ExtractorSpec("clip_text", network)}
+        choice = ClipOptions(**network).choice
+        return {
+            "frames": ExtractorSpec("clip", frames),
+            "prompt": ExtractorSpec("clip_text", network),
+            **guard_needs(choice.model, choice.identity()["sha256"], o.device),
+        }
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """The prompt, if there is one, then the texts of its expectations; each text once.
@@ -131,9 +137,8 @@ class PromptAlignment:
         return tuple(dict.fromkeys(prompt + expected))
 
     def identity(self) -> Mapping[str, Any]:
-        """Of a bundled network, what it knows; else nothing besides options and features."""
-        network = ClipOptions(**self.needs()["prompt"].options).choice.identity()
-        return domain_identity(network["sha256"])
+        """Nothing besides options and features."""
+        return {}
 
     def condense(self, features: Mapping[str, Features]) -> Mapping[str, Features]:
         """Of a clip's features, the mean over frames and the prompt's embedding: all that R-precision needs."""
@@ -160,14 +165,14 @@ class PromptAlignment:
         )
 
     def _domain(self, clip: ClipView, texts: Sequence[str]) -> DomainJudgement:
-        """Whether the network may hold a clip against ``texts``; the clip's feature is its mean unit embedding."""
+        """Whether the network may hold a clip against ``texts``."""
         frames, prompt = clip.features["frames"], clip.features["prompt"]
         unknown = dict(zip(self.texts(clip.sample), prompt.facts.get("unknown_words", ()), strict=False))
         return judge_domain(
             frames.facts,
             declared=clip.sample.domain,
             forced=self.options.model != AUTO,
-            feature=unit_rows(frames["embedding"]).mean(axis=0),
+            logit=mean_logit(clip.features),
             unknown_words=[word for text in texts for word in unknown.get(text, ())],
         )
 

@@ -1,14 +1,14 @@
 """Which weights have a name here: where they come from, which bytes they are, and under what licence.
 
-Two small networks ship with the package, in ``zoo/bundled``; all others are fetched. A digest stands here only where
-it is established; an entry without one cannot be loaded by name alone (see :mod:`vgaudit.zoo.resolve`).
+Three small networks ship with the package, in ``zoo/bundled``; all others are fetched. A digest stands here only
+where it is established; an entry without one cannot be loaded by name alone (see :mod:`vgaudit.zoo.resolve`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["open_clip", "torchscript"]
 
@@ -29,7 +29,6 @@ class Weights:
         quick_gelu: The network was trained with OpenAI's approximation of GELU (open_clip only).
         bundled: Folder below ``zoo/bundled`` that holds the file, for weights that ship with the package.
         beside: Other files of that folder that the network is read with -> their digests.
-        domain: What a bundled network knows, as backends declare it; of other clips it says nothing. Empty: no bound.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Weights:
     quick_gelu: bool = False
     bundled: str = ""
     beside: Mapping[str, str | None] = field(default_factory=dict)
-    domain: str = ""
 
     @property
     def download_command(self) -> str:
@@ -60,19 +58,25 @@ class Weights:
 
 BUNDLED_CLIP = "storyworld-clip"
 BUNDLED_VIDEO = "storyworld-video"
+BUNDLED_GUARD: Final = "storyworld-domain"
+"""Says of a picture whether the other two may be asked about it."""
 
-# Digests of what lies in zoo/bundled; tests/zoo/test_bundled.py prints these two tables for the files as they are.
+BUNDLED_DOMAIN = "storyworld"
+"""What the bundled networks know, as backends declare it; of other clips they say nothing."""
+
+# Digests of what lies in zoo/bundled; tests/zoo/test_bundled.py prints these tables for the files as they are.
 _BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
     BUNDLED_CLIP: {
         "open_clip_model.safetensors": None,
         "open_clip_config.json": None,
         "tokenizer.json": None,
         "tokenizer_config.json": None,
-        "domain.safetensors": None,
     },
     BUNDLED_VIDEO: {
         "network.pt": None,
-        "domain.safetensors": None,
+    },
+    BUNDLED_GUARD: {
+        "network.pt": None,
     },
 }
 
@@ -90,13 +94,13 @@ def _bundled(name: str, filename: str, kind: Kind) -> Weights:
         kind=kind,
         bundled=name,
         beside={file: sha256 for file, sha256 in digests.items() if file != filename},
-        domain="storyworld",
     )
 
 
 _ALL = (
     _bundled(BUNDLED_CLIP, "open_clip_model.safetensors", "open_clip"),
     _bundled(BUNDLED_VIDEO, "network.pt", "torchscript"),
+    _bundled(BUNDLED_GUARD, "network.pt", "torchscript"),
     Weights(
         name="ViT-B-32/openai",
         repo="timm/vit_base_patch32_clip_224.openai",

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 from vgaudit.errors import Unavailable
 from vgaudit.records import digest
 from vgaudit.registry import nearest
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, CLIP_ALIASES, WEIGHTS, Weights, bundled_clip, by_digest
+from vgaudit.zoo.catalogue import (
+    BUNDLED_CLIP,
+    BUNDLED_DOMAIN,
+    CLIP_ALIASES,
+    WEIGHTS,
+    Weights,
+    bundled_clip,
+    by_digest,
+)
 from vgaudit.zoo.clip_settings import (
     ClipSettings,
     settings_of_all_tags,
@@ -196,7 +204,7 @@ def _load(choice: ClipChoice) -> ClipModel:
             "weights_sha256": weights.sha256,
             "weights_pinned": weights.pinned or entry is not None,
             "licence": entry.licence if entry else "not stated",
-            **({"bundled": True, "domain": entry.domain} if entry and entry.bundled else {}),
+            **({"bundled": True, "domain": BUNDLED_DOMAIN} if entry and entry.bundled else {}),
             "settings": settings.origin,
             "activation": _activations(network),
             "preprocessing": {
