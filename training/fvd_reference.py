@@ -1,9 +1,10 @@
 """Draws the reference sets of ``fvd@storyworld`` and stores their features with their provenance.
 
-    python training/fvd_reference.py [--clips 2048] [--workers 2]
+    python training/fvd_reference.py [--clips 1024] [--workers 2]
 
-One set of every look and one for each look. Clips are drawn at the storyworld's default size, stored with the run's
-default encoder, decoded, and embedded by the audit's own extractor, like any clip that is held against them.
+One set of all looks at the storyworld's default size, and one for each look at the size of the bundled suites. Clips
+are stored with the run's default encoder, decoded, and embedded by the audit's own extractor, like any clip that is
+held against them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,13 @@ from vgaudit.video import ClipReader
 from vgaudit.video.encoding import EncoderSettings, encode
 from vgaudit.zoo.catalogue import WEIGHTS
 
+SETS: dict[str, tuple[Look | None, int, int]] = {
+    "storyworld": (None, 64, 64),
+    "storyworld-ad": ("ad", 192, 128),
+    "storyworld-film": ("film", 192, 128),
+    "storyworld-anime": ("anime", 192, 128),
+}
+"""Name -> look (``None`` for all), width, height."""
 FIRST_SEED = 2_000_000_000
 """Far from the seeds of training and of tests."""
 FOLDER = Path(__file__).resolve().parents[1] / "reference_data" / "storyworld"
@@ -44,16 +51,17 @@ def scene(seed: int, look: Look | None) -> Scene:
     return replace(drawn, look=look) if look else drawn
 
 
-def embed(job: tuple[Sequence[int], Look | None]) -> NDArray[np.float32]:
+def embed(job: tuple[str, Sequence[int]]) -> NDArray[np.float32]:
     """Features of the scenes of some seeds, ``(n, d)``."""
-    seeds, look = job
+    look, width, height = SETS[job[0]]
     extractor = VideoEmbeddingExtractor(VideoEmbeddingOptions(protocol="fvd@storyworld"))
     extractor.load()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        for seed in seeds:
-            encode(render(scene(seed, look), seed).frames, 8.0, path, EncoderSettings())
+        for seed in job[1]:
+            frames = render(scene(seed, look), seed, width=width, height=height).frames
+            encode(frames, 8.0, path, EncoderSettings())
             with ClipReader(path) as clip:
                 running = extractor.start(clip.info)
                 for block in clip:
@@ -64,16 +72,15 @@ def embed(job: tuple[Sequence[int], Look | None]) -> NDArray[np.float32]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=2048)
+    parser.add_argument("--clips", type=int, default=1024)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    looks: list[Look | None] = [None, *get_args(Look)]
     with ProcessPoolExecutor(args.workers) as pool:
-        for number, look in enumerate(looks):
-            first = FIRST_SEED + number * args.clips
+        for number, (name, (look, width, height)) in enumerate(SETS.items()):
+            first = FIRST_SEED + number * 1_000_000
             seeds = [range(first + i, first + args.clips, args.workers) for i in range(args.workers)]
-            features = np.concatenate(list(pool.map(embed, [(s, look) for s in seeds])))
+            features = np.concatenate(list(pool.map(embed, [(name, s) for s in seeds])))
             wide = features.astype(np.float64)
             arrays = {
                 "features": features,
@@ -82,11 +89,10 @@ def main() -> None:
                 "num_clips": np.array(len(features), np.int64),
             }
             recipe = {
-                "scenes": "drawn evenly from the whole grammar"
-                + (f", look {look}" if look else ", every look"),
+                "scenes": f"drawn evenly from the whole grammar, {f'look {look}' if look else 'all looks'}",
                 "seeds": [first, first + args.clips - 1],
                 "drawing": VERSION,
-                "video": {"frames": 17, "width": 64, "height": 64, "fps": 8},
+                "video": {"frames": 17, "width": width, "height": height, "fps": 8},
                 "command": f"python training/fvd_reference.py --clips {args.clips}",
             }
             metadata = {
@@ -96,7 +102,6 @@ def main() -> None:
                 "recipe": json.dumps(recipe, sort_keys=True),
                 "encoder": json.dumps(EncoderSettings().identity(), sort_keys=True),
             }
-            name = f"storyworld-{look}" if look else "storyworld"
             save_file(arrays, FOLDER / f"{name}.safetensors", metadata)
             print(f"{name}: {len(features)} clips", flush=True)
 
