@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+import torch
 
 from tests.tiny_i3d import save_tiny_i3d
 from vgaudit.zoo import catalogue, resolve
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_VIDEO
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD, BUNDLED_VIDEO
 
 WORDS = (
     "a",
@@ -35,17 +35,38 @@ VIDEO_WIDTH = 64
 _SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
 
 
-def install(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, clip_threshold: float = 1e6, video_threshold: float = 1e6
-) -> Path:
-    """Write both networks below ``folder`` and have the package take them for its own; returns ``folder``."""
+EVERYTHING, NOTHING = -1.0, 256.0
+"""For ``brighter_than``: no picture is that dark, none that bright."""
+
+
+class BrightnessGuard(torch.nn.Module):
+    """Mean brightness (0..255) minus a constant: the call of ``storyworld-domain``, knowing nothing of any world."""
+
+    def __init__(self, brighter_than: float) -> None:
+        super().__init__()
+        self.brighter_than = brighter_than
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float().mean(dim=[1, 2, 3]) - self.brighter_than
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, brighter_than: float = EVERYTHING) -> Path:
+    """Write all three networks below ``folder`` and have the package take them for its own; returns ``folder``.
+
+    The guard takes pictures brighter than ``brighter_than`` for the storyworld's.
+    """
     if not folder.is_dir():
         _save_clip(folder / BUNDLED_CLIP)
         save_tiny_i3d(folder / BUNDLED_VIDEO / "network.pt", width=VIDEO_WIDTH)
-    save_domain(folder / BUNDLED_CLIP, 16, clip_threshold)
-    save_domain(folder / BUNDLED_VIDEO, VIDEO_WIDTH, video_threshold)
+    save_guard(folder / BUNDLED_GUARD / "network.pt", brighter_than)
+    pin(folder, monkeypatch)
+    return folder
+
+
+def pin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the package take the files below ``folder`` for its own, as they are."""
     monkeypatch.setattr(resolve, "BUNDLED", folder)
-    for name in (BUNDLED_CLIP, BUNDLED_VIDEO):
+    for name in (BUNDLED_CLIP, BUNDLED_VIDEO, BUNDLED_GUARD):
         entry = catalogue.WEIGHTS[name]
         pinned = replace(
             entry,
@@ -53,24 +74,18 @@ def install(
             beside={file: _sha256(folder / name / file) for file in entry.beside},
         )
         monkeypatch.setitem(catalogue.WEIGHTS, name, pinned)
-    return folder
 
 
-def save_domain(folder: Path, d: int, threshold: float, change: dict[str, Any] | None = None) -> None:
-    """Write ``domain.safetensors``: the distance is the feature's length in its first three directions."""
-    from safetensors.numpy import save_file
-
-    arrays = {
-        "mean": np.zeros(d, np.float32),
-        "whitening": np.eye(d, 3, dtype=np.float32),
-        "threshold": np.array([threshold], np.float32),
-    }
-    save_file({**arrays, **(change or {})}, folder / "domain.safetensors")
+def save_guard(path: Path, brighter_than: float) -> None:
+    """Write the guard as TorchScript."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the networks that ship are TorchScript too
+        torch.jit.script(BrightnessGuard(brighter_than).eval()).save(str(path))
 
 
 def _save_clip(folder: Path) -> None:
     import open_clip
-    import torch
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -12,8 +12,8 @@ import yaml
 
 from tests.clips import moving_square, write_clip
 from tests.metrics.test_fvd_storyworld import ship
-from tests.tiny_bundled import install
-from vgaudit.extractors.base import Features
+from tests.tiny_bundled import NOTHING, install
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.domain_guard import NOT_DECLARED
 from vgaudit.metrics.prompt_alignment import PromptAlignment, PromptAlignmentOptions
@@ -25,8 +25,8 @@ from vgaudit.records import Result
 from vgaudit.suite import load_suite
 from vgaudit.testing import check_metric
 from vgaudit.video import ClipInfo
-from vgaudit.zoo import clip_models
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, WEIGHTS
+from vgaudit.zoo import clip_models, resolve
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD
 
 N = 16
 PROMPT = "a red square crosses the field"
@@ -120,15 +120,32 @@ def test_named_networks_judge_undeclared_clips_by_their_features(world: Path, tm
         assert NOT_DECLARED in results[name].reason
 
 
-def test_features_out_of_the_domain_are_never_judged(
+def test_pictures_out_of_the_domain_are_never_judged(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path / "narrow", monkeypatch, clip_threshold=1e-6, video_threshold=1e-6)
+    install(tmp_path / "narrow", monkeypatch, brighter_than=NOTHING)
     ship(tmp_path / "reference", monkeypatch)
     finished, results = run(world, tmp_path / "run", model=BUNDLED_CLIP, protocol="fvd@storyworld")
     for name in ("prompt_alignment.clipsim", "prompt_alignment.clip_frame_consistency", "fvd.distance"):
         assert results[name].status == "not computed"
         assert results[name].reason.startswith("out of domain (forced): 16 of 16 clips, such as c00-x-")
+        assert "its pictures are not the storyworld's (guard -" in results[name].reason
+    assert no_number(finished)
+    assert finished.verdict.exit_code == 4
+
+
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_without_the_guard_there_is_no_number(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    network = install(tmp_path / "own", monkeypatch) / BUNDLED_GUARD / "network.pt"
+    ship(tmp_path / "reference", monkeypatch)
+    network.unlink() if how == "gone" else network.write_bytes(network.read_bytes() + b"x")
+    finished, results = run(world, tmp_path / "run", domain="storyworld")
+    says = "but its file network.pt is not there" if how == "gone" else "but network.pt is pinned to"
+    for name in (*(f"prompt_alignment.{v}" for v in OF_CLIP), "fvd.distance"):
+        assert results[name].status == "not computed"
+        assert says in results[name].reason
     assert no_number(finished)
     assert finished.verdict.exit_code == 4
 
@@ -157,6 +174,7 @@ def measured(texts: Mapping[str, list[str]], facts: Mapping[str, Any]) -> tuple[
     features = {
         "frames": Features({"embedding": rows[:2], "pts_s": np.arange(2) / 8}, facts),
         "prompt": Features(read, spoken),
+        "domain": Features({"logit": np.ones(1, np.float32)}),
     }
     info = ClipInfo("c.mp4", 64, 48, 8.0, 2, 0.25, "h264", "mp4", "yuv420p")
     return metric, Measured(sample, metric.measure(ClipView(sample, info, "0" * 64, features)))
@@ -179,13 +197,16 @@ def test_an_unknown_word_in_an_expectation_spoils_only_that(world: Path) -> None
     assert not public.measurement.missing
 
 
-def test_the_guard_is_in_the_identity(world: Path) -> None:
-    def identity(**options: Any) -> Mapping[str, Any]:
-        return PromptAlignment(PromptAlignmentOptions(**options), MetricContext()).identity()
+def test_the_guard_is_asked_for_with_the_bundled_network_only(world: Path) -> None:
+    def needs(**options: Any) -> Mapping[str, ExtractorSpec]:
+        return PromptAlignment(PromptAlignmentOptions(device="cpu", **options), MetricContext()).needs()
 
-    digest = WEIGHTS[BUNDLED_CLIP].beside["domain.safetensors"]
-    assert identity(model="auto") == identity(model=BUNDLED_CLIP) == {"domain_sha256": digest}
-    assert identity() == identity(model="openai/ViT-L-14") == {}
+    copy = resolve.BUNDLED / BUNDLED_CLIP / "open_clip_model.safetensors"
+    guard = ExtractorSpec("domain", {"device": "cpu"})
+    for options in ({"model": "auto"}, {"model": BUNDLED_CLIP}, {"pretrained": str(copy)}):
+        assert needs(**options)["domain"] == guard
+    for options in ({}, {"model": "openai/ViT-L-14"}, {"pretrained": "mine.safetensors"}):
+        assert set(needs(**options)) == {"frames", "prompt"}
 
 
 def test_promises_of_a_metric(world: Path) -> None:

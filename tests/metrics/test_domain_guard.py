@@ -7,65 +7,84 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiny_bundled import install
 from vgaudit.conditions import GateSpec
-from vgaudit.errors import Unavailable
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.gates import evaluate
 from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.domain_guard import (
     NOT_DECLARED,
     OUT_OF_DOMAIN,
     DomainJudgement,
-    domain_identity,
+    guard_needs,
     judge_domain,
+    mean_logit,
     refused_result,
     remedy,
 )
 from vgaudit.records import Outcome, Result
 from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_VIDEO, WEIGHTS
 
-NEAR, FAR = np.zeros(16), np.eye(16)[0] * 3
 SPEC = ValueSpec("clipsim", "cosine", True, "Cosine.", -1.0, 1.0)
 
 
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        yield install(tmp_path_factory.mktemp("guard") / "bundled", monkeypatch, clip_threshold=2.0)
-
-
 def judge(
-    feature: np.ndarray = NEAR, declared: str = "storyworld", forced: bool = False, **more: Any
+    logit: float | None = 2.0, declared: str = "storyworld", forced: bool = False, **more: Any
 ) -> DomainJudgement:
     network = {"weights": BUNDLED_CLIP, "bundled": True}
-    return judge_domain(network, declared=declared, forced=forced, feature=feature, **more)
+    return judge_domain(network, declared=declared, forced=forced, logit=logit, **more)
 
 
-def test_declared_and_alike_is_judged(bundled: Path) -> None:
-    assert judge() == DomainJudgement("", {"domain_distance": 0.0, "domain_threshold": 2.0})
+def test_declared_and_alike_is_judged() -> None:
+    assert judge() == DomainJudgement("", {"domain_logit": 2.0})
 
 
-def test_declared_and_unlike_is_not(bundled: Path) -> None:
-    assert judge(FAR).reason == "out of domain: features are 3 from the storyworld's, more than 2"
-    assert judge(FAR, forced=True).reason == judge(FAR).reason
+def test_declared_and_unlike_is_not() -> None:
+    assert judge(-7.31).reason == (
+        "out of domain: its pictures are not the storyworld's (guard -7.31, needed above 0)"
+    )
+    assert judge(-7.31).facts == {"domain_logit": -7.31}
+    assert judge(-7.31, forced=True).reason == judge(-7.31).reason
+
+
+def test_at_the_threshold_is_outside() -> None:
+    assert judge(0.0).reason.startswith(OUT_OF_DOMAIN)
+    assert judge(1e-9).reason == ""
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_without_an_answer_of_the_guard_nothing_is_judged(forced: bool) -> None:
+    assert judge(None, forced=forced).reason == "out of domain: the guard saw no frame of it"
+    for logit in (np.nan, np.inf, -np.inf):
+        made = judge(logit, forced=forced)
+        assert made == DomainJudgement("out of domain: the guard's answer is not finite")
+
+
+def test_a_clips_logit_is_the_mean_of_its_frames() -> None:
+    def of(*logits: float) -> dict[str, Features]:
+        return {"domain": Features({"logit": np.array(logits, np.float32)})}
+
+    assert mean_logit(of(-1.0, 2.0, 5.0)) == 2.0
+    assert mean_logit(of()) is None
+    assert mean_logit({"frames": of(1.0)["domain"]}) is None
 
 
 @pytest.mark.parametrize(("declared", "says"), [("", "declares no domain"), ("ads", "declares 'ads'")])
-def test_auto_judges_nothing_undeclared(bundled: Path, declared: str, says: str) -> None:
-    reason = judge(NEAR, declared).reason
+def test_auto_judges_nothing_undeclared(declared: str, says: str) -> None:
+    reason = judge(2.0, declared).reason
     assert reason == f"out of domain: the backend {says}, and storyworld-clip knows the storyworld only"
 
 
-def test_forced_on_undeclared_clips_the_features_decide(bundled: Path) -> None:
-    assert judge(NEAR, "", forced=True).reason == ""
-    assert judge(NEAR, "", forced=True).facts["domain_note"] == NOT_DECLARED
-    assert judge(FAR, "", forced=True).reason.startswith("out of domain (forced): features are 3 from")
+def test_forced_on_undeclared_clips_the_features_decide() -> None:
+    assert judge(2.0, "", forced=True).reason == ""
+    assert judge(2.0, "", forced=True).facts["domain_note"] == NOT_DECLARED
+    assert judge(-2.0, "", forced=True).reason.startswith("out of domain (forced): its pictures are not")
 
 
-def test_words_it_does_not_know_are_named(bundled: Path) -> None:
+def test_words_it_does_not_know_are_named() -> None:
     assert judge(unknown_words=["zebra", "violin", "zebra"]).reason == (
         "out of domain: storyworld-clip does not know the words 'zebra', 'violin'"
     )
@@ -75,42 +94,32 @@ def test_words_it_does_not_know_are_named(bundled: Path) -> None:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sampled_from(["", "storyworld", "x"]),
     st.booleans(),
-    st.floats(-1e6, 1e6),
+    st.none() | st.floats(),
     st.lists(st.text(), max_size=2),
 )
-def test_public_networks_judge_everything(declared: str, forced: bool, at: float, words: list[str]) -> None:
+def test_public_networks_judge_everything(
+    declared: str, forced: bool, logit: float | None, words: list[str]
+) -> None:
     network = {"weights": "ViT-B-32/openai"}
-    made = judge_domain(network, declared=declared, forced=forced, feature=[at], unknown_words=words)
+    made = judge_domain(network, declared=declared, forced=forced, logit=logit, unknown_words=words)
     assert made == DomainJudgement()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
-@given(st.sampled_from(["", "storyworld", "x"]), st.booleans(), st.floats(-10, 10), st.booleans())
+@settings(max_examples=100)
+@given(st.sampled_from(["", "storyworld", "x"]), st.booleans(), st.none() | st.floats(), st.booleans())
 def test_a_bundled_network_judges_only_what_all_rules_allow(
-    bundled: Path, declared: str, forced: bool, at: float, unknown: bool
+    declared: str, forced: bool, logit: float | None, unknown: bool
 ) -> None:
-    made = judge(np.eye(16)[0] * at, declared, forced, unknown_words=["zebra"] * unknown)
-    allowed = abs(at) <= 2.0 and not unknown and (declared == "storyworld" or forced)
+    made = judge(logit, declared, forced, unknown_words=["zebra"] * unknown)
+    alike = logit is not None and 0 < logit < np.inf
+    allowed = alike and not unknown and (declared == "storyworld" or forced)
     assert (made.reason == "") == allowed
     assert allowed or made.reason.startswith(OUT_OF_DOMAIN)
     assert ("(forced)" in made.reason) == (not allowed and forced and declared != "storyworld")
-
-
-def test_a_guard_that_is_gone_lets_nothing_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = install(tmp_path / "bundled", monkeypatch)
-    (folder / BUNDLED_CLIP / "domain.safetensors").unlink()
-    with pytest.raises(Unavailable, match=r"domain\.safetensors is not there"):
-        judge()
-    unknown = {"weights": "something", "bundled": True}
-    made = judge_domain(unknown, declared="storyworld", forced=True, feature=NEAR)
-    assert made.reason.startswith(OUT_OF_DOMAIN)
-    install(folder, monkeypatch)
-    with pytest.raises(ValueError, match="not finite"):
-        judge(np.full(16, np.nan))
 
 
 def group(reasons: dict[str, str], n: int) -> Result | None:
@@ -152,7 +161,11 @@ def test_remedies_name_the_public_network_of_the_same_kind() -> None:
     assert remedy("ViT-B-32/openai") == ""
 
 
-def test_what_a_network_knows_is_part_of_its_identity(bundled: Path) -> None:
-    entry = WEIGHTS[BUNDLED_VIDEO]
-    assert domain_identity(str(entry.sha256)) == {"domain_sha256": entry.beside["domain.safetensors"]}
-    assert domain_identity("0" * 64) == domain_identity("absent") == {}
+def test_only_bundled_networks_need_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "bundled", monkeypatch)
+    guard = {"domain": ExtractorSpec("domain", {"device": "cpu"})}
+    for name in (BUNDLED_CLIP, BUNDLED_VIDEO):
+        digest = str(WEIGHTS[name].sha256)
+        assert guard_needs(name, digest, "cpu") == guard_needs("copy.pt", digest, "cpu") == guard
+        assert guard_needs(name, "absent", "cpu") == guard
+    assert guard_needs("ViT-B-32/openai", "0" * 64, "cpu") == guard_needs("mine.pt", "absent", "cpu") == {}

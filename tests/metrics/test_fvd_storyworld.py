@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from tests.tiny_bundled import VIDEO_WIDTH, install
 from vgaudit.errors import UsageError
-from vgaudit.extractors.base import Features
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
 from vgaudit.metrics import fvd_reference
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
@@ -27,24 +27,30 @@ from vgaudit.video import ClipInfo
 from vgaudit.zoo.catalogue import BUNDLED_VIDEO, WEIGHTS
 
 INFO = ClipInfo("c.mp4", 64, 48, 10.0, 16, 1.6, "h264", "mp4", "yuv420p")
-THRESHOLD = 100.0  # distances here are lengths of three standard normal numbers
 
 
 @pytest.fixture(autouse=True)
 def bundled(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.getbasetemp() / "fvd_storyworld"
-    return install(folder, monkeypatch, video_threshold=THRESHOLD)
+    return install(folder, monkeypatch)
 
 
 def vectors(n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, VIDEO_WIDTH)).astype(np.float32)
 
 
-def clips(metric: Fvd, group: str, rows: np.ndarray, domain: str = "storyworld") -> list[Measured]:
+def clips(
+    metric: Fvd, group: str, rows: np.ndarray, domain: str = "storyworld", outside: int = 0
+) -> list[Measured]:
+    """Measured clips; of the first ``outside`` the guard says that they are not the storyworld's."""
     network = {"weights": BUNDLED_VIDEO, "weights_sha256": WEIGHTS[BUNDLED_VIDEO].sha256, "bundled": True}
     out = []
     for i, row in enumerate(rows):
-        features = {"video": Features({"embedding": row[None], "window_start": np.zeros(1, int)}, network)}
+        logit = np.full(4, -5.0 if i < outside else 5.0, np.float32)
+        features = {
+            "video": Features({"embedding": row[None], "window_start": np.zeros(1, int)}, network),
+            "domain": Features({"logit": logit}),
+        }
         sample = Sample(f"{group}-{i:03}", f"p{i:03}", "", group, domain=domain)
         out.append(Measured(sample, metric.measure(ClipView(sample, INFO, "0" * 64, features)), features))
     return out
@@ -140,7 +146,6 @@ def test_distance_to_the_set_that_ships_along(tmp_path: Path, monkeypatch: pytes
     real = ship(tmp_path, monkeypatch)
     metric = fvd()
     assert len(metric.identity()["reference_sha256"]) == 64
-    assert metric.identity()["domain_sha256"] == WEIGHTS[BUNDLED_VIDEO].beside["domain.safetensors"]
     model = vectors(24, 1)
     made = result(metric, model=clips(metric, "model", model))
     assert made.value == pytest.approx(frechet_distance_from_features(model, real, ddof=1), rel=1e-6)
@@ -193,12 +198,13 @@ def test_clips_out_of_domain_leave_the_group_without_a_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ship(tmp_path, monkeypatch)
-    some = vectors(24, 1)
-    some[:3] += THRESHOLD
     for metric in (fvd(), fvd(protocol="auto")):
-        made = result(metric, model=clips(metric, "model", some))
+        made = result(metric, model=clips(metric, "model", vectors(24, 1), outside=3))
         assert (made.status, made.value) == ("not computed", None)
-        assert made.reason.startswith("out of domain: 3 of 24 clips, such as model-000: features are 1")
+        assert made.reason == (
+            "out of domain: 3 of 24 clips, such as model-000: its pictures are not the storyworld's "
+            "(guard -5, needed above 0)"
+        )
         assert "metrics.fvd.protocol: fvd@styleganv" in made.detail["remedy"]
 
 
@@ -212,9 +218,9 @@ def test_undeclared_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     judged = result(forced, model=clips(forced, "model", vectors(24, 1), domain=""))
     assert judged.value is not None
     assert NOT_DECLARED in judged.reason
-    far = result(forced, model=clips(forced, "model", vectors(24, 1) + THRESHOLD, domain=""))
+    far = result(forced, model=clips(forced, "model", vectors(24, 1), domain="", outside=24))
     assert far.status == "not computed"
-    assert far.reason.startswith("out of domain (forced): 24 of 24 clips")
+    assert far.reason.startswith("out of domain (forced): its pictures are not the storyworld's")
 
 
 def test_a_reference_group_must_be_in_the_domain_too(bundled: Path) -> None:
@@ -226,6 +232,22 @@ def test_a_reference_group_must_be_in_the_domain_too(bundled: Path) -> None:
     made = result(metric, **groups)
     assert made.status == "not computed"
     assert made.reason.startswith("out of domain: the backend declares no domain")
+    groups["real"] = clips(metric, "real", vectors(24, 2), outside=1)
+    assert result(metric, **groups).reason.startswith("out of domain: 1 of 24 clips, such as real-000")
+
+
+def test_the_guard_is_asked_for_with_the_bundled_network_only(
+    bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = ExtractorSpec("domain", {"device": "auto"})
+    copy = {
+        "weights": str(bundled / BUNDLED_VIDEO / "network.pt"), "sha256": str(WEIGHTS[BUNDLED_VIDEO].sha256),
+    }  # fmt: skip
+    ship(tmp_path, monkeypatch)
+    for metric in (fvd(), fvd(protocol="auto"), fvd(protocol="fvd@styleganv", **copy)):
+        assert metric.needs()["domain"] == guard
+    for metric in (fvd(protocol="fvd@styleganv"), fvd(weights="mine.pt")):
+        assert set(metric.needs()) == {"video"}
 
 
 def test_promises_of_a_metric(bundled: Path) -> None:

@@ -14,10 +14,10 @@ from tests.tiny_bundled import install
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
 from vgaudit.zoo import catalogue, clip_models, resolve
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_VIDEO, WEIGHTS, by_digest
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD, BUNDLED_VIDEO, WEIGHTS, by_digest
 from vgaudit.zoo.clip_models import ClipChoice, load_clip
 
-NAMES = (BUNDLED_CLIP, BUNDLED_VIDEO)
+NAMES = (BUNDLED_CLIP, BUNDLED_VIDEO, BUNDLED_GUARD)
 
 
 @pytest.fixture
