@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vgaudit.backends.base import BackendContext, PromptSpec
+from vgaudit.backends.storyworld import StoryworldBackend, StoryworldOptions
 from vgaudit.extractors.base import Extractor, Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
+from vgaudit.extractors.domain import DomainExtractor, DomainOptions
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
 from vgaudit.index import read_index
 from vgaudit.metrics.base import ClipView, MetricContext
@@ -18,15 +21,16 @@ from vgaudit.metrics.fvd import Fvd, FvdOptions
 from vgaudit.metrics.prompt_alignment import PromptAlignment, PromptAlignmentOptions
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement
-from vgaudit.storyworld.render import render
-from vgaudit.storyworld.scene import caption, parse, random_scene
+from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
+from vgaudit.storyworld.scene import Scene, caption, random_scene
+from vgaudit.storyworld.split import is_held_out
 from vgaudit.video import ClipReader
 from vgaudit.video.encoding import EncoderSettings, encode
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_VIDEO
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD, BUNDLED_VIDEO
 from vgaudit.zoo.resolve import BUNDLED
 
 pytestmark = pytest.mark.skipif(
-    not all((BUNDLED / name).is_dir() for name in (BUNDLED_CLIP, BUNDLED_VIDEO)),
+    not all((BUNDLED / name).is_dir() for name in (BUNDLED_CLIP, BUNDLED_VIDEO, BUNDLED_GUARD)),
     reason="the bundled networks are not in the package yet",
 )
 
@@ -35,25 +39,26 @@ WAYS = [("", "auto"), ("storyworld", "auto"), ("", "named"), ("storyworld", "nam
 
 
 class Networks:
-    """Both networks, loaded once."""
+    """All networks, loaded once."""
 
     def __init__(self) -> None:
         clip = ClipOptions(model=BUNDLED_CLIP, device="cpu")
         self.frames, self.text = ClipExtractor(clip), ClipTextExtractor(clip)
         self.video = VideoEmbeddingExtractor(VideoEmbeddingOptions(protocol="fvd@storyworld", device="cpu"))
-        for extractor in (self.frames, self.text, self.video):
+        self.domain = DomainExtractor(DomainOptions(device="cpu"))
+        for extractor in (self.frames, self.text, self.video, self.domain):
             extractor.load()
 
     def see(self, path: Path) -> tuple[Any, dict[str, Features]]:
         """Facts and features of a clip."""
         with ClipReader(path) as reader:
-            extractors: Sequence[Extractor] = (self.frames, self.video)
+            extractors: Sequence[Extractor] = (self.frames, self.video, self.domain)
             running = [e.start(reader.info) for e in extractors]
             for block in reader:
                 for extraction in running:
                     extraction.push(block)
-            frames, video = (extraction.finish() for extraction in running)
-            return reader.info, {"frames": frames, "video": video}
+            frames, video, domain = (extraction.finish() for extraction in running)
+            return reader.info, {"frames": frames, "video": video, "domain": domain}
 
     def measure(self, seen: tuple[Any, dict[str, Features]], sample: Sample, how: str) -> list[Measurement]:
         """What both metrics say of it."""
@@ -74,25 +79,59 @@ def networks() -> Networks:
     return Networks()
 
 
-def drawn(folder: Path, seeds: Sequence[int]) -> Iterator[tuple[str, Path]]:
-    for seed in seeds:
-        scene = random_scene(3_000_000 + seed)
-        clip = render(scene, seed, height=64, width=64)
-        encode(clip.frames, 8.0, folder / f"{seed}.mp4", EncoderSettings())
-        yield caption(clip.truth.scene, seed), folder / f"{seed}.mp4"
+def held_out(count: int) -> list[tuple[Scene, int]]:
+    """Scenes that no network was trained on, with their seeds."""
+    found: list[tuple[Scene, int]] = []
+    seed = 3_500_000_000
+    while len(found) < count:
+        if is_held_out(scene := random_scene(seed)):
+            found.append((scene, seed))
+        seed += 1
+    return found
+
+
+def drawn(
+    path: Path, scene: Scene, seed: int, kind: str = "", strength: str = "", frames: int = 17
+) -> Sample:
+    """Draw a scene as the backend does, with a fault if one is named, and store it as a run does."""
+    faults = [{"kind": kind, "strength": strength}] if kind else []
+    backend = StoryworldBackend(StoryworldOptions(frames=frames, faults=faults), BackendContext(path.parent))
+    (sample,) = backend.samples([PromptSpec("p", caption(scene, seed))], (seed % 2**31,))
+    (made,) = backend.generate([sample])
+    assert made.frames is not None, made.message
+    assert bool(made.facts["faults"]) == bool(kind)
+    encode(made.frames, 8.0, path, EncoderSettings())
+    return replace(sample, domain=backend.domain)
+
+
+def judged(networks: Networks, path: Path, sample: Sample, about: object) -> None:
+    seen = networks.see(path)
+    for domain, how in WAYS[1:]:
+        alignment, fvd = networks.measure(seen, replace(sample, domain=domain), how)
+        values = {"clip_score", "clipsim", "clip_frame_consistency"}
+        assert set(alignment.values) == values, (about, alignment.missing)
+        assert "out_of_domain" not in fvd.facts, (about, fvd.facts)
+        assert fvd.facts["windows"] == 1, about
 
 
 def test_drawn_clips_are_judged(networks: Networks, tmp_path: Path) -> None:
-    for text, path in drawn(tmp_path, range(12)):
-        seen = networks.see(path)
-        sample = Sample("s", "p", text, "g", domain="storyworld")
-        for domain, how in WAYS[1:]:
-            alignment, fvd = networks.measure(seen, replace(sample, domain=domain), how)
-            assert set(alignment.values) == {"clip_score", "clipsim", "clip_frame_consistency"}, (
-                alignment.missing
-            )
-            assert "out_of_domain" not in fvd.facts
-        assert parse(text)
+    for scene, seed in held_out(12):
+        judged(networks, tmp_path / "c.mp4", drawn(tmp_path / "c.mp4", scene, seed), scene)
+
+
+def test_drawn_clips_with_the_strongest_of_each_fault_are_judged(networks: Networks, tmp_path: Path) -> None:
+    for (scene, seed), kind in zip(held_out(len(KINDS)), KINDS, strict=True):
+        sample = drawn(tmp_path / "c.mp4", scene, seed, kind, "strong", frames=32)  # some of them are dropped
+        judged(networks, tmp_path / "c.mp4", sample, (kind, scene))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawn_clips_with_any_fault_are_judged(networks: Networks, tmp_path: Path, kind: str) -> None:
+    for scene, seed in held_out(6):
+        for strength in STRENGTHS:
+            sample = drawn(tmp_path / "c.mp4", scene, seed, kind, strength, frames=32)
+            judged(networks, tmp_path / "c.mp4", sample, (kind, strength, scene))
 
 
 def refused(networks: Networks, path: Path, prompts: Sequence[str]) -> None:
