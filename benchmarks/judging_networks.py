@@ -15,7 +15,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,9 +33,11 @@ from clip_texts import ASPECTS, contrast
 from vgaudit.estimates import clopper_pearson
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
+from vgaudit.extractors.domain import DomainExtractor, DomainOptions
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
+from vgaudit.metrics.domain_guard import DOMAIN_ROLE, mean_logit
 from vgaudit.metrics.frechet import frechet_distance_from_features, frechet_interval
-from vgaudit.metrics.fvd_reference import named_reference, read_statistics
+from vgaudit.metrics.fvd_reference import read_statistics, reference_path
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
 from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import render
@@ -43,7 +45,6 @@ from vgaudit.storyworld.scene import Scene, caption, random_scene
 from vgaudit.storyworld.split import is_held_out
 from vgaudit.video import ClipReader
 from vgaudit.video.encoding import EncoderSettings, encode
-from vgaudit.zoo.domain import domain_distance, guard_for
 
 FIRST_SEED = 3_000_000_000
 """Far from the seeds of training and of the reference."""
@@ -159,7 +160,7 @@ def check_clip(count: int, workers: int) -> Iterator[str]:
 
 def check_fvd(count: int, workers: int) -> Iterator[str]:
     drawn = fresh(count)
-    reference = read_statistics(named_reference("storyworld"))
+    reference = read_statistics(reference_path("storyworld", Path()))
     if reference.features is None:
         yield "the reference has no features"
         return
@@ -210,40 +211,27 @@ def check_fvd(count: int, workers: int) -> Iterator[str]:
 
 
 def check_domain(count: int, real: Path | None) -> Iterator[str]:
-    extractors = [ClipExtractor(ClipOptions(model="storyworld-clip")), VideoEmbeddingExtractor(_VIDEO)]
-    for extractor in extractors:
-        extractor.load()
-    names = ("storyworld-clip", "storyworld-video")
-    guards = {name: guard_for(name) for name in names}
+    guard = DomainExtractor(DomainOptions())
+    guard.load()
 
-    def distances(found: list[Features]) -> list[float]:
-        rows = [f["embedding"].astype(np.float64) for f in found]
-        return [
-            domain_distance(row.mean(axis=0) if name == names[0] else row[0], guard)
-            if len(row) and guard
-            else np.nan
-            for name, row, guard in zip(names, rows, guards.values(), strict=True)
-        ]
+    def logits(found: Iterable[list[Features]]) -> NDArray[np.float64]:
+        """Mean logit of each clip that has a frame."""
+        each = [mean_logit({DOMAIN_ROLE: one}) for (one,) in found]
+        return np.array([logit for logit in each if logit is not None])
 
-    sides = {"drawn": [distances(through(render(d.scene, d.seed).frames, *extractors)) for d in fresh(count)]}
-    if real and real.is_dir():
+    sides = {"drawn": logits(through(render(d.scene, d.seed).frames, guard) for d in fresh(count))}
+    if real:
         files = sorted(p for p in real.rglob("*") if p.suffix in (".mp4", ".webm", ".avi", ".gif"))
-        sides["real"] = [distances(features(path, *extractors)) for path in files]
-    for column, name in enumerate(names):
-        guard = guards[name]
-        if guard is None:
-            yield f"{name} has no domain statistics"
+        sides["real"] = logits(features(path, guard) for path in files)
+    print("storyworld-domain: mean logit over the frames examined, above 0 in the domain")
+    for side, each in sides.items():
+        if not len(each):
+            yield f"no {side} clip was seen"
             continue
-        for side, found in sides.items():
-            each = np.array([f[column] for f in found])
-            each = each[np.isfinite(each)]
-            inside = int((each <= guard.threshold).sum())
-            print(
-                f"  {name}, {side}: {inside} of {len(each)} in domain; distance {each.min():.1f} to "
-                f"{each.max():.1f}, threshold {guard.threshold:.1f}"
-            )
-            if inside != (len(each) if side == "drawn" else 0):
-                yield f"{name}: {inside} of {len(each)} {side} clips are taken for the domain's"
+        inside = int((each > 0).sum())
+        print(f"  {side}: {inside} of {len(each)} in domain; logits {each.min():.2f} to {each.max():.2f}")
+        if inside != (len(each) if side == "drawn" else 0):
+            yield f"{inside} of {len(each)} {side} clips are taken for the domain's"
 
 
 def main() -> None:
