@@ -8,7 +8,8 @@ command goes on from it. Runs on CPU and GPU (``--device``).
 
 A clip's logit with a text is the network's scale times the mean cosine of its frames with the text, as the audit
 computes it. The loss is contrastive over the batch (texts that are true of another clip too are left out), plus the
-same over texts that differ in one aspect, and over short phrases.
+same over texts that differ in one aspect, and over short phrases. Linear heads on the mean embedding are asked the
+four aspects besides, which speeds up what single frames hardly show (actions).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from clip_texts import ASPECTS, contrast, scene_of, words
 from storyworld_clips import load
 
 from vgaudit.storyworld.scene import caption
+from vgaudit.storyworld.vocabulary import ACTIONS, COLOURS, SETTINGS, SUBJECTS
 
 CONTEXT = 28
 MEAN, STD = 0.5, 0.25
@@ -161,8 +163,30 @@ class Texts:
         return torch.stack([self._known[t] for t in texts])
 
 
+class Heads(nn.Module):
+    """What a clip's mean embedding is asked besides: the four aspects, by name. Thrown away after training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        values = (SUBJECTS, COLOURS, ACTIONS, SETTINGS)
+        self.names = {a: list(v) for a, v in zip(ASPECTS, values, strict=True)}
+        self.aspects = nn.ModuleDict({a: nn.Linear(width, len(v)) for a, v in self.names.items()})
+
+    def loss(self, images: torch.Tensor, labels: list[dict[str, Any]]) -> torch.Tensor:
+        """Cross entropy of the aspects of clips ``(B, d)``, summed."""
+        # Mean embeddings are of length 1 at most; the factor gives the logits room.
+        return sum(
+            functional.cross_entropy(
+                self.aspects[a](8.0 * images),
+                torch.tensor([v.index(label["scene"][a]) for label in labels], device=images.device),
+            )
+            for a, v in self.names.items()
+        )
+
+
 def step_loss(
     network: Any,
+    heads: Heads,
     texts: Texts,
     clips: torch.Tensor,
     labels: list[dict[str, Any]],
@@ -198,7 +222,7 @@ def step_loss(
         for row, true, others in pairs
         if others
     ]
-    return loss / 2 + torch.stack(local).mean()
+    return loss / 2 + torch.stack(local).mean() + 0.5 * heads.loss(images, labels)
 
 
 @torch.no_grad()
@@ -237,6 +261,8 @@ def train(args: argparse.Namespace) -> None:
     network, tokenizer = build(args.out)
     network = network.to(args.device, memory_format=torch.channels_last).train()
     clean, faulty, labels = load(args.data)
+    heads = Heads(config(0)["model_cfg"]["embed_dim"]).to(args.device)
+    head_optimizer = torch.optim.AdamW(heads.parameters(), lr=4e-3)
     decay = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -249,6 +275,9 @@ def train(args: argparse.Namespace) -> None:
         saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
+        if "heads" in saved:
+            heads.load_state_dict(saved["heads"])
+            head_optimizer.load_state_dict(saved["head_optimizer"])
         first = int(saved["step"])
     texts, start, losses = Texts(tokenizer), time.perf_counter(), []
     saved_at = start
@@ -258,11 +287,13 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         rng = np.random.default_rng([args.seed, step])
         clips, chosen = frames_of(clean, faulty, labels, rng)
-        loss = step_loss(network, texts, clips, [labels[i] for i in chosen], rng, args.device)
+        loss = step_loss(network, heads, texts, clips, [labels[i] for i in chosen], rng, args.device)
         optimizer.zero_grad(set_to_none=True)
+        head_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
+        head_optimizer.step()
         losses.append(float(loss.detach()))
         if (step + 1) % 50 == 0:
             line = {"step": step + 1, "loss": round(float(np.mean(losses[-50:])), 4)}
@@ -280,6 +311,8 @@ def train(args: argparse.Namespace) -> None:
             state = {
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
+                "heads": heads.state_dict(),
+                "head_optimizer": head_optimizer.state_dict(),
                 "step": step + 1,
             }
             torch.save(state, checkpoint.with_suffix(".part"))
