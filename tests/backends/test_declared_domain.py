@@ -17,6 +17,7 @@ from vgaudit.backends.command import CommandBackend, CommandOptions
 from vgaudit.backends.diffusers import DiffusersBackend, DiffusersOptions
 from vgaudit.backends.files import FilesBackend, FilesOptions
 from vgaudit.backends.gan import GanBackend, GanOptions
+from vgaudit.backends.storyworld import StoryworldBackend
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.plan import Plan
@@ -92,3 +93,29 @@ def test_the_storyworld_declares_itself(tmp_path: Path) -> None:
         "name: drawn\nbackend: {type: storyworld}\nprompts: [a dog walking along the beach at sunset]\n"
     )
     assert [s.domain for s in prepare(load_suite(suite)).plan] == ["storyworld"]
+
+
+@pytest.mark.parametrize("before", ["", "elsewhere"])
+def test_a_declaration_that_the_backend_changed_reaches_a_run_that_lies_there(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite says nothing of it, so neither its digest nor the spec tells."""
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "name: drawn\nbackend: {type: storyworld}\nvideo: {frames: 4, fps: 8, width: 64, height: 64}\n"
+        "metrics: {integrity: {}}\nprompts: [a dog walking along the beach at sunset]\n"
+    )
+
+    def run() -> tuple[list[str], int, int]:
+        assert execute(prepare(load_suite(suite)), tmp_path / "run", workers=1) is not None
+        stored = RunDir.open(tmp_path / "run")
+        clip = next((tmp_path / "run" / "clips").glob("*.mp4"))
+        return [s.domain for s in stored.plan()], len(stored.read_measurements()), clip.stat().st_mtime_ns
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoryworldBackend, "domain", before)
+        first, measured, clip = run()
+    again, measured_again, same_clip = run()
+    assert (first, again) == ([before], ["storyworld"])
+    assert (measured_again, same_clip) == (2 * measured, clip)
+    assert run() == (again, measured_again, clip)  # and with nothing changed, nothing is done
