@@ -30,6 +30,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from clip_texts import ASPECTS, contrast
 
+from vgaudit.backends.base import BackendContext, PromptSpec
+from vgaudit.backends.storyworld import PlantedFault, StoryworldBackend, StoryworldOptions
 from vgaudit.estimates import clopper_pearson
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
@@ -39,7 +41,6 @@ from vgaudit.metrics.domain_guard import DOMAIN_ROLE, mean_logit
 from vgaudit.metrics.frechet import frechet_distance_from_features, frechet_interval
 from vgaudit.metrics.fvd_reference import read_statistics, reference_path
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
-from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import render
 from vgaudit.storyworld.scene import Scene, caption, random_scene
 from vgaudit.storyworld.split import is_held_out
@@ -103,19 +104,14 @@ def embed_video(job: tuple[list[Drawn], str | None, str | None]) -> NDArray[np.f
     drawn, kind, strength = job
     extractor = VideoEmbeddingExtractor(_VIDEO)
     extractor.load()
+    faults = [PlantedFault(kind=kind, strength=strength)] if kind and strength else []
+    backend = StoryworldBackend(StoryworldOptions(faults=faults), BackendContext(Path()))
     rows = []
     for d in drawn:
-        clip = render(d.scene, d.seed)
-        frames = clip.frames
-        if kind and strength:
-            boxes = [b for b in clip.truth.boxes if b]
-            props: dict[str, Any] = {}
-            if boxes:
-                x0, y0, x1, y1 = zip(*boxes, strict=True)
-                props["box"] = (min(x0), min(y0), max(x1), max(y1))
-            if kind in ("jump_cut", "subject_swap"):
-                props["other"] = render(random_scene(d.seed + 1), d.seed + 1).frames
-            frames = plant(frames, kind, strength, d.seed % 2**31, **props).frames
+        prompt = PromptSpec(str(d.seed), caption(d.scene, d.seed % 2**31))
+        (made,) = backend.generate(backend.samples([prompt], [d.seed]))
+        if (frames := made.frames) is None:
+            raise RuntimeError(made.message)
         if len(frames) >= 16:
             rows.append(through(frames, extractor)[0]["embedding"][0])
     return np.stack(rows).astype(np.float64)

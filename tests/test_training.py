@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vgaudit.storyworld.scene import Scene, every_scene
 from vgaudit.storyworld.split import is_held_out
@@ -17,11 +18,15 @@ from vgaudit.storyworld.split import is_held_out
 TRAINING = Path(__file__).resolve().parents[1] / "training"
 
 
-def run(script: str, *args: object) -> str:
-    done = subprocess.run(
+def start(script: str, *args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, TRAINING / script, *map(str, args)],
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"},
     )  # fmt: skip
+
+
+def run(script: str, *args: object) -> str:
+    done = start(script, *args)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -55,10 +60,26 @@ def test_networks_are_rebuilt_from_nothing_and_training_goes_on_where_it_stopped
         assert [line["step"] for line in lines] == [2, 3]
         assert all(0 <= share <= 1 for line in lines for share in line["held_out"].values())
 
+    # The guard is trained against pictures, and refuses to set a threshold where the two sides overlap.
+    pictures, rng = tmp_path / "pictures" / "openclipart", np.random.default_rng(0)
+    pictures.mkdir(parents=True)
+    for i in range(40):
+        art = rng.integers(0, 256, (48, 48, 4), np.uint8)
+        Image.fromarray(art, "RGBA").save(pictures / f"{i}.png")
+        Image.fromarray(np.tile(art[..., :3], (4, 4, 1))).save(pictures.parent / f"{i}.png")
+    done = start(
+        "train_domain.py", "--data", clips, "--held-out", held, "--pictures", pictures.parent,
+        "--out", tmp_path / "domain", "--device", "cpu", "--steps", 2, "--kept", 200,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "overlap" in done.stderr
+    assert (tmp_path / "domain" / "checkpoint.pt").exists()
+    assert not (tmp_path / "domain" / "network.pt").exists()
+
     bundled = tmp_path / "bundled"
     said = run(
         "bundle.py", "--clip", tmp_path / "clip", "--video", tmp_path / "video",
-        "--domain", tmp_path / "domain" / "network.pt", "--out", bundled,
+        "--domain", tmp_path / "video" / "network.pt", "--out", bundled,
     )  # fmt: skip
     assert "sha256" in said
     sizes = [file.stat().st_size for file in bundled.rglob("*") if file.is_file()]

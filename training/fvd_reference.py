@@ -79,8 +79,10 @@ def main() -> None:
     with ProcessPoolExecutor(args.workers) as pool:
         for number, (name, (look, width, height)) in enumerate(SETS.items()):
             first = FIRST_SEED + number * 1_000_000
-            seeds = [range(first + i, first + args.clips, args.workers) for i in range(args.workers)]
-            features = np.concatenate(list(pool.map(embed, [(name, s) for s in seeds])))
+            every = range(first, first + args.clips)
+            size = -(-args.clips // args.workers)
+            shares = [every[i : i + size] for i in range(0, args.clips, size)]
+            features = np.concatenate(list(pool.map(embed, [(name, share) for share in shares])))
             wide = features.astype(np.float64)
             arrays = {
                 "features": features,

@@ -45,6 +45,7 @@ _SHARES = (0.55, 0.14, 0.10, 0.09, 0.06, 0.06)
 _ENCODED = 0.75
 """Share of clips that go through the encoder; the rest stay as drawn."""
 _HELD_OUT_SEED = 1_000_000_000
+_OTHER_SEED = 5_000_000_000
 
 Clip = NDArray[np.uint8]
 
@@ -107,7 +108,12 @@ def shard(job: Job) -> float:
                 x0, y0, x1, y1 = zip(*boxes, strict=True)
                 props["box"] = (min(x0), min(y0), max(x1), max(y1))
             if kind == "subject_swap":
-                others = [s for s in could_be(scene.action, scene.setting) if s != scene.subject]
+                others = [
+                    s
+                    for s in could_be(scene.action, scene.setting)
+                    if s != scene.subject
+                    and is_held_out(replace(clip.truth.scene, subject=s)) == job.held_out
+                ]
                 if others:
                     other = replace(scene, subject=others[int(rng.integers(len(others)))])
                     props["other"] = render(
@@ -115,7 +121,8 @@ def shard(job: Job) -> float:
                     ).frames
                     props["aligned"] = True
             elif kind == "jump_cut":
-                other = random_scene(int(rng.integers(2**31)))
+                # Of the same side of the split too, and of seeds that nothing else uses.
+                _, other = next(scenes(_OTHER_SEED + int(rng.integers(2**30)), job.held_out))
                 props["other"] = render(other, seed, frames=FRAMES, height=height, width=width).frames
             elif kind == "colour_swap":
                 empty = render(scene, seed, frames=FRAMES, height=height, width=width, with_subject=False)
@@ -160,6 +167,13 @@ def load(folder: Path) -> tuple[Clip, Clip, list[dict[str, Any]]]:
             f"{folder}: {len(labels)} of {len(clean)} clips are drawn; run storyworld_clips.py to its end"
         )
     return clean, faulty, labels
+
+
+def keep_curve(curve: Path, steps: int) -> None:
+    """Cut a curve back to the step a training goes on from, so that no step stands in it twice."""
+    if curve.exists():
+        lines = [line for line in curve.read_text("utf-8").splitlines() if json.loads(line)["step"] <= steps]
+        curve.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def main() -> None:

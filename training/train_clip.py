@@ -32,7 +32,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from clip_texts import ASPECTS, contrast, scene_of, words
-from storyworld_clips import load
+from storyworld_clips import keep_curve, load
 
 from vgaudit.storyworld.scene import caption
 from vgaudit.storyworld.vocabulary import ACTIONS, COLOURS, SETTINGS, SUBJECTS
@@ -275,10 +275,10 @@ def train(args: argparse.Namespace) -> None:
         saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
-        if "heads" in saved:
-            heads.load_state_dict(saved["heads"])
-            head_optimizer.load_state_dict(saved["head_optimizer"])
+        heads.load_state_dict(saved["heads"])
+        head_optimizer.load_state_dict(saved["head_optimizer"])
         first = int(saved["step"])
+        keep_curve(args.out / "curve.jsonl", first)
     texts, start, losses = Texts(tokenizer), time.perf_counter(), []
     saved_at = start
     for step in range(first, args.steps):
@@ -324,6 +324,7 @@ def write_weights(network: nn.Module, folder: Path) -> None:
     """Weights in half precision, as they ship."""
     from safetensors.torch import save_file
 
+    network.logit_scale.data.clamp_(max=math.log(100))  # as in the loss
     state = {
         k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()
     }

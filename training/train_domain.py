@@ -4,8 +4,8 @@
         --out work/domain --steps 4000
 
 One side are drawn clips, with and without faults; the other are photographs, clip art and patterns
-(``outliers.py``). A seventh of the pictures, chosen by their bytes, is kept from training. The threshold lies half-way
-between the least sure held-out drawn clip and the 99.9 % quantile of what is made from the kept pictures, and is baked
+(``outliers.py``). A seventh of the pictures, chosen by their bytes, is kept from training. The threshold is half-way
+between the least sure held-out drawn clip and the 99.9 % quantile of what is made of the kept pictures, and is baked
 into the network: a clip is drawn when the lower quartile of its frames' logits is above 0.
 A checkpoint is written every few minutes; the same command goes on from it. Runs on CPU and GPU (``--device``).
 """

@@ -26,7 +26,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from clip_texts import scene_of
-from storyworld_clips import load
+from storyworld_clips import keep_curve, load
 from train_clip import write_tokenizer
 from train_vae import CHANNELS
 
@@ -151,6 +151,7 @@ def train(args: argparse.Namespace) -> None:
         for name, part in (("both", both), ("mean", mean), ("optimizer", optimizer)):
             part.load_state_dict(saved[name])
         first = int(saved["step"])
+        keep_curve(args.out / "curve.jsonl", first)
     start = saved_at = time.perf_counter()
     losses: list[float] = []
     for step in range(first, args.steps):

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from storyworld_clips import load
+from storyworld_clips import keep_curve, load
 
 CHANNELS = 32
 KL = 5e-4
@@ -97,6 +97,7 @@ def train(args: argparse.Namespace) -> None:
         for name, part in (("vae", vae), ("mean", mean), ("optimizer", optimizer)):
             part.load_state_dict(saved[name])
         first = int(saved["step"])
+        keep_curve(args.out / "curve.jsonl", first)
     start = saved_at = time.perf_counter()
     losses: list[float] = []
     for step in range(first, args.steps):

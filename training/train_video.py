@@ -26,7 +26,7 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from storyworld_clips import load
+from storyworld_clips import keep_curve, load
 from video_network import FEATURES, WINDOW, StoryworldVideo
 
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
@@ -147,6 +147,7 @@ def train(args: argparse.Namespace) -> None:
         for name, part in (("both", both), ("mean", mean), ("optimizer", optimizer)):
             part.load_state_dict(saved[name])
         first = int(saved["step"])
+        keep_curve(args.out / "curve.jsonl", first)
     start = saved_at = time.perf_counter()
     seen: list[dict[str, float]] = []
     for step in range(first, args.steps):
