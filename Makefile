@@ -1,6 +1,6 @@
 # Every target makes the environment first; all it needs is Python 3.11 or later.
 #
-#   make run     walk the whole road once: vgaudit run quickstart
+#   make run     walk the whole road once: vgaudit run ads
 #   make test    fast tests;  make test-all  all of them
 #   make lint    ruff and mypy;  make ci  what CI runs
 
@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SUITE ?= quickstart
+SUITE ?= ads
 WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
