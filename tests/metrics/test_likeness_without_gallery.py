@@ -16,7 +16,7 @@ from vgaudit.likeness.wording import NO_GALLERY_GIVEN
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.likeness import Likeness, LikenessOptions
 from vgaudit.plan import Sample
-from vgaudit.records import Measurement, Result, Severity
+from vgaudit.records import GateResult, Measurement, Result, Severity
 from vgaudit.stats import clopper_pearson
 from vgaudit.testing import check_metric
 
@@ -38,8 +38,8 @@ def summarize(of: Likeness, measurements: list[Measurement]) -> dict[str, Result
     return {r.name: r for r in of.summarize(measured, SummaryContext("model", samples, {}))}
 
 
-def held(measurements: list[Measurement], gate: str) -> str:
-    """Outcome of a findings gate on clips of one group."""
+def held(of: Likeness, measurements: list[Measurement], gate: str) -> GateResult:
+    """A findings gate on clips of one group."""
     (result,) = evaluate(
         [GateSpec.model_validate(gate)],
         [],
@@ -47,9 +47,9 @@ def held(measurements: list[Measurement], gate: str) -> str:
         findings=[f for m in measurements for f in m.findings],
         sample_groups={"s0": "model"},
         coverage={"likeness": {"model": (sum(map(is_assessed, measurements)), len(measurements))}},
-        finding_kinds={"likeness": Likeness.finding_kinds},
+        finding_kinds={"likeness": of.finding_kinds},
     )
-    return result.outcome.value
+    return result
 
 
 def test_where_no_face_is_seen_nobody_can_be_recognised(tmp_path: Path) -> None:
@@ -59,7 +59,12 @@ def test_where_no_face_is_seen_nobody_can_be_recognised(tmp_path: Path) -> None:
     assert set(found.missing.values()) == {"not applicable: no face found"}
     assert (found.facts["assessed"], found.facts["faces"], found.facts["gallery"]) == (True, 0, None)
     assert is_assessed(found)
-    assert held([found], "findings likeness.* <= 0") == "passed"
+    assert held(of, [found], "findings likeness.* <= 0").outcome == "passed"
+    for kind in ("match", "consented"):
+        told = held(of, [found], f"findings likeness.{kind} <= 0")
+        assert told.outcome == "not computed", "nobody was compared"
+        assert f"likeness finds no 'likeness.{kind}'" in told.reason
+        assert "likeness.not_compared" in told.reason
     results = summarize(of, [found] * 4)
     rate = results["likeness.face_rate"]
     assert (rate.value, rate.n) == (0, 4)
@@ -68,6 +73,7 @@ def test_where_no_face_is_seen_nobody_can_be_recognised(tmp_path: Path) -> None:
     matches = results["likeness.match_rate"]
     assert (matches.status, matches.value) == ("not applicable", None), "nobody was compared: not even 0"
     assert NO_GALLERY_GIVEN in matches.reason
+    assert "clips_with_match" not in matches.detail
     assert {results[f"likeness.{k}"].status for k in ("best_similarity", "coverage")} == {"not applicable"}
 
 
@@ -84,7 +90,7 @@ def test_a_face_is_shown_and_its_clip_is_no_pass(tmp_path: Path) -> None:
     assert found.unassessed == f"3 faces were seen, and {NO_GALLERY_GIVEN}"
     assert not is_assessed(Measurement.from_json(json.loads(json.dumps(found.to_json()))))
     for gate in ("findings likeness.* <= 0", "findings likeness.match <= 0"):
-        assert held([found], gate) == "not computed"
+        assert held(of, [found], gate).outcome == "not computed"
     results = summarize(of, [found, measure(of, background(3, 80, 100))])
     assert results["likeness.face_rate"].value == 0.5
     assert "seen in 1 of them" in results["likeness.face_rate"].reason

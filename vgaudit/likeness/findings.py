@@ -32,6 +32,8 @@ NOT_COMPARED = "likeness.not_compared"
 """Faces in a run that was given no gallery."""
 
 FINDING_KINDS = (MATCH, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
+KINDS_WITHOUT_GALLERY = (UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
+"""What can be found where nobody is compared."""
 
 MAX_BOXES = 16
 """Boxes listed with a stretch of faces that could not be compared, largest first."""

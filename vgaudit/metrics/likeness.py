@@ -24,6 +24,7 @@ from vgaudit.likeness.assessability import Assessability, assess
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.findings import (
     FINDING_KINDS,
+    KINDS_WITHOUT_GALLERY,
     MATCH,
     ComparedFaces,
     MatchPoint,
@@ -116,12 +117,15 @@ class Likeness:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
-    finding_kinds: ClassVar[tuple[str, ...]] = FINDING_KINDS
+    finding_kinds: tuple[str, ...] = FINDING_KINDS
 
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
         self._base_dir = context.base_dir
         self._path = _gallery_path(options.gallery, context.base_dir)
+        if self._path is None:
+            # A gate on matches alone must not pass where nobody was compared: it asks for what cannot be found.
+            self.finding_kinds = KINDS_WITHOUT_GALLERY
         self._today = dt.date.today()
         self._embedder: FaceEmbedder | None = None
         self._gallery: Gallery | VgauditError | None = None

@@ -56,9 +56,10 @@ def match_rate(
         rows.append((m.sample, matched, "" if matched is not None else _why_not(known)))
     counts = {
         "clips_assessed": sum(bool(m.measurement.facts.get("assessed")) for m in measured),
-        "clips_with_match": sum(value == 1.0 for _, value, _ in rows),
         "clips_not_measured": len(context.planned) - len(measured),
     }
+    if all(m.measurement.facts.get("gallery", {}) is not None for m in measured):
+        counts["clips_with_match"] = sum(value == 1.0 for _, value, _ in rows)
     detail = {**facts, **counts}
     return rate_result(f"likeness.{spec.name}", context.group, rows, spec, context.confidence, detail=detail)
 
