@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tests.backends.test_animatic_moves import ground
+from vgaudit.backends import animatic_stills
 from vgaudit.backends.animatic import AnimaticBackend, AnimaticOptions
 from vgaudit.backends.animatic_moves import MOVES
 from vgaudit.backends.base import (
@@ -24,6 +26,7 @@ from vgaudit.backends.base import (
     PromptSpec,
     VideoRequest,
 )
+from vgaudit.backends.file_digests import sha256_file
 from vgaudit.errors import BackendError, SuiteError, UsageError
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
@@ -219,6 +222,27 @@ def test_a_picture_that_cannot_be_used_fails_alone(stills: Path, tmp_path: Path)
     assert "mode CMYK" in told["a-print"][1]
     by_id = {s.prompt_id: s for s in made.samples([], [0])}
     assert made.source_path(by_id["a-link"]) is None
+
+
+def test_a_file_too_large_for_a_picture_is_not_read_at_all(
+    stills: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = stills / "huge.png"
+    huge.write_bytes((stills / "wide.png").read_bytes())
+    os.truncate(huge, 4 * 1024**3)  # sparse, and within the limit on files, which is one of clips
+    read: list[str] = []
+
+    def watched(path: Path) -> str:
+        read.append(path.name)
+        return sha256_file(path)
+
+    monkeypatch.setattr(animatic_stills, "sha256_file", watched)
+    made = {g.sample.prompt_id: g for g in run(backend(stills.parent, root="stills"), seeds=[0])}
+    assert made["huge"].outcome is GenerationOutcome.ERROR
+    assert "4294967296 bytes, more than a picture of that many pixels needs" in made["huge"].message
+    assert {made[name].outcome for name in ("wide", "exact")} == {GenerationOutcome.OK}
+    assert "wide.png" in read
+    assert "huge.png" not in read
 
 
 def test_the_suite_s_limits_hold_for_pictures(stills: Path) -> None:

@@ -90,7 +90,7 @@ def test_dry_run_touches_nothing(clips: Path, tmp_path: Path) -> None:
         (["report", "absent"], "expected a run directory"),
         (["run", "adz"], "did you mean 'ads'"),
         (["run", "ads", "--backend", "nonsense"], "expected TYPE:WHAT"),
-        (["run", "ads", "--gallery", "absent"], "expected a folder of people"),
+        (["run", "ads", "--gallery", "absent"], "expected a folder of people, one picture or a"),
         (["list", "metric"], "did you mean 'metrics'"),
         (["init", "--from", "absent"], "expected a folder of clips"),
     ],

@@ -84,7 +84,7 @@ class AnimaticBackend:
             "Clips of backend animatic are still pictures under a moving camera: no video generator made them, and "
             "nothing in them moves by itself.",
         )
-        self._stills = [replace(still, sha256=still.digest()) for still in self._found()]
+        self._stills = [replace(still, sha256=still.digest(context.limits)) for still in self._found()]
         self._planned: dict[str, Still] = {}
         self._look = {
             "type": self.type,
@@ -203,7 +203,7 @@ class AnimaticBackend:
         if still.closed:
             raise MediaError(still.entry.source, still.closed)
         picture = read_picture(still.path, self._context.limits)
-        if still.digest() != still.sha256:
+        if still.digest(self._context.limits) != still.sha256:
             raise MediaError(still.path, "changed since the run was planned; start the run again")
         window = largest_window(picture.size, self._size)
         if window[0] * MAX_ENLARGEMENT < self._size[0]:

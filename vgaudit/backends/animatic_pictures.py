@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vgaudit.errors import MediaError, SuiteError
-from vgaudit.video.containers import MediaLimits, open_regular
+from vgaudit.video.containers import MediaLimits, open_regular, over_limit
 from vgaudit.video.frame_sources import PICTURES, natural_order
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Decoders that may run; Pillow knows many more, each of them a door."""
+
+_BYTES_A_PIXEL = 8
+"""Of the largest picture that is read, 16-bit RGBA without compression."""
+
+_BYTES_BESIDE = 16 * 2**20
+"""Room for headers, profiles and previews."""
 
 _PLAIN = frozenset({"1", "L", "P", "RGB", "YCbCr"})
 _WITH_ALPHA = frozenset({"LA", "PA", "RGBA"})
@@ -55,6 +61,18 @@ def find_pictures(root: Path, pattern: str) -> tuple[list[str], tuple[str, ...]]
     return sorted(found, key=natural_order), ((f"not pictures: {shown}{more}",) if other else ())
 
 
+def check_size(path: Path, size: int, limits: MediaLimits) -> None:
+    """Refuse a file that cannot be a picture within the limits, before it is read to its end.
+
+    Raises:
+        MediaError: It has more than ``max_bytes``, or more than any picture of ``max_pixels`` needs.
+    """
+    limits.check_bytes(path, size)
+    if size > _BYTES_A_PIXEL * limits.max_pixels + _BYTES_BESIDE:
+        what = f"the file has {size} bytes, more than a picture of that many pixels needs"
+        raise over_limit(path, what, "max_pixels", limits.max_pixels)
+
+
 def read_picture(path: Path, limits: MediaLimits) -> Image:
     """A picture as 8-bit RGB, turned upright as its EXIF orientation says.
 
@@ -70,6 +88,7 @@ def read_picture(path: Path, limits: MediaLimits) -> Image:
     Image.init()  # `formats` only knows decoders that are registered
     with open_regular(path, limits) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged EXIF and the softer bomb warning: sizes are checked here
+        check_size(path, os.fstat(file.fileno()).st_size, limits)
         try:
             with Image.open(file, formats=FORMATS) as picture:
                 limits.check_pixels(path, *picture.size)

@@ -11,14 +11,15 @@ from typing import Annotated
 from pydantic import Field
 
 from vgaudit.backends.animatic_moves import Move
-from vgaudit.backends.animatic_pictures import find_pictures
+from vgaudit.backends.animatic_pictures import check_size, find_pictures
 from vgaudit.backends.base import Options
 from vgaudit.backends.clip_prompts import Entry
 from vgaudit.backends.clip_sources import inside
 from vgaudit.backends.file_digests import sha256_file
-from vgaudit.errors import SuiteError
+from vgaudit.errors import MediaError, SuiteError
 from vgaudit.index import prompt_id_of
 from vgaudit.package_files import is_package_file, package_file
+from vgaudit.video.containers import MediaLimits
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -50,7 +51,7 @@ class Still:
         root: Folder that it may not leave; ``None`` where the suite itself says where it lies.
         move: Fixed by the suite, or ``None``.
         focus: Point of interest, as fractions.
-        sha256: Of the file; empty where it may not or cannot be read, which its samples will tell.
+        sha256: Of the file; empty where it may not or cannot be read or is too large, which its samples will tell.
     """
 
     entry: Entry
@@ -65,11 +66,14 @@ class Still:
         """Why the picture may not be read, or an empty string: a link in a folder must not lead out of it."""
         return inside(self.root, self.path) if self.root else ""
 
-    def digest(self) -> str:
-        """What :attr:`sha256` is now."""
+    def digest(self, limits: MediaLimits) -> str:
+        """What :attr:`sha256` is now; a file beyond the limits is not read for it."""
+        if self.closed or not self.path.is_file():
+            return ""
         try:
-            return sha256_file(self.path) if not self.closed and self.path.is_file() else ""
-        except OSError:
+            check_size(self.path, self.path.stat().st_size, limits)
+            return sha256_file(self.path)
+        except (OSError, MediaError):
             return ""
 
 

@@ -316,7 +316,8 @@ def _prepare(
     if gallery is not None:
         if not gallery.exists():
             raise UsageError(
-                f"--gallery {gallery}: expected a folder of people or a gallery file, found nothing there"
+                f"--gallery {gallery}: expected a folder of people, one picture or a gallery file, found nothing "
+                "there"
             )
         texts.append(f"metrics.likeness.gallery={_quoted(str(gallery.resolve()))}")
     return prepare(load_suite(suite, texts), limit=limit)
