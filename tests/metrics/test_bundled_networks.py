@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from vgaudit.backends.base import BackendContext, PromptSpec
@@ -22,15 +24,19 @@ from vgaudit.metrics.prompt_alignment import PromptAlignment, PromptAlignmentOpt
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
+from vgaudit.storyworld.render import render
 from vgaudit.storyworld.scene import Scene, caption, random_scene
 from vgaudit.storyworld.split import is_held_out
 from vgaudit.video import ClipReader
 from vgaudit.video.encoding import EncoderSettings, encode
-from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD, BUNDLED_VIDEO
+from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD, BUNDLED_VIDEO, WEIGHTS
 from vgaudit.zoo.resolve import BUNDLED
 
 pytestmark = pytest.mark.skipif(
-    not all((BUNDLED / name).is_dir() for name in (BUNDLED_CLIP, BUNDLED_VIDEO, BUNDLED_GUARD)),
+    not all(
+        (BUNDLED / name / WEIGHTS[name].filename).is_file()
+        for name in (BUNDLED_CLIP, BUNDLED_VIDEO, BUNDLED_GUARD)
+    ),
     reason="the bundled networks are not in the package yet",
 )
 
@@ -150,6 +156,19 @@ def test_a_real_clip_of_each_source_is_refused(networks: Networks, shared_data: 
     first = {row.model: row for row in reversed(rows)}
     for row in first.values():
         refused(networks, shared_data / "fetv" / row.path, (row.prompt, CAPTION, ""))
+
+
+def test_a_clip_that_is_partly_real_is_refused(networks: Networks, shared_data: Path, tmp_path: Path) -> None:
+    rows = read_index(shared_data / "fetv" / "index.csv")
+    (scene, seed), path = held_out(1)[0], tmp_path / "spliced.mp4"
+    art = render(scene, seed).frames
+    for row in {row.model: row for row in rows}.values():
+        with ClipReader(shared_data / "fetv" / row.path) as reader:
+            footage = np.concatenate([block.rgb for block in reader])[:16]
+        height, width = footage.shape[1:3]
+        resized = [cv2.resize(art[i % len(art)], (width, height)) for i in range(2 * len(footage))]
+        encode(np.concatenate([footage, np.stack(resized)]), 8.0, path, EncoderSettings())
+        refused(networks, path, (CAPTION,))
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def clips(
         logit = np.full(4, -5.0 if i < outside else 5.0, np.float32)
         features = {
             "video": Features({"embedding": row[None], "window_start": np.zeros(1, int)}, network),
-            "domain": Features({"logit": logit}),
+            "domain": Features({"logit": logit, "frame_index": 4 * np.arange(len(logit))}),
         }
         sample = Sample(f"{group}-{i:03}", f"p{i:03}", "", group, domain=domain)
         out.append(Measured(sample, metric.measure(ClipView(sample, INFO, "0" * 64, features)), features))
@@ -203,9 +203,23 @@ def test_clips_out_of_domain_leave_the_group_without_a_number(
         assert (made.status, made.value) == ("not computed", None)
         assert made.reason == (
             "out of domain: 3 of 24 clips, such as model-000: its pictures are not the storyworld's "
-            "(guard -5, needed above 0)"
+            "(lower quartile of the guard's logits -5, needed above 0)"
         )
         assert "metrics.fvd.protocol: fvd@styleganv" in made.detail["remedy"]
+
+
+def test_only_the_window_that_is_embedded_is_asked_about() -> None:
+    metric = fvd({"group": "real"})
+    (clip,) = clips(metric, "model", vectors(1, 1))
+
+    def refused(logits: list[float]) -> bool:
+        guard = Features({"logit": np.array(logits), "frame_index": 4 * np.arange(len(logits))})
+        view = ClipView(clip.sample, INFO, "0" * 64, {**clip.features, "domain": guard})
+        return "out_of_domain" in metric.measure(view).facts
+
+    assert not refused([5.0] * 4 + [-8.0] * 8)
+    assert refused([-8.0] + [5.0] * 11)
+    assert refused([])
 
 
 def test_undeclared_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.video_protocols import STYLEGANV
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.domain_guard import (
+    clip_logit,
     domain_notes,
     guard_needs,
     judge_domain,
-    mean_logit,
     refused_result,
 )
 from vgaudit.metrics.frechet import Statistics, frechet_distance_from_features, frechet_interval, statistics
@@ -64,7 +64,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -127,11 +127,12 @@ class Fvd:
         video = clip.features[_ROLE]
         facts = {**video.facts, "windows": len(video["embedding"]), "codec": clip.info.codec}
         if len(video["embedding"]):  # a clip too short has no part in the result
+            seen = [range(at, at + self.options.rules.window) for at in map(int, video["window_start"])]
             judged = judge_domain(
                 video.facts,
                 declared=clip.sample.domain,
                 forced=self.options.forced,
-                logit=mean_logit(clip.features),
+                logit=clip_logit(clip.features, seen),
             )
             facts |= judged.facts
             if judged.reason:

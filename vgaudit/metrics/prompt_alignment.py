@@ -15,10 +15,10 @@ from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryConte
 from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity
 from vgaudit.metrics.domain_guard import (
     DomainJudgement,
+    clip_logit,
     domain_notes,
     guard_needs,
     judge_domain,
-    mean_logit,
     refused_result,
 )
 from vgaudit.metrics.expectations import (
@@ -74,7 +74,7 @@ class PromptAlignment:
     """
 
     name: ClassVar[str] = "prompt_alignment"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = PromptAlignmentOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -172,7 +172,7 @@ class PromptAlignment:
             frames.facts,
             declared=clip.sample.domain,
             forced=self.options.model != AUTO,
-            logit=mean_logit(clip.features),
+            logit=clip_logit(clip.features),
             unknown_words=[word for text in texts for word in unknown.get(text, ())],
         )
 
