@@ -8,7 +8,13 @@ from pathlib import Path
 
 def shipped_folder(name: str) -> Path:
     """Where the folder ``name`` of this project lies, such as ``suites`` or ``reference_data``."""
-    package = Path(str(files("vgaudit")))
-    # What lies beside an installed package belongs to others; a checkout shows by its pyproject.toml.
-    checkout = (package.parent / "pyproject.toml").is_file()
-    return package.parent / name if checkout else package / name
+    return _folder_of(Path(str(files("vgaudit"))), name)
+
+
+def _folder_of(package: Path, name: str) -> Path:
+    """``name`` inside the package where it is there, else beside it if that is a checkout."""
+    inside, beside = package / name, package.parent / name
+    # What lies beside an installed package belongs to others, and so may the pyproject.toml there
+    # (pip install --target .): only a package without the folder can be a checkout's.
+    checkout = not inside.is_dir() and (package.parent / "pyproject.toml").is_file()
+    return beside if checkout else inside
