@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,31 @@ def test_the_remedy_names_the_distribution(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(UsageError, match="skimage is not installed; pip install scikit-image"):
         package_file("package:skimage/data/astronaut.png")
+
+
+@pytest.mark.parametrize("entry", ["", "."])
+def test_a_folder_of_the_same_name_beside_the_suite_takes_no_place(
+    entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / "skimage" / "data" / "astronaut.png"
+    planted.parent.mkdir(parents=True)
+    (tmp_path / "skimage" / "__init__.py").touch()
+    planted.write_bytes(b"somebody else")
+    monkeypatch.chdir(tmp_path)
+    installed = list(sys.path)
+    for first in (entry, str(tmp_path)):
+        monkeypatch.setattr(sys, "path", [first, *installed])
+        found = package_file("package:skimage/data/astronaut.png")
+        assert found.read_bytes().startswith(b"\x89PNG")
+        monkeypatch.setattr(sys, "path", [first])
+        with pytest.raises(UsageError, match=r"skimage is not installed.*current folder.*not looked into"):
+            package_file("package:skimage/data/astronaut.png")
+
+
+def test_a_package_in_an_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("packed/__init__.py", "")
+        archive.writestr("packed/x.png", b"x")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "packed.zip")])
+    with pytest.raises(UsageError, match="packed is installed as an archive"):
+        package_file("package:packed/x.png")

@@ -1,10 +1,13 @@
 """Files that installed packages bring along, named ``package:skimage/data/astronaut.png`` where a path may stand.
 
 The package is found and not imported. A suite can so name a picture that every installation has, wherever it lies.
+The current folder is not searched, though ``python -m`` puts it before all others: a folder there that is called like
+the package would take its place in silence.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -41,13 +44,29 @@ def package_file(name: str) -> Path:
         )
     distribution = _DISTRIBUTIONS.get(package, package)
     # By the finder of files: whatever the package does when it is imported is not wanted here.
-    found = PathFinder.find_spec(package, sys.path)
-    for folder in (found.submodule_search_locations or ()) if found else ():
+    found = PathFinder.find_spec(package, [entry for entry in sys.path if not _is_current_folder(entry)])
+    folders = list(found.submodule_search_locations or ()) if found else []
+    for folder in folders:
         if (path := Path(folder, *parts)).is_file():
             return path
     if found is None:
-        raise UsageError(f"{name}: the package {package} is not installed; pip install {distribution}")
+        raise UsageError(
+            f"{name}: the package {package} is not installed; pip install {distribution} (a folder of that name in "
+            "the current folder, or an editable installation, is not looked into)"
+        )
+    if folders and not any(map(os.path.isdir, folders)):
+        raise UsageError(
+            f"{name}: the package {package} is installed as an archive ({folders[0]}); expected a folder. Install "
+            f"it with pip install {distribution}, or name a file of your own"
+        )
     raise UsageError(
         f"{name}: not in the installed {package}; expected a file of it. Install a version of {distribution} "
         "that has it, or name a file of your own"
     )
+
+
+def _is_current_folder(entry: str) -> bool:
+    try:
+        return Path(entry or os.curdir).samefile(os.curdir)
+    except OSError:  # it is no folder, or the current one was removed
+        return not entry
