@@ -19,8 +19,10 @@ from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.metrics.base import ClipView, Measured, Metric, MetricContext, SummaryContext
 from vgaudit.metrics.freezes import find_freezes
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
+from vgaudit.pipeline.prepare import prepare
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement, Severity
+from vgaudit.suite import load_suite_text
 from vgaudit.testing import check_metric
 from vgaudit.video import ClipInfo, Frames
 
@@ -28,9 +30,13 @@ METRIC = Temporal(TemporalOptions(), MetricContext())
 
 
 def view(
-    motion: dict[str, NDArray[np.generic]], mae: NDArray[np.float64], facts: dict[str, object]
+    motion: dict[str, NDArray[np.generic]],
+    mae: NDArray[np.float64],
+    facts: dict[str, object],
+    asked: str = "",
+    prompt: str = "a dog",
 ) -> ClipView:
-    sample = Sample("clip-0-0", "prompt", "a dog", "group")
+    sample = Sample("clip-0-0", "prompt", prompt, "group", tags={"motion": asked} if asked else {})
     info = ClipInfo("clip", 96, 64, 10.0, 1, 1.0, "raw", "array", "rgb24")
     features = {"motion": Features(motion, facts), "pixels": Features({"mae_next": mae})}
     return ClipView(sample, info, "0" * 64, features)
@@ -44,6 +50,8 @@ def measure(
     valid: list[bool] | None = None,
     pts: list[float] | None = None,
     too_small: bool = False,
+    asked: str = "",
+    prompt: str = "a dog",
 ) -> Measurement:
     n = len(mae)
     arrays: dict[str, NDArray[np.generic]] = {
@@ -52,7 +60,7 @@ def measure(
         "valid": np.array(valid if valid is not None else [True] * n, dtype=bool),
         "pts_s": np.array(pts if pts is not None else [t / 10 for t in range(n + 1)]),
     }
-    return METRIC.measure(view(arrays, np.array(mae), {"too_small": too_small}))
+    return METRIC.measure(view(arrays, np.array(mae), {"too_small": too_small}, asked, prompt))
 
 
 def test_it_keeps_the_promises_of_a_metric() -> None:
@@ -139,7 +147,7 @@ def freezes(mae: list[float], fps: float = 10.0) -> list[tuple[int, int]] | None
 
 
 def test_a_stop_in_a_moving_clip_is_found_where_it_is() -> None:
-    m = measure([5.0] * 4 + [0.3, 0.0, 0.01, 0.0, 0.0] + [5.0] * 3)
+    m = measure(PAUSE)
     (found,) = m.findings
     assert (found.start_s, found.end_s) == (pytest.approx(0.4), pytest.approx(1.0))
     assert found.kind == "temporal.freeze"
@@ -150,6 +158,30 @@ def test_a_stop_in_a_moving_clip_is_found_where_it_is() -> None:
     assert found.detail["last_frame"] == 9
     assert "0.60 s (6 equal frames)" in found.message
     assert m.values["freeze_fraction"] == pytest.approx(5 / 12)
+
+
+PAUSE = [5.0] * 4 + [0.3, 0.0, 0.01, 0.0, 0.0] + [5.0] * 3
+
+
+def test_who_was_asked_to_stand_still_may_pause() -> None:
+    m = measure(PAUSE, asked="static")
+    assert m.findings == ()
+    assert m.missing == {"freeze_fraction": "not applicable: the prompt asks for a still shot"}
+    assert m.values == {k: v for k, v in measure(PAUSE).values.items() if k != "freeze_fraction"}
+    broken = measure([5.0, float("nan"), 5.0], asked="static")
+    assert "not a finite number" in broken.missing["freeze_fraction"]
+
+
+@pytest.mark.parametrize(("asked", "prompt"), [("low", "a dog"), ("high", "a dog"), ("static", "")])
+def test_a_pause_that_no_prompt_asked_for_is_a_freeze(asked: str, prompt: str) -> None:
+    assert len(measure(PAUSE, asked=asked, prompt=prompt).findings) == 1
+
+
+def test_motion_static_in_a_suite_reaches_the_sample(tmp_path: Path) -> None:
+    prompts = "prompts: [{text: a man standing still by the lake, motion: static}]"
+    text = f"name: still\nbackend: {{type: storyworld}}\nseeds: [0]\n{prompts}\n"
+    (sample,) = prepare(load_suite_text(text, base_dir=tmp_path)).plan
+    assert sample.tags["motion"] == "static"
 
 
 def test_a_clip_that_ends_frozen_is_frozen_to_its_end() -> None:

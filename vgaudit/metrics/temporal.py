@@ -20,6 +20,8 @@ from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_results
 MAJOR_FREEZE_S = 0.5
 """Seconds from which a freeze is a major finding."""
 
+ASKED_STILL = f"{NOT_APPLICABLE_PREFIX} the prompt asks for a still shot"
+
 Floats = NDArray[np.float64]
 
 
@@ -37,14 +39,15 @@ class Temporal:
     * ``motion``, >= 0, neither end is good: sum over pairs of the mean of the largest 5 % of flow magnitudes
       (fraction of the frame's short side) divided by the clip's duration: short sides per second.
     * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
-      (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves.
+      (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
+      no motion (``motion: static``).
 
     Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
     that counts, both in seconds.
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -117,6 +120,9 @@ class Temporal:
         findings: tuple[Finding, ...] = ()
         if not np.isfinite(difference).all():
             missing["freeze_fraction"] = "the difference of a pair is not a finite number"
+        elif clip.sample.prompt and clip.sample.tags.get("motion") == "static":
+            # Who was asked to stand still may pause: little motion that ceases is what was ordered, no fault.
+            missing["freeze_fraction"] = ASKED_STILL
         elif (report := find_freezes(difference, pts)) is None:
             why = f"{NOT_APPLICABLE_PREFIX} too little moves in this clip to tell a freeze from stillness"
             missing["freeze_fraction"] = why
