@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_bundled import install
+from tests.tiny_bundled import install, save_guard
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
 from vgaudit.zoo import catalogue, clip_models, resolve
 from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD, BUNDLED_VIDEO, WEIGHTS, by_digest
 from vgaudit.zoo.clip_models import ClipChoice, load_clip
+from vgaudit.zoo.torchscript import load_torchscript
 
 NAMES = (BUNDLED_CLIP, BUNDLED_VIDEO, BUNDLED_GUARD)
 
@@ -56,12 +57,29 @@ def test_a_changed_or_missing_file_is_refused(tiny: Path) -> None:
     network.write_bytes(network.read_bytes() + b"x")
     with pytest.raises(Unavailable, match=r"but network\.pt is pinned to") as caught:
         resolve.resolve(BUNDLED_VIDEO)
-    assert "pip install --force-reinstall" in caught.value.remedy
+    assert "reinstall vgaudit from where you got it" in caught.value.remedy
+    assert "pip" not in caught.value.remedy
     network.unlink()
     with pytest.raises(
         Unavailable, match=r"storyworld-video ships with vgaudit, but its file network\.pt is not there"
     ):
         resolve.resolve(BUNDLED_VIDEO)
+
+
+def test_another_file_under_a_bundled_name_is_refused_whatever_digest_is_stated(tiny: Path) -> None:
+    network = tiny / BUNDLED_VIDEO / "network.pt"
+    assert resolve.resolve(BUNDLED_VIDEO, str(WEIGHTS[BUNDLED_VIDEO].sha256).upper()).path == network
+    save_guard(network, 1.0)
+    digest = hashlib.sha256(network.read_bytes()).hexdigest()
+    with pytest.raises(Unavailable, match=f"sha256: {digest}` is another file's"):
+        resolve.resolve(BUNDLED_VIDEO, digest)
+    with pytest.raises(Unavailable, match=f"sha256: {digest}` is another file's"):
+        load_torchscript(BUNDLED_VIDEO, digest, "cpu")
+
+
+def test_a_bundled_name_is_bundled_whatever_its_digest(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vgaudit.zoo.torchscript.by_digest", lambda sha256: None)
+    assert load_torchscript(BUNDLED_VIDEO, None, "cpu").facts["bundled"] is True
 
 
 def test_a_network_without_digest_is_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,9 @@ class Weights:
 
     @property
     def download_command(self) -> str:
-        """Shell command that puts the file where it is found: into the Hugging Face cache, or into the package."""
+        """How the file comes to where it is found: a shell command, or for weights that ship along, a sentence."""
         if self.bundled:
-            return "pip install --force-reinstall --no-deps vgaudit"
+            return "reinstall vgaudit from where you got it"
         return f"hf download {self.repo} {self.filename} --revision {self.revision}"
 
     @property

@@ -88,7 +88,7 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
 
     Args:
         name_or_path: Catalogue name, or path of a local file.
-        sha256: Digest the user states; it replaces the catalogue's.
+        sha256: Digest the user states; it replaces the catalogue's, but not that of weights that ship along.
         entry: Description of weights that are not in the catalogue (then ``sha256`` is needed).
 
     Raises:
@@ -106,9 +106,15 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
             f"no weights are known as {name_or_path!r}{nearest(name_or_path, known)}",
             f"name one of {', '.join(known)}, or a local file",
         )
-    pin = sha256 or entry.sha256
     if entry.bundled:
-        return replace(bundled_file(entry, entry.filename, pin), name=entry.name)
+        if sha256 and sha256.lower() != entry.sha256:
+            raise Unavailable(
+                f"{entry.name} ships with vgaudit and is pinned to {entry.sha256 or 'no digest yet'}; "
+                f"`sha256: {sha256.lower()}` is another file's",
+                "leave `sha256` out, or name the other file by its path",
+            )
+        return replace(bundled_file(entry, entry.filename), name=entry.name)
+    pin = sha256 or entry.sha256
     if pin is None:
         raise Unavailable(
             f"no digest is established for {entry.name}, so its bytes cannot be verified",
@@ -117,19 +123,18 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
     return _verified(_mirrored(entry) or _cached(entry) or _download(entry), entry.name, pin)
 
 
-def bundled_file(entry: Weights, filename: str, sha256: str | None = None) -> ResolvedWeights:
+def bundled_file(entry: Weights, filename: str) -> ResolvedWeights:
     """A file that ships in the folder of a bundled network, verified.
 
     Args:
         entry: The network.
         filename: The network's file, or one ``beside`` it.
-        sha256: Digest to hold it against, instead of the catalogue's.
 
     Raises:
         Unavailable: It is not there, or not the bytes that were pinned.
     """
-    path, remedy = BUNDLED / entry.bundled / filename, f"run `{entry.download_command}`"
-    pin = sha256 or (entry.sha256 if filename == entry.filename else entry.beside.get(filename))
+    path, remedy = BUNDLED / entry.bundled / filename, entry.download_command
+    pin = entry.sha256 if filename == entry.filename else entry.beside.get(filename)
     if not path.is_file():
         raise Unavailable(f"{entry.name} ships with vgaudit, but its file {filename} is not there", remedy)
     if pin is None:

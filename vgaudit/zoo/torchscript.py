@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vgaudit.errors import Unavailable
-from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, by_digest
+from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS, by_digest
 from vgaudit.zoo.devices import Device, torch_device
 from vgaudit.zoo.resolve import is_path, pinned_digest, resolve
 
@@ -66,7 +66,9 @@ def load_torchscript(name_or_path: str, sha256: str | None, device: Device) -> T
             f"{found.name} is no TorchScript that loads here: {type(error).__name__}: {str(error)[:200]}",
             "name a file that torch.jit.save wrote",
         ) from error
-    entry = by_digest(found.sha256)  # a copy of known weights is known for what it is
+    entry = WEIGHTS.get(name_or_path) or by_digest(
+        found.sha256
+    )  # a copy of known weights is known for what it is
     facts = {
         "weights": entry.name if entry else found.name,
         "weights_sha256": found.sha256,
