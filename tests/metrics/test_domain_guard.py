@@ -180,6 +180,21 @@ def test_no_group_result_where_a_clip_is_outside() -> None:
     assert (forced.unit, forced.higher_is_better) == ("cosine", True)
 
 
+def test_no_number_of_the_rest_survives_a_refusal() -> None:
+    network = {"weights": BUNDLED_CLIP, "bundled": True, "every": 1}
+    answers = {
+        "by_about": {"colour": {"rate": 0.8}},
+        "events": 3,
+        "trials": 4,
+        "median_rank": 2.0,
+        "floor": {"value": 1.0},
+    }
+    counts = {"n_missing": 1, "n_planned": 4}
+    made = refused_result("m.v", "g", SPEC, {"a": "out of domain: x"}, 4, {**network, **answers, **counts})
+    assert made is not None
+    assert set(made.detail) == {*network, *counts, "out_of_domain", "n_measured", "remedy"}
+
+
 @pytest.mark.parametrize("on", ["interval", "estimate"])
 def test_no_gate_passes_on_it(on: str) -> None:
     result = group({"a": "out of domain: x"}, 40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,10 +259,25 @@ def test_the_guard_is_asked_for_with_the_bundled_network_only(
         "weights": str(bundled / BUNDLED_VIDEO / "network.pt"), "sha256": str(WEIGHTS[BUNDLED_VIDEO].sha256),
     }  # fmt: skip
     ship(tmp_path, monkeypatch)
-    for metric in (fvd(), fvd(protocol="auto"), fvd(protocol="fvd@styleganv", **copy)):
+    by_protocol = fvd(weights="mine.pt")
+    for metric in (fvd(), fvd(protocol="auto"), fvd(protocol="fvd@styleganv", **copy), by_protocol):
         assert metric.needs()["domain"] == guard
-    for metric in (fvd(protocol="fvd@styleganv"), fvd(weights="mine.pt")):
+    for metric in (fvd(protocol="fvd@styleganv"), fvd(protocol="fvd@styleganv", weights="mine.pt")):
         assert set(metric.needs()) == {"video"}
+
+
+def test_other_weights_by_the_same_protocol_are_guarded_too() -> None:
+    metric = fvd({"group": "real"}, weights="mine.pt")
+    mine = {"weights": "mine.pt", "weights_sha256": "a" * 64}
+    (bad,) = clips(metric, "model", vectors(1, 1), outside=1)
+    view = ClipView(
+        bad.sample, INFO, "0" * 64, {**bad.features, "video": replace(bad.features["video"], facts=mine)}
+    )
+    judged = metric.measure(view)
+    assert judged.facts["out_of_domain"].startswith("out of domain: its pictures are not")
+    made = result(metric, model=[Measured(bad.sample, judged, view.features)], real=[])
+    assert (made.status, made.detail["bundled"], made.detail["weights"]) == ("not computed", True, "mine.pt")
+    assert "metrics.fvd.protocol: fvd@styleganv" in made.detail["remedy"]
 
 
 def test_promises_of_a_metric(bundled: Path) -> None:

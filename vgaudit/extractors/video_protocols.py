@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vgaudit.zoo.catalogue import BUNDLED_VIDEO
+from vgaudit.zoo.catalogue import BUNDLED_VIDEO, WEIGHTS
 
 I3D = "i3d-kinetics400-styleganv"
 AUTO = "auto"
@@ -37,6 +37,11 @@ class VideoProtocol:
     features: str
     ddof: int
     clips: int | None = None
+
+    @property
+    def bundled(self) -> bool:
+        """Whether its own network ships along: whatever stands in for it is then held to the same small world."""
+        return bool(WEIGHTS[self.weights].bundled)
 
     @property
     def covariance(self) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vgaudit.extractors.base import ExtractorSpec, Features
+from vgaudit.extractors.video_protocols import STORYWORLD
 from vgaudit.metrics.base import Measured
 from vgaudit.records import Result
 from vgaudit.stats import ValueFacts
@@ -32,6 +33,22 @@ DOMAIN_ROLE = "domain"
 """Role of the guard's features among those that a metric needs."""
 
 _WORDS_SHOWN = 5
+_OF_THE_NETWORK = frozenset(
+    {
+        *(
+            "model",
+            "weights",
+            "weights_sha256",
+            "weights_pinned",
+            "licence",
+            "bundled",
+            "domain",
+            "activation",
+        ),
+        *("preprocessing", "every", "protocol", "published_network", "features", "covariance", "window"),
+    }
+)
+"""Facts that say what was asked, and nothing of what it answered."""
 _INSTEAD = {
     BUNDLED_CLIP: ("ViT-B-32/openai", "set `metrics.prompt_alignment.model: openai/ViT-B-32` in the suite"),
     BUNDLED_VIDEO: (
@@ -47,7 +64,7 @@ class DomainJudgement:
 
     Attributes:
         reason: Why the network may not judge it, beginning with :data:`OUT_OF_DOMAIN`; empty if it may.
-        facts: JSON-able facts for the measurement: ``domain_logit``, the lower quartile over the examined frames, and
+        facts: JSON-able facts for the measurement: ``domain_logit``, the guard's score over the examined frames, and
             ``domain_note`` where numbers rest on features alone.
     """
 
@@ -69,11 +86,20 @@ def guard_needs(weights: str, weights_sha256: str, device: Device) -> dict[str, 
     return {DOMAIN_ROLE: ExtractorSpec("domain", {"device": device})}
 
 
-def lower_quartile(logits: ArrayLike) -> float | None:
-    """The guard's say on a stretch of a clip: ``numpy.quantile(logits, 0.25, method="lower")``.
+FOREIGN_QUARTILE = -3.0
+"""Lower quartile of logits from which on a clip holds foreign frames.
 
-    It is above 0 where less than about a quarter of the frames are foreign: one odd frame of five is forgiven, one
-    of four is not. A mean would let half a clip of real footage through, where the drawn half is sure enough.
+Strong faults tint or darken a quarter of a drawn clip's frames down to -2.9 on held-out clips; those of real footage
+lie below that, whatever the rest of the clip shows.
+"""
+
+
+def guard_score(logits: ArrayLike) -> float | None:
+    """The guard's say on a stretch of a clip: the lesser of the mean, and the lower quartile less :data:`FOREIGN_QUARTILE`.
+
+    The mean is what the network's threshold is set for. Alone it would let half a clip of real footage through, where
+    the drawn half is sure enough; the quartile, ``numpy.quantile(logits, 0.25, method="lower")``, forgives one odd
+    frame of five and no quarter of foreign frames.
 
     Args:
         logits: One a frame that the guard examined, ``(k,)``; above 0 for pictures of the networks' world.
@@ -84,11 +110,14 @@ def lower_quartile(logits: ArrayLike) -> float | None:
     values = np.asarray(logits, dtype=np.float64)
     if not values.size:
         return None
-    return float(np.quantile(values, 0.25, method="lower")) if np.isfinite(values).all() else math.nan
+    if not np.isfinite(values).all():
+        return math.nan
+    quartile = float(np.quantile(values, 0.25, method="lower"))
+    return min(float(values.mean()), quartile - FOREIGN_QUARTILE)
 
 
 def clip_logit(features: Mapping[str, Features], windows: Sequence[range] | None = None) -> float | None:
-    """The guard's :func:`lower_quartile` over the frames it examined.
+    """The guard's :func:`guard_score` over the frames it examined.
 
     Args:
         features: Of a clip, by role.
@@ -102,9 +131,9 @@ def clip_logit(features: Mapping[str, Features], windows: Sequence[range] | None
         return None
     guard = features[DOMAIN_ROLE]
     if windows is None:
-        return lower_quartile(guard["logit"])
+        return guard_score(guard["logit"])
     at = guard["frame_index"]
-    each = [lower_quartile(guard["logit"][(at >= w.start) & (at < w.stop)]) for w in windows]
+    each = [guard_score(guard["logit"][(at >= w.start) & (at < w.stop)]) for w in windows]
     known = [logit for logit in each if logit is not None]
     if not known or len(known) < len(each):
         return None
@@ -152,7 +181,7 @@ def judge_domain(
         return DomainJudgement(f"{head}: the guard's answer is not finite")
     facts = {"domain_logit": logit}
     if logit <= 0:
-        how = f"lower quartile of the guard's logits {logit:.3g}, needed above 0"
+        how = f"guard's score {logit:.3g}, needed above 0"
         return DomainJudgement(f"{head}: its pictures are not the {BUNDLED_DOMAIN}'s ({how})", facts)
     return DomainJudgement("", {**facts, "domain_note": NOT_DECLARED} if undeclared else facts)
 
@@ -173,7 +202,8 @@ def refused_result(
         spec: Unit and direction.
         reasons: Sample id -> why the value is missing; those not about the domain are passed over.
         n: Clips measured.
-        detail: Further facts; ``weights`` says which network's replacement the remedy names.
+        detail: Further facts, of which only those about the network and counts (``n_...``) are kept: numbers of the
+            other clips would look like an answer. ``weights`` or ``protocol`` says what the remedy replaces.
 
     Returns:
         The result, or ``None`` where no clip is out of domain.
@@ -188,8 +218,10 @@ def refused_result(
         head = each[0].partition(":")[0]
         first, why = next(iter(outside.items()))
         reason = f"{head}: {len(outside)} of {n} clips, such as {first}: {why.partition(': ')[2]}"
-    facts = {**detail, "out_of_domain": len(outside), "n_measured": n}
-    if instead := remedy(str(detail.get("weights", ""))):
+    kept = {k: v for k, v in detail.items() if k in _OF_THE_NETWORK or k.startswith("n_")}
+    facts = {**kept, "out_of_domain": len(outside), "n_measured": n}
+    video = BUNDLED_VIDEO if detail.get("protocol") == STORYWORLD.name else ""
+    if instead := remedy(str(detail.get("weights", ""))) or remedy(video):
         facts["remedy"] = instead
     return Result.not_computed(
         name, group, reason, unit=spec.unit, higher_is_better=spec.higher_is_better, detail=facts

@@ -97,7 +97,8 @@ class Fvd:
             "device": o.device,
             "random_window": isinstance(o.reference, GroupReference) and o.rules.random_reference,
         }
-        guard = guard_needs(weights, pinned_digest(weights, o.sha256), o.device)
+        named = o.rules.weights if o.rules.bundled else weights  # what stands in is held to the same world
+        guard = guard_needs(named, pinned_digest(weights, o.sha256), o.device)
         return {_ROLE: ExtractorSpec("video_embedding", options), **guard}
 
     def texts(self, sample: Sample) -> Sequence[str]:
@@ -125,11 +126,13 @@ class Fvd:
     def measure(self, clip: ClipView) -> Measurement:
         """No value of its own: facts that the group's result needs, and whether the network knows such clips."""
         video = clip.features[_ROLE]
-        facts = {**video.facts, "windows": len(video["embedding"]), "codec": clip.info.codec}
+        world = {"bundled": True, "domain": BUNDLED_DOMAIN} if self.options.rules.bundled else {}
+        network = {**video.facts, **world}
+        facts = {**network, "windows": len(video["embedding"]), "codec": clip.info.codec}
         if len(video["embedding"]):  # a clip too short has no part in the result
             seen = [range(at, at + self.options.rules.window) for at in map(int, video["window_start"])]
             judged = judge_domain(
-                video.facts,
+                network,
                 declared=clip.sample.domain,
                 forced=self.options.forced,
                 logit=clip_logit(clip.features, seen),
@@ -227,7 +230,7 @@ class Fvd:
         if not self._protocol(used)["published_network"]:
             which = "the published I3D weights" if rules == STYLEGANV else f"the network of {rules.name}"
             notes.append(f"not {which}: no number of another network compares")
-        elif WEIGHTS[rules.weights].bundled:
+        elif rules.bundled:
             notes.append(f"{rules.weights} knows the {BUNDLED_DOMAIN} only: compares with no published FVD")
         codecs = _codecs(used)
         if reference.codecs and codecs != reference.codecs:
