@@ -130,7 +130,7 @@ def test_pictures_out_of_the_domain_are_never_judged(
         assert results[name].status == "not computed"
         assert results[name].reason.startswith("out of domain (forced): 16 of 16 clips, such as c00-x-")
         assert (
-            "its pictures are not the storyworld's (lower quartile of the guard's logits -"
+            "its pictures are not the storyworld's (guard's score -"
             in results[name].reason
         )
     assert no_number(finished)

@@ -22,7 +22,8 @@ from vgaudit.metrics.domain_guard import (
     clip_logit,
     guard_needs,
     judge_domain,
-    lower_quartile,
+    FOREIGN_QUARTILE,
+    guard_score,
     refused_result,
     remedy,
 )
@@ -45,7 +46,7 @@ def test_declared_and_alike_is_judged() -> None:
 
 def test_declared_and_unlike_is_not() -> None:
     assert judge(-7.31).reason == (
-        "out of domain: its pictures are not the storyworld's (lower quartile of the guard's logits -7.31, "
+        "out of domain: its pictures are not the storyworld's (guard's score -7.31, "
         "needed above 0)"
     )
     assert judge(-7.31).facts == {"domain_logit": -7.31}
@@ -71,10 +72,11 @@ def of(*logits: float) -> dict[str, Features]:
     return {"domain": Features({"logit": np.array(logits, np.float32), "frame_index": index})}
 
 
-def test_a_clips_logit_is_the_lower_quartile_of_its_frames() -> None:
-    assert clip_logit(of(5.0, 2.0, 7.0, 4.0, 6.0)) == 4.0
-    assert clip_logit(of(-9.0, 2.0, 7.0, 4.0, 6.0)) == 2.0  # one odd frame of five
-    assert clip_logit(of(-9.0, 2.0, 7.0, 4.0)) == -9.0
+def test_a_clips_logit_is_the_mean_unless_a_quarter_of_its_frames_is_foreign() -> None:
+    assert clip_logit(of(5.0, 2.0, 7.0, 4.0, 6.0)) == pytest.approx(4.8)
+    assert clip_logit(of(-9.0, 5.0, 7.0, 6.0, 6.0)) == 3.0  # one odd frame of five
+    assert clip_logit(of(-9.0, 20.0, 20.0, 20.0)) == -9.0 - FOREIGN_QUARTILE
+    assert clip_logit(of(-2.0, -2.0, 7.0, 7.0, 7.0)) == 1.0  # a strong fault tints a quarter of the frames
     assert clip_logit(of()) is None
     assert clip_logit({"frames": of(1.0)["domain"]}) is None
     assert np.isnan(clip_logit(of(1.0, 2.0, 3.0, 4.0, np.inf)))  # type: ignore[arg-type]
@@ -89,21 +91,20 @@ def test_a_clip_of_which_a_third_is_foreign_is_refused_however_sure_the_rest() -
 @settings(max_examples=100)
 @given(st.integers(1, 40), st.integers(0, 40), st.randoms(use_true_random=False))
 def test_a_quarter_of_foreign_frames_is_never_in_the_domain(n: int, foreign: int, random: Any) -> None:
-    logits = [-1.0] * min(foreign, n) + [1e6] * (n - min(foreign, n))
+    logits = [-4.0] * min(foreign, n) + [1e6] * (n - min(foreign, n))
     random.shuffle(logits)
-    quartile = lower_quartile(logits)
-    assert quartile is not None
-    assert (quartile > 0) == (min(foreign, n) <= (n - 1) // 4)
-    assert quartile < 0 or min(foreign, n) < n / 4
+    score = guard_score(logits)
+    assert score is not None
+    assert (score > 0) == (min(foreign, n) <= (n - 1) // 4)
 
 
 def test_only_frames_inside_the_windows_count_and_each_window_alone() -> None:
-    late = of(5.0, 5.0, 5.0, 4.0, *[-8.0] * 20)
-    assert clip_logit(late, [range(16)]) == 4.0
-    assert clip_logit(late) == -8.0
-    assert clip_logit(late, [range(16), range(10, 26)]) == -8.0
+    late = of(5.0, 5.0, 5.0, 5.0, *[-8.0] * 20)
+    assert clip_logit(late, [range(16)]) == 5.0
+    assert clip_logit(late) == pytest.approx((4 * 5 - 8 * 20) / 24)
+    assert clip_logit(late, [range(16), range(10, 26)]) == -8.0 - FOREIGN_QUARTILE
     early = of(*[-8.0] * 4, *[9.0] * 28)
-    assert clip_logit(early) == 9.0
+    assert clip_logit(early) == pytest.approx((9 * 28 - 8 * 4) / 32)
     assert clip_logit(early, [range(16)]) == -8.0
     assert clip_logit(early, [range(16, 32), range(200, 216)]) is None
     assert clip_logit(early, []) is None

@@ -204,7 +204,7 @@ def test_clips_out_of_domain_leave_the_group_without_a_number(
         assert (made.status, made.value) == ("not computed", None)
         assert made.reason == (
             "out of domain: 3 of 24 clips, such as model-000: its pictures are not the storyworld's "
-            "(lower quartile of the guard's logits -5, needed above 0)"
+            "(guard's score -5, needed above 0)"
         )
         assert "metrics.fvd.protocol: fvd@styleganv" in made.detail["remedy"]
 

@@ -67,16 +67,16 @@ BUNDLED_DOMAIN = "storyworld"
 # Digests of what lies in zoo/bundled; tests/zoo/test_bundled.py prints these tables for the files as they are.
 _BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
     BUNDLED_CLIP: {
-        "open_clip_model.safetensors": None,
-        "open_clip_config.json": None,
-        "tokenizer.json": None,
-        "tokenizer_config.json": None,
+        "open_clip_model.safetensors": "df0ea29b6b7d969aafae26fc0d9da5b0982bd5a7c9cec562324ce32f91db6494",
+        "open_clip_config.json": "4b82b569084c42dac84500edc364268ceaa2b57442e0f0be374e78bce466d457",
+        "tokenizer.json": "409ebbf51d58c41a658e40d91b1dd4062775fa4c58ea55ea434fa8f4ddfde3ca",
+        "tokenizer_config.json": "c491c523d79c687418d9b94b5465e91b915c04e227192f17846977483e133679",
     },
     BUNDLED_VIDEO: {
-        "network.pt": None,
+        "network.pt": "d1462573d315fe02aae7db10e0d9dd61ce892da53663a2697d3266d94be0fb82",
     },
     BUNDLED_GUARD: {
-        "network.pt": None,
+        "network.pt": "cce8920666667c717ee977f241d1cce9843443f4890a50b5e5cd7311c81a7e1d",
     },
 }
 
