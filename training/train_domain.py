@@ -6,7 +6,7 @@
 One side are drawn clips, with and without faults; the other are photographs, clip art and patterns
 (``outliers.py``). A seventh of the pictures, chosen by their bytes, is kept from training. The threshold is half-way
 between the least sure held-out drawn clip and the 99.9 % quantile of what is made of the kept pictures, and is baked
-into the network: a clip is drawn when the lower quartile of its frames' logits is above 0.
+into the network: a clip is drawn when the mean of its frames' logits is above 0 and no quarter of them is far below.
 A checkpoint is written every few minutes; the same command goes on from it. Runs on CPU and GPU (``--device``).
 """
 
@@ -31,7 +31,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from outliers import Outliers, read_pictures
-from storyworld_clips import load
+from storyworld_clips import keep_curve, load
 
 SIDE = 64
 BATCH = 96
@@ -100,17 +100,20 @@ def logits_of(network: nn.Module, pictures: NDArray[np.uint8], device: str) -> N
     return np.concatenate(rows)
 
 
-def spread(network: nn.Module, held_out: Path, kept: Outliers, device: str) -> dict[str, float]:
-    """Lower quartiles of held-out drawn clips (least, median); logits of kept outliers (median, 99.9 %, most)."""
+def spread(network: nn.Module, held_out: Path, kept: Outliers, count: int, device: str) -> dict[str, float]:
+    """Means of held-out drawn clips (least, median), their least quartile; logits of kept pictures."""
     clean, faulty, labels = load(held_out)
     clips = [clip[::4] for clip in clean]
     clips += [clip[: label["faulty_frames"]][::4] for clip, label in zip(faulty, labels, strict=True)]
-    drawn = np.array([np.quantile(logits_of(network, clip, device), 0.25, method="lower") for clip in clips])
+    logits = [logits_of(network, clip, device) for clip in clips]
+    drawn = np.array([each.mean() for each in logits])
+    quartiles = [np.quantile(each, 0.25, method="lower") for each in logits]
     rng = np.random.default_rng(5)
-    others = logits_of(network, np.stack([kept(rng) for _ in range(4000)]), device)
+    others = logits_of(network, np.stack([kept(rng) for _ in range(count)]), device)
     return {
         "drawn_least": round(float(drawn.min()), 2),
         "drawn_median": round(float(np.median(drawn)), 2),
+        "drawn_least_quartile": round(float(min(quartiles)), 2),
         "others_median": round(float(np.median(others)), 2),
         "others_999": round(float(np.quantile(others, 0.999)), 2),
         "others_most": round(float(others.max()), 2),
@@ -140,6 +143,7 @@ def train(args: argparse.Namespace) -> None:
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         first = int(saved["step"])
+        keep_curve(args.out / "curve.jsonl", first)
     start = saved_at = time.perf_counter()
     losses: list[float] = []
     for step in range(first, args.steps):
@@ -160,7 +164,7 @@ def train(args: argparse.Namespace) -> None:
         if (step + 1) % 50 == 0:
             line["loss"] = round(float(np.mean(losses[-50:])), 4)
         if (step + 1) % 500 == 0 or step + 1 == args.steps:
-            line["held_out"] = spread(network, args.held_out, kept, args.device)
+            line["held_out"] = spread(network, args.held_out, kept, args.kept, args.device)
         if len(line) > 1:
             with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
                 curve.write(json.dumps(line) + "\n")
@@ -174,7 +178,9 @@ def train(args: argparse.Namespace) -> None:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
-    write_network(network, spread(network, args.held_out, kept, args.device), args.out / "network.pt")
+    write_network(
+        network, spread(network, args.held_out, kept, args.kept, args.device), args.out / "network.pt"
+    )
 
 
 def write_network(network: nn.Module, found: dict[str, float], path: Path) -> None:
@@ -193,6 +199,9 @@ def main() -> None:
     for name in ("data", "held-out", "pictures", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument(
+        "--kept", type=int, default=4_000, help="pictures made of the kept ones to measure on"
+    )
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
