@@ -37,7 +37,7 @@ from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
 from vgaudit.extractors.domain import DomainExtractor, DomainOptions
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
-from vgaudit.metrics.domain_guard import DOMAIN_ROLE, mean_logit
+from vgaudit.metrics.domain_guard import DOMAIN_ROLE, clip_logit
 from vgaudit.metrics.frechet import frechet_distance_from_features, frechet_interval
 from vgaudit.metrics.fvd_reference import read_statistics, reference_path
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
@@ -211,21 +211,21 @@ def check_domain(count: int, real: Path | None) -> Iterator[str]:
     guard.load()
 
     def logits(found: Iterable[list[Features]]) -> NDArray[np.float64]:
-        """Mean logit of each clip that has a frame."""
-        each = [mean_logit({DOMAIN_ROLE: one}) for (one,) in found]
+        """The score of each clip that has a frame."""
+        each = [clip_logit({DOMAIN_ROLE: one}) for (one,) in found]
         return np.array([logit for logit in each if logit is not None])
 
     sides = {"drawn": logits(through(render(d.scene, d.seed).frames, guard) for d in fresh(count))}
     if real:
         files = sorted(p for p in real.rglob("*") if p.suffix in (".mp4", ".webm", ".avi", ".gif"))
         sides["real"] = logits(features(path, guard) for path in files)
-    print("storyworld-domain: mean logit over the frames examined, above 0 in the domain")
+    print("storyworld-domain: score (the lesser of mean logit and lower quartile + 3), above 0 in the domain")
     for side, each in sides.items():
         if not len(each):
             yield f"no {side} clip was seen"
             continue
         inside = int((each > 0).sum())
-        print(f"  {side}: {inside} of {len(each)} in domain; logits {each.min():.2f} to {each.max():.2f}")
+        print(f"  {side}: {inside} of {len(each)} in domain; scores {each.min():.2f} to {each.max():.2f}")
         if inside != (len(each) if side == "drawn" else 0):
             yield f"{inside} of {len(each)} {side} clips are taken for the domain's"
 
