@@ -19,8 +19,9 @@ from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmb
 from vgaudit.metrics import fvd_reference
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.domain_guard import NOT_DECLARED
-from vgaudit.metrics.frechet import frechet_distance_from_features
+from vgaudit.metrics.frechet import frechet_distance_from_features, reference_floor
 from vgaudit.metrics.fvd import Fvd, FvdOptions
+from vgaudit.metrics.fvd_reference import differing_video
 from vgaudit.plan import Sample
 from vgaudit.records import Result
 from vgaudit.testing import check_metric, example_clips
@@ -158,6 +159,39 @@ def test_distance_to_the_set_that_ships_along(tmp_path: Path, monkeypatch: pytes
     far = result(metric, model=clips(metric, "model", model + 1))
     assert far.value is not None
     assert far.value > made.value + VIDEO_WIDTH / 2
+
+
+def test_the_floor_is_the_comparison_that_is_printed() -> None:
+    rows = vectors(80, 5)
+    made = reference_floor(rows, 24, 1, 0)
+    assert (made.n, made.n_rest, len(made.values)) == (24, 56, 20)
+    assert made == reference_floor(rows, 24, 1, 0) != reference_floor(rows, 24, 1, 1)
+    assert reference_floor(rows, 41, 1, 0).reason == "80 reference clips leave 39 against 41"
+    other = frechet_distance_from_features(vectors(24, 6), vectors(56, 7), ddof=1)
+    assert np.mean(made.values) == pytest.approx(other, rel=0.1)
+
+
+def test_a_reference_that_does_not_name_its_network_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(tmp_path, monkeypatch, weights_sha256="")
+    with pytest.raises(UsageError, match="does not say which network made it"):
+        fvd().identity()
+    assert fvd(protocol="fvd@styleganv").identity()
+
+
+def test_other_size_rate_or_encoder_than_the_references_is_said() -> None:
+    metric = fvd({"group": "real"})
+    used = clips(metric, "model", vectors(2, 1))
+    video = {"width": 192, "height": 128, "fps": 8, "frames": 17}
+    made = {"recipe": {"video": video}, "encoder": {"codec": "h264", "pixel_format": "yuv420p", "crf": 10}}
+    assert differing_video({"reference_made": made}, used) == [
+        "reference clips are 192x128, these 64x48: part of the distance is the size",
+        "reference clips are 8 fps, these 10 fps: part of the distance is the frame rate",
+    ]
+    made["encoder"] = {"codec": "vp9"}
+    assert "reference clips are vp9, these h264" in differing_video({"reference_made": made}, used)[-1]
+    assert differing_video({}, used) == []
 
 
 def test_a_reference_of_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

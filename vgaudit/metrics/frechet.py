@@ -106,6 +106,46 @@ def frechet_distance_from_features(x: ArrayLike, y: ArrayLike, ddof: int = 1) ->
     )
 
 
+@dataclass(frozen=True)
+class FrechetFloor:
+    """Distance of a set to itself: a random part of it against all the rest.
+
+    Attributes:
+        values: One a split; empty where there is none.
+        n: Rows of the part.
+        n_rest: Rows of the rest.
+        reason: Why there is no floor, or empty.
+    """
+
+    values: tuple[float, ...]
+    n: int
+    n_rest: int
+    reason: str = ""
+
+
+def reference_floor(features: ArrayLike, n: int, ddof: int, seed: int, splits: int = 20) -> FrechetFloor:
+    """What sampling alone makes of a distance of ``n`` rows to a reference set: the comparison that is reported.
+
+    Args:
+        features: Of the reference, ``(N, d)``.
+        n: Rows of the group that is held against it; N - n must not be fewer, nor n below 2.
+        ddof: Covariances are divided by the number of rows less ``ddof``.
+        seed: Of the splits.
+        splits: Random splits into ``n`` and ``N - n`` rows.
+
+    Raises:
+        ValueError: ``features`` are no finite matrix of two rows or more.
+    """
+    x = _features(features, "features", ddof)
+    rest = len(x) - n
+    if n < 2 or rest < n:
+        return FrechetFloor((), n, max(rest, 0), f"{len(x)} reference clips leave {max(rest, 0)} against {n}")
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(x)) for _ in range(splits)]
+    values = [frechet_distance_from_features(x[o[:n]], x[o[n:]], ddof=ddof) for o in orders]
+    return FrechetFloor(tuple(values), n, rest)
+
+
 def kernel_distance(
     x: ArrayLike, y: ArrayLike, degree: int = 3, coef0: float = 1.0, unbiased: bool = True
 ) -> float:

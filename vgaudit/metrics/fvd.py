@@ -23,9 +23,15 @@ from vgaudit.metrics.domain_guard import (
     judge_domain,
     refused_result,
 )
-from vgaudit.metrics.frechet import Statistics, frechet_distance_from_features, frechet_interval, statistics
+from vgaudit.metrics.frechet import Statistics, frechet_interval, reference_floor, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
-from vgaudit.metrics.fvd_reference import ReferenceStatistics, read_statistics, reference_path
+from vgaudit.metrics.fvd_reference import (
+    ReferenceStatistics,
+    differing_video,
+    read_statistics,
+    reference_path,
+    video_facts,
+)
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
@@ -35,8 +41,6 @@ from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
 
 MIN_CLIPS = 16
 """Fewest clips on either side; below, even the bias is unpredictable."""
-
-FLOOR_SPLITS = 8
 
 _ROLE = "video"
 
@@ -51,6 +55,7 @@ class _Reference:
     detail: Mapping[str, Any]
     clusters: tuple[str, ...] | None = None
     codecs: frozenset[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Fvd:
@@ -115,6 +120,11 @@ class Fvd:
             return {"reference_group": self.options.reference.group}
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
         made_by = self._read_statistics().weights_sha256
+        if not made_by and self.options.rules.bundled:
+            raise UsageError(
+                f"fvd.reference: {self._reference_path.name} does not say which network made it, which "
+                f"{self.options.rules.name} needs; add `weights_sha256` to the file, or take a set that ships along"
+            )
         if made_by and network not in (made_by, "absent"):  # an absent network says so itself
             raise UsageError(
                 f"fvd.reference: {self._reference_path.name} was made by the network with sha256 {made_by[:12]}..., "
@@ -128,7 +138,12 @@ class Fvd:
         video = clip.features[_ROLE]
         world = {"bundled": True, "domain": BUNDLED_DOMAIN} if self.options.rules.bundled else {}
         network = {**video.facts, **world}
-        facts = {**network, "windows": len(video["embedding"]), "codec": clip.info.codec}
+        facts = {
+            **network,
+            "windows": len(video["embedding"]),
+            "codec": clip.info.codec,
+            "video": video_facts(clip.info),
+        }
         if len(video["embedding"]):  # a clip too short has no part in the result
             seen = [range(at, at + self.options.rules.window) for at in map(int, video["window_start"])]
             judged = judge_domain(
@@ -221,7 +236,7 @@ class Fvd:
         return None
 
     def _caveats(self, used: Sequence[Measured], reference: _Reference) -> list[str]:
-        rules, notes = self.options.rules, []
+        rules, notes = self.options.rules, [*reference.notes, *differing_video(reference.detail, used)]
         if (len(used), reference.statistics.n) != (rules.clips, rules.clips):
             published = f" (the protocol's are {rules.clips})" if rules.clips else ""
             notes.append(
@@ -261,7 +276,8 @@ class Fvd:
             facts: dict[str, Any] = {"reference": stored.name, "reference_sha256": sha256}
             if stored.made:
                 facts["reference_made"] = dict(stored.made)
-            return _Reference(stored.features, stored.statistics, (sha256,), facts)
+            unsaid = () if stored.weights_sha256 else ("the reference does not say which network made it",)
+            return _Reference(stored.features, stored.statistics, (sha256,), facts, notes=unsaid)
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
@@ -323,17 +339,12 @@ def _codecs(used: Sequence[Measured]) -> set[str]:
 
 
 def _floor(reference: _Reference, n: int, ddof: int) -> dict[str, Any]:
-    """Distance of the reference to itself: halves that share no clip, at the group's n if there are enough."""
+    """Distance of the reference to itself, n of its clips against all others: what is printed for equal sets."""
     if reference.features is None:
         return {"status": "not computed", "reason": "the reference is stored statistics, without features"}
-    size = min(n, len(reference.features) // 2)
-    if size < MIN_CLIPS:
-        reason = f"the reference has {len(reference.features)} clips; two halves take {2 * MIN_CLIPS}"
-        return {"status": "not computed", "reason": reason}
-    rng = np.random.default_rng(seed_from_ids(reference.ids))
-    values = []
-    for _ in range(FLOOR_SPLITS):
-        order = rng.permutation(len(reference.features))
-        a, b = reference.features[order[:size]], reference.features[order[size : 2 * size]]
-        values.append(frechet_distance_from_features(a, b, ddof=ddof))
-    return {"status": "computed", "value": float(np.mean(values)), "n": size, "splits": FLOOR_SPLITS}
+    floor = reference_floor(reference.features, n, ddof, seed_from_ids(reference.ids))
+    sizes = {"n": floor.n, "n_reference": floor.n_rest}
+    if floor.reason:
+        return {"status": "not computed", "reason": floor.reason, **sizes}
+    values = {"value": float(np.mean(floor.values)), "least": min(floor.values), "most": max(floor.values)}
+    return {"status": "computed", **values, **sizes, "splits": len(floor.values)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.errors import UsageError
+from vgaudit.metrics.base import Measured
 from vgaudit.metrics.frechet import Statistics, frechet_distance
 from vgaudit.shipped import shipped_folder
+from vgaudit.video import ClipInfo
 
 MAX_BYTES = 1 << 28  # 256 MiB: a covariance of 4,096 dimensions takes half of it
 _MAX_CLIPS = 10**12  # beyond any data set; within it a float64 holds every count exactly
@@ -91,6 +93,48 @@ def read_statistics(path: Path, ddof: int = 0) -> ReferenceStatistics:
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"fvd.reference: {path} cannot be used: {error}; {_EXPECTED}") from error
     return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made)
+
+
+def video_facts(info: ClipInfo) -> dict[str, Any]:
+    """What of a clip can differ from a reference's: ``width``, ``height``, ``fps``, ``codec``, ``pixel_format``."""
+    return {
+        "width": info.width, "height": info.height, "fps": info.fps,
+        "codec": info.codec, "pixel_format": info.pixel_format,
+    }  # fmt: skip
+
+
+def differing_video(detail: Mapping[str, Any], used: Sequence[Measured]) -> list[str]:
+    """Where a stored reference's clips, by its own ``recipe.video`` and ``encoder``, differ from these in kind.
+
+    A clip's encoder is known by what the file shows: codec and pixel format. How strongly it compressed is not.
+    """
+    made = detail.get("reference_made", {})
+    made = made if isinstance(made, Mapping) else {}
+    recipe = made.get("recipe")
+    video, encoder = recipe.get("video") if isinstance(recipe, Mapping) else None, made.get("encoder")
+    stated = {
+        **(video if isinstance(video, Mapping) else {}),
+        **(encoder if isinstance(encoder, Mapping) else {}),
+    }
+    notes = []
+    for keys, what in (
+        (("width", "height"), "size"),
+        (("fps",), "frame rate"),
+        (("codec", "pixel_format"), "encoder"),
+    ):
+        asked = [key for key in keys if key in stated]
+        theirs = tuple(stated[key] for key in asked)
+        ours = {tuple(m.measurement.facts["video"][key] for key in asked) for m in used}
+        if asked and any(one != theirs for one in ours):
+            sign, unit = ("x", "") if what == "size" else (" ", " fps" if what == "frame rate" else "")
+            say = [
+                sign.join(f"{v:g}" if isinstance(v, float) else str(v) for v in one) + unit
+                for one in (theirs, *sorted(ours))
+            ]
+            notes.append(
+                f"reference clips are {say[0]}, these {', '.join(say[1:])}: part of the distance is the {what}"
+            )
+    return notes
 
 
 def _clip_count(stored: NDArray[Any]) -> int:
