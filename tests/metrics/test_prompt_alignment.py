@@ -95,6 +95,16 @@ def test_negative_mean_is_clamped_only_in_clip_score() -> None:
     assert measured.values["clipsim"] == pytest.approx(-1)
 
 
+def test_a_bundled_network_that_does_not_tell_unknown_words_is_no_answer() -> None:
+    seen = view(unit(np.ones((3, 8))), np.ones(8))
+    seen.features["frames"].facts["bundled"] = True  # type: ignore[index]
+    with pytest.raises(KeyError, match="unknown_words"):
+        metric().measure(seen)
+    seen.features["prompt"].facts["unknown_words"] = []  # type: ignore[index]
+    with pytest.raises(ValueError, match="shorter"):
+        metric().measure(seen)
+
+
 def test_no_prompt_leaves_the_consistency() -> None:
     measured = metric().measure(view(unit(np.ones((3, 8))), None, prompt="  "))
     assert set(measured.values) == {"clip_frame_consistency"}

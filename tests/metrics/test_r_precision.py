@@ -180,6 +180,18 @@ def test_a_prompt_without_an_embedding_is_no_candidate() -> None:
     assert "could not be embedded and were no candidates: 1" in made.reason
 
 
+def test_a_prompt_with_unknown_words_is_no_candidate() -> None:
+    eye = np.eye(8, dtype=np.float32)
+    strange = clip(eye[7][None], eye[7], 7, group="other")
+    kept = strange.features["prompt"].arrays
+    strange.features["prompt"] = Features({**kept, "unknown_count": np.ones(1, np.int64)}, {})  # type: ignore[index]
+    made = results([clip(eye[p][None], eye[p], p) for p in range(7)], strange)[1]
+    assert (made.detail["candidates"], made.detail["n_unknown_prompts"]) == (7, 1)
+    texts = {"embedding": eye[:2], "unknown_count": np.array([2, 0])}
+    full = {"frames": Features({"embedding": eye[:1]}, {}), "prompt": Features(texts, {})}
+    assert condensed(full)["prompt"]["unknown_count"].tolist() == [2]
+
+
 @pytest.mark.parametrize("frames", [0, 1, 500])
 def test_a_summary_holds_two_vectors_of_a_clip_whatever_its_length(frames: int) -> None:
     features = {

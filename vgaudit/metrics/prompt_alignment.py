@@ -167,7 +167,9 @@ class PromptAlignment:
     def _domain(self, clip: ClipView, texts: Sequence[str]) -> DomainJudgement:
         """Whether the network may hold a clip against ``texts``."""
         frames, prompt = clip.features["frames"], clip.features["prompt"]
-        unknown = dict(zip(self.texts(clip.sample), prompt.facts.get("unknown_words", ()), strict=False))
+        unknown: dict[str, Sequence[str]] = {}
+        if frames.facts.get("bundled"):  # a fact that is not there must not pass for "knows every word"
+            unknown = dict(zip(self.texts(clip.sample), prompt.facts["unknown_words"], strict=True))
         return judge_domain(
             frames.facts,
             declared=clip.sample.domain,

@@ -51,9 +51,10 @@ def condensed(features: Mapping[str, Features]) -> dict[str, Features]:
     with np.errstate(invalid="ignore"):  # what is not finite stays so, and is left out of the ranking
         mean = frames.mean(axis=0, dtype=np.float64) if len(frames) else np.zeros(0)
     first = texts[0].copy() if len(texts) else np.zeros(0, dtype=np.float32)
+    unknown = features["prompt"].arrays.get("unknown_count", np.zeros(0, dtype=np.int64))[:1].copy()
     return {
         "frames": Features({"mean": np.asarray(mean, dtype=np.float32)}, {}),
-        "prompt": Features({"embedding": first}, {}),
+        "prompt": Features({"embedding": first, "unknown_count": unknown}, {}),
     }
 
 
@@ -69,10 +70,13 @@ def r_precision_results(
     clip is ranked where it has a ``clipsim``. The interval is exact and over prompts: with one clip a prompt it is
     the binomial one; several clips of one prompt are not counted as independent.
     """
-    candidates = _candidates([m for group in context.all_groups.values() for m in group] + list(measured))
+    everyone = [m for group in context.all_groups.values() for m in group] + list(measured)
+    candidates = _candidates(everyone)
+    if unknown := {_text(m.sample) for m in everyone if _text(m.sample) and _unknown(m)}:
+        detail = {**detail, "n_unknown_prompts": len(unknown)}
     ranks = _ranks(measured, candidates)
     asked = {_text(s) for s in context.planned} | {_text(m.sample) for m in measured}
-    known = (asked | set(candidates)) - {""}
+    known = (asked | set(candidates)) - {""} - unknown
     return [
         _result(
             k,
@@ -152,9 +156,18 @@ def _candidates(measured: Iterable[Measured]) -> dict[str, NDArray[np.float64]]:
         text = _text(m.sample)
         if text and text not in found and "prompt" in m.features:
             embedding = m.features["prompt"]["embedding"]
+            if _unknown(m):
+                continue
             if embedding.size and np.isfinite(embedding).all() and embedding.any():
                 found[text] = unit_rows(embedding)
     return dict(sorted(found.items()))
+
+
+def _unknown(m: Measured) -> bool:
+    """Whether the network does not know a word of the clip's prompt: nothing can be ranked against that."""
+    return (
+        bool(np.any(m.features["prompt"].arrays.get("unknown_count", 0))) if "prompt" in m.features else False
+    )
 
 
 def _ranks(measured: Sequence[Measured], candidates: Mapping[str, NDArray[np.float64]]) -> dict[str, int]:
