@@ -129,10 +129,7 @@ def test_pictures_out_of_the_domain_are_never_judged(
     for name in ("prompt_alignment.clipsim", "prompt_alignment.clip_frame_consistency", "fvd.distance"):
         assert results[name].status == "not computed"
         assert results[name].reason.startswith("out of domain (forced): 16 of 16 clips, such as c00-x-")
-        assert (
-            "its pictures are not the storyworld's (guard's score -"
-            in results[name].reason
-        )
+        assert "its pictures are not the storyworld's (guard's score -" in results[name].reason
     assert no_number(finished)
     assert finished.verdict.exit_code == 4
 

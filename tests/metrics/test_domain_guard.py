@@ -16,14 +16,14 @@ from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.gates import evaluate
 from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.domain_guard import (
+    FOREIGN_QUARTILE,
     NOT_DECLARED,
     OUT_OF_DOMAIN,
     DomainJudgement,
     clip_logit,
     guard_needs,
-    judge_domain,
-    FOREIGN_QUARTILE,
     guard_score,
+    judge_domain,
     refused_result,
     remedy,
 )
@@ -46,8 +46,7 @@ def test_declared_and_alike_is_judged() -> None:
 
 def test_declared_and_unlike_is_not() -> None:
     assert judge(-7.31).reason == (
-        "out of domain: its pictures are not the storyworld's (guard's score -7.31, "
-        "needed above 0)"
+        "out of domain: its pictures are not the storyworld's (guard's score -7.31, needed above 0)"
     )
     assert judge(-7.31).facts == {"domain_logit": -7.31}
     assert judge(-7.31, forced=True).reason == judge(-7.31).reason

@@ -95,7 +95,7 @@ lie below that, whatever the rest of the clip shows.
 
 
 def guard_score(logits: ArrayLike) -> float | None:
-    """The guard's say on a stretch of a clip: the lesser of the mean, and the lower quartile less :data:`FOREIGN_QUARTILE`.
+    """The guard's say on a stretch of a clip: the mean, or lower quartile less :data:`FOREIGN_QUARTILE` if less.
 
     The mean is what the network's threshold is set for. Alone it would let half a clip of real footage through, where
     the drawn half is sure enough; the quartile, ``numpy.quantile(logits, 0.25, method="lower")``, forgives one odd
