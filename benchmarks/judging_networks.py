@@ -38,7 +38,7 @@ from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtracto
 from vgaudit.extractors.domain import DomainExtractor, DomainOptions
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
 from vgaudit.metrics.domain_guard import DOMAIN_ROLE, clip_logit
-from vgaudit.metrics.frechet import frechet_distance_from_features, frechet_interval
+from vgaudit.metrics.frechet import frechet_interval, reference_floor
 from vgaudit.metrics.fvd_reference import read_statistics, reference_path
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
 from vgaudit.storyworld.render import render
@@ -178,21 +178,23 @@ def check_fvd(count: int, workers: int) -> Iterator[str]:
         )
         return found.value, found.low or 0.0, found.high or 0.0
 
-    floors = []
-    for split in range(20):
-        order = np.random.default_rng(split).permutation(len(reference.features))
-        mine, rest = reference.features[order[:count]], reference.features[order[count:]]
-        floors.append(frechet_distance_from_features(mine, rest, ddof=1))
+    floor = reference_floor(reference.features, count, ddof=1, seed=0)
+    if not floor.values:
+        yield f"no floor: {floor.reason}"
+        return
     clean = distance(rows[None, None])
     print(f"fvd@storyworld at n = {count} against {len(reference.features)} renders")
-    print(f"  floor (reference against itself, 20 splits): {min(floors):.2f} to {max(floors):.2f}")
+    print(
+        f"  floor, {floor.n} reference clips against the other {floor.n_rest}, {len(floor.values)} splits: "
+        f"{min(floor.values):.2f} to {max(floor.values):.2f}"
+    )
     print(f"  renders of new seeds, all combinations:       {clean[0]:.2f} [{clean[1]:.2f}, {clean[2]:.2f}]")
     alone = distance(rows["", ""])
     print(
         f"  renders of the combinations kept from training: {alone[0]:.2f} [{alone[1]:.2f}, {alone[2]:.2f}]"
     )
-    if clean[1] > max(floors):
-        yield f"new renders lie at {clean[0]:.2f}, above the floor of {max(floors):.2f}"
+    if clean[1] > max(floor.values):
+        yield f"new renders lie at {clean[0]:.2f}, above the floor of {max(floor.values):.2f}"
     rising = 0
     for kind in KINDS:
         found = [distance(rows[kind, s]) if len(rows[kind, s]) >= count // 2 else None for s in STRENGTHS]
