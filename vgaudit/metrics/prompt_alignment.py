@@ -278,6 +278,9 @@ def _within_domain(result: Result, spec: ValueSpec, measured: Sequence[Measured]
     if refused is not None:
         return refused
     notes = domain_notes(measured) if result.status == COMPUTED else []
+    if result.status == COMPUTED and result.detail.get("bundled"):
+        name, knows = result.detail["weights"], result.detail["domain"]
+        notes.append(f"{name} knows the {knows} only: compares with no other CLIP")
     return _noting(result, "; ".join(notes), {}) if notes else result
 
 
