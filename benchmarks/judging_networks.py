@@ -114,7 +114,7 @@ def embed_video(job: tuple[list[Drawn], str | None, str | None]) -> NDArray[np.f
             raise RuntimeError(made.message)
         if len(frames) >= 16:
             rows.append(through(frames, extractor)[0]["embedding"][0])
-    return np.stack(rows).astype(np.float64)
+    return np.stack(rows).astype(np.float64) if rows else np.zeros((0, 0))
 
 
 def shares(items: list[Any], workers: int) -> list[list[Any]]:

@@ -34,6 +34,7 @@ from vgaudit.metrics.r_precision import condensed, r_precision_results
 from vgaudit.plan import Sample
 from vgaudit.records import COMPUTED, Finding, Measurement, Result, Series
 from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_result
+from vgaudit.zoo.catalogue import BUNDLED_DOMAIN
 from vgaudit.zoo.resolve import local_path
 
 NO_PROMPT = f"{NOT_APPLICABLE_PREFIX} no prompt to compare with"
@@ -279,8 +280,9 @@ def _within_domain(result: Result, spec: ValueSpec, measured: Sequence[Measured]
         return refused
     notes = domain_notes(measured) if result.status == COMPUTED else []
     if result.status == COMPUTED and result.detail.get("bundled"):
-        name, knows = result.detail["weights"], result.detail["domain"]
-        notes.append(f"{name} knows the {knows} only: compares with no other CLIP")
+        notes.append(
+            f"{result.detail['weights']} knows the {BUNDLED_DOMAIN} only: compares with no other CLIP"
+        )
     return _noting(result, "; ".join(notes), {}) if notes else result
 
 
