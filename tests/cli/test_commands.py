@@ -157,9 +157,10 @@ def test_init_from_a_folder_runs_as_it_is(clips: Path, tmp_path: Path) -> None:
 def test_an_interrupt_says_how_to_go_on(clips: Path, tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "s.yaml", clips)
     code = (
-        "import os, signal, sys\n"
+        "import os, signal, sys, time\n"
         "from vgaudit.pipeline.generation import ClipStore\n"
-        "ClipStore.put = lambda *a: os.kill(os.getpid(), signal.SIGINT)\n"
+        # The sleep is where the signal arrives: it may come a moment after it was sent.
+        "ClipStore.put = lambda *a: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
         f"sys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(tmp_path / 'run')!r}]\n"
         "from vgaudit.cli import main\nmain()"
     )
