@@ -76,7 +76,7 @@ _BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
         "network.pt": "d1462573d315fe02aae7db10e0d9dd61ce892da53663a2697d3266d94be0fb82",
     },
     BUNDLED_GUARD: {
-        "network.pt": "cce8920666667c717ee977f241d1cce9843443f4890a50b5e5cd7311c81a7e1d",
+        "network.pt": "5730a348d9e8294c499484aa5bca32e370b55a56c4b5aedec3943088fe56f638",
     },
 }
 
