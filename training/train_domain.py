@@ -6,7 +6,8 @@
 One side are drawn clips, with and without faults; the other are photographs, clip art and patterns
 (``outliers.py``). A seventh of the pictures, chosen by their bytes, is kept from training. The threshold lies a
 quarter of the way from the 99.9 % quantile of what is made of the kept pictures to the least sure held-out drawn
-clip, and is baked into the network: a clip is drawn when the mean of its frames' logits is above 0 and no quarter of them is far below.
+clip, and is baked into the network.
+A clip is drawn when the mean of its frames' logits is above 0 and no quarter of them is far below.
 A checkpoint is written every few minutes; the same command goes on from it. Runs on CPU and GPU (``--device``).
 """
 
