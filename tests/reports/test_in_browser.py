@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reports.browser import CHROMIUM, Browser
+from tests.browser import CHROMIUM, Browser
 from tests.reports.conftest import Written
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

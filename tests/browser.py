@@ -124,7 +124,7 @@ class Browser:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
-    def until(self, script: str, seconds: float = 20.0) -> Any:
+    def until(self, script: str, seconds: float = 60.0) -> Any:
         """Wait until a JavaScript expression is truthy."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
