@@ -50,9 +50,12 @@ def words() -> list[str]:
     return sorted(found)
 
 
-def alternatives(scene: Scene, aspect: str) -> list[str]:
-    """Other values of one aspect that keep the scene possible."""
-    if aspect == "subject":
+def alternatives(scene: Scene, aspect: str, any_at_all: bool = False) -> list[str]:
+    """Other values of one aspect: those that keep the scene possible, or ``any_at_all``."""
+    everything = {"subject": SUBJECTS, "colour": COLOURS, "action": ACTIONS, "setting": SETTINGS}
+    if any_at_all:
+        others = list(everything[aspect])
+    elif aspect == "subject":
         others = [s for s in SUBJECTS if scene.action in CAN[s] and scene.setting in settings_of(s)]
     elif aspect == "colour":
         others = list(COLOURS)
@@ -63,52 +66,57 @@ def alternatives(scene: Scene, aspect: str) -> list[str]:
     return [o for o in others if o != getattr(scene, aspect)]
 
 
-def changed(scene: Scene, aspect: str, value: str) -> Scene:
-    """The scene with one aspect replaced."""
-    return replace(scene, **{aspect: value})  # type: ignore[arg-type]
-
-
-def phrase(scene: Scene, aspect: str, rng: np.random.Generator) -> str:
-    """A short text that says one aspect, as an expectation in a suite does."""
+def phrase(said: Mapping[str, str], aspect: str, rng: np.random.Generator) -> str:
+    """A short text that says one of the aspects ``said``, as an expectation in a suite does."""
 
     def pick(choices: tuple[str, ...]) -> str:
         return choices[int(rng.integers(len(choices)))]
 
-    noun = pick(SUBJECTS[scene.subject])
+    noun = pick(SUBJECTS[said["subject"]])
     form = int(rng.integers(3))
     if aspect == "subject":
-        said = noun
+        text = noun
     elif aspect == "colour":
-        if scene.subject == "person":
-            shirt = (f"in {scene.colour}", f"in {_article(f'{scene.colour} shirt')}")
+        colour = said["colour"]
+        if said["subject"] == "person":
+            shirt = (f"in {colour}", f"in {_article(f'{colour} shirt')}")
             return f"{_article(noun)} {pick(shirt)}" if form else pick(shirt)
-        return _article(f"{scene.colour} {noun}") if form else f"{_article(f'{scene.colour} thing')}"
+        return _article(f"{colour} {noun}") if form else f"{_article(f'{colour} thing')}"
     elif aspect == "action":
-        doing = pick(ACTIONS[scene.action])
+        doing = pick(ACTIONS[said["action"]])
         return (f"{_article(noun)} {doing}", f"{_article(noun)} is {doing}", doing)[form]
     else:
-        nouns, static, _ = SETTINGS[scene.setting]
-        said = pick(nouns)
-        return (said, f"{static} {said}", f"{_article(noun)} {static} {said}")[form]
-    return (_article(said), said, f"a video of {_article(said)}")[form]
+        nouns, static, _ = SETTINGS[said["setting"]]
+        text = pick(nouns)
+        return (text, f"{static} {text}", f"{_article(noun)} {static} {text}")[form]
+    return (_article(text), text, f"a video of {_article(text)}")[form]
 
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def contrast(scene: Scene, aspect: str, count: int, rng: np.random.Generator) -> tuple[str, list[str]]:
-    """A text that is true of the scene, and ``count`` at most that differ from it in one aspect, said alike."""
-    others = alternatives(scene, aspect)
-    rng.shuffle(others)
+def contrast(
+    scene: Scene, aspect: str, count: int, rng: np.random.Generator, short: float = 0.6, far: float = 0.0
+) -> tuple[str, list[str]]:
+    """A text that is true of the scene, and ``count`` at most that differ from it in one aspect, said alike.
+
+    A share of ``short`` says that aspect alone; a share of ``far`` of these takes other values whatever they are,
+    the rest keep the scene possible.
+    """
     seed = int(rng.integers(2**31))
-    short = rng.random() < 0.6
+    alone = rng.random() < short
+    others = alternatives(scene, aspect, alone and rng.random() < far)
+    rng.shuffle(others)
 
-    def said(s: Scene) -> str:
-        return phrase(s, aspect, np.random.default_rng(seed)) if short else caption(s, seed)
+    def said(value: str) -> str:
+        if alone:
+            values = {a: getattr(scene, a) for a in ASPECTS} | {aspect: value}
+            return phrase(values, aspect, np.random.default_rng(seed))
+        return caption(replace(scene, **{aspect: value}), seed)  # type: ignore[arg-type]
 
-    texts = dict.fromkeys(said(changed(scene, aspect, o)) for o in others[:count])
-    true = said(scene)
+    texts = dict.fromkeys(said(other) for other in others[:count])
+    true = said(getattr(scene, aspect))
     return true, [t for t in texts if t != true]
 
 

@@ -2,10 +2,12 @@
 
     python training/storyworld_clips.py --out work/clips --clips 24000 --workers 2
     python training/storyworld_clips.py --out work/held-out --clips 2000 --held-out
+    python training/storyworld_clips.py --out work/pictures --clips 20000 --side 96 --every 2 --clean
 
-A folder holds ``clean.npy`` and ``faulty.npy``, uint8 (N, 17, 64, 64, 3), and ``labels/*.json``. Clips are drawn at
-several sizes, go through the run's own encoder and are squashed to 64x64, because that is what the networks see in
-an audit. Finished shards are kept: the same command goes on where it stopped.
+A folder holds ``clean.npy`` and ``faulty.npy`` (not with ``--clean``), uint8 (N, 17, 64, 64, 3) or as ``--side`` and
+``--every`` say, and ``labels/*.json``. Clips are drawn at several sizes, go through the run's own encoder and are
+squashed to one side, because that is what the networks see in an audit. Finished shards are kept: the same command
+goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,12 @@ from PIL import Image
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from vgaudit.storyworld.fault_props import fault_props
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
 from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import VERSION, render
 from vgaudit.storyworld.scene import Scene, random_scene
 from vgaudit.storyworld.split import is_held_out
-from vgaudit.storyworld.vocabulary import could_be
 from vgaudit.video import ClipReader
 from vgaudit.video.encoding import EncoderSettings, encode
 
@@ -46,6 +48,7 @@ _ENCODED = 0.75
 """Share of clips that go through the encoder; the rest stay as drawn."""
 _HELD_OUT_SEED = 1_000_000_000
 _OTHER_SEED = 5_000_000_000
+"""Of other shots that a fault shows; nothing else uses these seeds."""
 
 Clip = NDArray[np.uint8]
 
@@ -58,6 +61,9 @@ class Job:
     shard: int
     count: int
     held_out: bool
+    side: int = SIDE
+    every: int = 1
+    clean: bool = False
 
 
 def scenes(first: int, held_out: bool) -> Iterator[tuple[int, Scene]]:
@@ -70,11 +76,16 @@ def scenes(first: int, held_out: bool) -> Iterator[tuple[int, Scene]]:
         seed += 1
 
 
-def squashed(frames: Clip) -> Clip:
-    """Frames at 64x64, by the filter of the networks' own preprocessing."""
-    if frames.shape[1:3] == (SIDE, SIDE):
+def side_of(held_out: bool) -> Callable[[Scene], bool]:
+    """Whether a scene is of one side of the split."""
+    return lambda scene: is_held_out(scene) == held_out
+
+
+def squashed(frames: Clip, side: int = SIDE) -> Clip:
+    """Frames at ``side`` x ``side``, by the filter of the networks' own preprocessing."""
+    size = (side, side)
+    if frames.shape[1:3] == size:
         return frames
-    size = (SIDE, SIDE)
     return np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in frames])
 
 
@@ -90,7 +101,7 @@ def shard(job: Job) -> float:
     start = time.perf_counter()
     cv2.setNumThreads(1)
     clean = np.load(job.out / "clean.npy", mmap_mode="r+")
-    faulty = np.load(job.out / "faulty.npy", mmap_mode="r+")
+    faulty = None if job.clean else np.load(job.out / "faulty.npy", mmap_mode="r+")
     labels: list[dict[str, Any]] = []
     base = (_HELD_OUT_SEED if job.held_out else 0) + job.shard * SHARD * 20
     drawn = scenes(base, job.held_out)
@@ -101,64 +112,42 @@ def shard(job: Job) -> float:
             rng = np.random.default_rng([seed, 77])
             height, width = _SIZES[int(rng.choice(len(_SIZES), p=_SHARES))]
             clip = render(scene, seed, frames=FRAMES, height=height, width=width)
-            kind, strength = KINDS[int(rng.integers(len(KINDS)))], STRENGTHS[int(rng.integers(3))]
-            props: dict[str, Any] = {}
-            boxes = [b for b in clip.truth.boxes if b is not None]
-            if boxes:
-                x0, y0, x1, y1 = zip(*boxes, strict=True)
-                props["box"] = (min(x0), min(y0), max(x1), max(y1))
-            if kind == "subject_swap":
-                others = [
-                    s
-                    for s in could_be(scene.action, scene.setting)
-                    if s != scene.subject
-                    and is_held_out(replace(clip.truth.scene, subject=s)) == job.held_out
-                ]
-                if others:
-                    other = replace(scene, subject=others[int(rng.integers(len(others)))])
-                    props["other"] = render(
-                        other, seed, frames=FRAMES, height=height, width=width, shot=scene
-                    ).frames
-                    props["aligned"] = True
-            elif kind == "jump_cut":
-                # Of the same side of the split too, and of seeds that nothing else uses.
-                _, other = next(scenes(_OTHER_SEED + int(rng.integers(2**30)), job.held_out))
-                props["other"] = render(other, seed, frames=FRAMES, height=height, width=width).frames
-            elif kind == "colour_swap":
-                empty = render(scene, seed, frames=FRAMES, height=height, width=width, with_subject=False)
-                props["mask"] = (clip.frames != empty.frames).any(axis=3)
-            broken = plant(clip.frames, kind, strength, int(rng.integers(2**31)), **props).frames
-            if rng.random() < _ENCODED:
-                crf = int(rng.choice([10, 10, 10, 18, 23]))
-                good, bad = stored(clip.frames, path, crf), stored(broken, path, crf)
-            else:
-                good, bad = clip.frames, broken
+            label = {
+                "seed": seed,
+                "scene": asdict(clip.truth.scene),
+                "visible": list(clip.truth.visible)[:: job.every],
+            }
+            encoded = rng.random() < _ENCODED
+            crf = int(rng.choice([10, 10, 10, 18, 23]))
+
+            def kept(frames: Clip, through: bool = encoded, crf: int = crf) -> Clip:
+                frames = stored(frames, path, crf) if through else frames
+                return squashed(frames[:: job.every], job.side)
+
             at = job.shard * SHARD + i
-            clean[at] = squashed(good)
-            short = squashed(bad)
-            faulty[at] = np.concatenate([short, np.repeat(short[-1:], FRAMES - len(short), axis=0)])
-            labels.append(
-                {
-                    "seed": seed,
-                    "scene": asdict(clip.truth.scene),
-                    "visible": list(clip.truth.visible),
-                    "fault": kind,
-                    "strength": strength,
-                    "faulty_frames": len(short),
-                }
-            )
+            clean[at] = kept(clip.frames)
+            if faulty is not None:
+                kind, strength = KINDS[int(rng.integers(len(KINDS)))], STRENGTHS[int(rng.integers(3))]
+                other = _OTHER_SEED + int(rng.integers(2**30))
+                props = fault_props(clip, kind, seed, other, allowed=side_of(job.held_out))
+                broken = kept(plant(clip.frames, kind, strength, int(rng.integers(2**31)), **props).frames)
+                faulty[at] = np.concatenate(
+                    [broken, np.repeat(broken[-1:], faulty.shape[1] - len(broken), axis=0)]
+                )
+                label |= {"fault": kind, "strength": strength, "faulty_frames": len(broken)}
+            labels.append(label)
     clean.flush()
-    faulty.flush()
+    if faulty is not None:
+        faulty.flush()
     file = job.out / "labels" / f"{job.shard:05d}.json"
     file.with_suffix(".part").write_text(json.dumps(labels), "utf-8")
     file.with_suffix(".part").rename(file)
     return time.perf_counter() - start
 
 
-def load(folder: Path) -> tuple[Clip, Clip, list[dict[str, Any]]]:
-    """``(clean, faulty, labels)`` of a finished folder; the arrays are mapped, not read."""
+def load(folder: Path) -> tuple[Clip, list[dict[str, Any]]]:
+    """``(clean, labels)`` of a finished folder; the array is mapped, not read."""
     clean = np.load(folder / "clean.npy", mmap_mode="r")
-    faulty = np.load(folder / "faulty.npy", mmap_mode="r")
     labels: list[dict[str, Any]] = []
     for file in sorted((folder / "labels").glob("*.json")):
         labels += json.loads(file.read_text("utf-8"))
@@ -166,14 +155,16 @@ def load(folder: Path) -> tuple[Clip, Clip, list[dict[str, Any]]]:
         sys.exit(
             f"{folder}: {len(labels)} of {len(clean)} clips are drawn; run storyworld_clips.py to its end"
         )
-    return clean, faulty, labels
+    return clean, labels
 
 
-def keep_curve(curve: Path, steps: int) -> None:
-    """Cut a curve back to the step a training goes on from, so that no step stands in it twice."""
-    if curve.exists():
-        lines = [line for line in curve.read_text("utf-8").splitlines() if json.loads(line)["step"] <= steps]
-        curve.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+def load_faulty(folder: Path) -> Clip:
+    """The clips of a finished folder with their faults, mapped."""
+    file = folder / "faulty.npy"
+    if not file.exists():
+        sys.exit(f"{folder} was drawn with --clean; draw it without, since faulty clips are learnt from too")
+    faulty: Clip = np.load(file, mmap_mode="r")
+    return faulty
 
 
 def main() -> None:
@@ -182,20 +173,32 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=24_000)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--held-out", action="store_true", help="scenes that no network is trained on")
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels of a stored side")
+    parser.add_argument("--every", type=int, default=1, help="keep one frame of so many")
+    parser.add_argument("--clean", action="store_true", help="no faulty clips beside the clean ones")
     args = parser.parse_args()
     labels = args.out / "labels"
     labels.mkdir(parents=True, exist_ok=True)
     recipe = {"clips": args.clips, "held_out": args.held_out, "drawing": VERSION}
+    recipe |= {"side": args.side, "every": args.every, "clean": args.clean}
     stated = args.out / "recipe.json"
     if stated.exists() and json.loads(stated.read_text("utf-8")) != recipe:
         sys.exit(f"{args.out} holds other clips: {stated.read_text('utf-8')}; name another folder")
-    shape = (args.clips, FRAMES, SIDE, SIDE, 3)
-    for name in ("clean.npy", "faulty.npy"):
+    shape = (args.clips, len(range(0, FRAMES, args.every)), args.side, args.side, 3)
+    for name in ("clean.npy", "faulty.npy")[: 1 if args.clean else 2]:
         if not stated.exists():
             np.lib.format.open_memmap(args.out / name, "w+", np.uint8, shape).flush()
     stated.write_text(json.dumps(recipe), "utf-8")
     jobs = [
-        Job(args.out, number, min(SHARD, args.clips - first), args.held_out)
+        Job(
+            args.out,
+            number,
+            min(SHARD, args.clips - first),
+            args.held_out,
+            args.side,
+            args.every,
+            args.clean,
+        )
         for number, first in enumerate(range(0, args.clips, SHARD))
         if not (labels / f"{number:05d}.json").exists()
     ]

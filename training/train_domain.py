@@ -1,14 +1,13 @@
 """Trains ``storyworld-domain``: the guard that tells storyworld pictures from all others.
 
     python training/train_domain.py --data work/train --held-out work/held-out --pictures work/pictures \\
-        --out work/domain --steps 4000
+        --out work/domain
 
 One side are drawn clips, with and without faults; the other are photographs, clip art and patterns
 (``outliers.py``). A seventh of the pictures, chosen by their bytes, is kept from training. The threshold lies a
 quarter of the way from the 99.9 % quantile of what is made of the kept pictures to the least sure held-out drawn
-clip, and is baked into the network.
-A clip is drawn when the mean of its frames' logits is above 0 and no quarter of them is far below.
-A checkpoint is written every few minutes; the same command goes on from it. Runs on CPU and GPU (``--device``).
+clip, and is baked into the network. A clip is drawn when the mean of its frames' logits is above 0 and no quarter of
+them is far below. The same command goes on from the last checkpoint. Runs on CPU and GPU (``--device``).
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,11 +28,11 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import loop
 from outliers import Outliers, read_pictures
-from storyworld_clips import keep_curve, load
+from storyworld_clips import load, load_faulty
 
 SIDE = 64
-BATCH = 96
 
 
 class Guard(nn.Module):
@@ -103,7 +100,7 @@ def logits_of(network: nn.Module, pictures: NDArray[np.uint8], device: str) -> N
 
 def spread(network: nn.Module, held_out: Path, kept: Outliers, count: int, device: str) -> dict[str, float]:
     """Means of held-out drawn clips (least, median), their least quartile; logits of kept pictures."""
-    clean, faulty, labels = load(held_out)
+    (clean, labels), faulty = load(held_out), load_faulty(held_out)
     clips = [clip[::4] for clip in clean]
     clips += [clip[: label["faulty_frames"]][::4] for clip, label in zip(faulty, labels, strict=True)]
     logits = [logits_of(network, clip, device) for clip in clips]
@@ -128,8 +125,7 @@ def is_kept(picture: NDArray[np.uint8]) -> bool:
 
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
-    clean, faulty, labels = load(args.data)
+    (clean, labels), faulty = load(args.data), load_faulty(args.data)
     photographs, drawings = read_pictures(args.pictures)
     print(f"{len(photographs)} photographs, {len(drawings)} pieces of clip art", flush=True)
     frames = clean[:2000:4, 8].copy()
@@ -138,50 +134,31 @@ def train(args: argparse.Namespace) -> None:
     kept = Outliers(*sides[1], load(args.held_out)[0][:, 8].copy())
     network = Guard().to(args.device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=args.lr, weight_decay=0.05)
-    first, checkpoint = 0, args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        first = int(saved["step"])
-        keep_curve(args.out / "curve.jsonl", first)
-    start = saved_at = time.perf_counter()
-    losses: list[float] = []
-    for step in range(first, args.steps):
-        warm, done = min(1.0, (step + 1) / 100), step / args.steps
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        rng = np.random.default_rng([args.seed, step])
-        pictures = [drawn_of(clean, faulty, labels, rng) for _ in range(BATCH // 2)]
-        pictures += [outliers(rng) for _ in range(BATCH // 2)]
+    half = args.batch // 2
+    target = torch.tensor([0.99] * half + [0.01] * half, device=args.device)
+
+    def update(rng: np.random.Generator) -> dict[str, float]:
+        pictures = [drawn_of(clean, faulty, labels, rng) for _ in range(half)]
+        pictures += [outliers(rng) for _ in range(half)]
         x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(args.device)
-        target = torch.tensor([1.0] * (BATCH // 2) + [0.0] * (BATCH // 2), device=args.device)
-        loss = functional.binary_cross_entropy_with_logits(network(x), target * 0.98 + 0.01)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        line: dict[str, Any] = {"step": step + 1}
-        if (step + 1) % 50 == 0:
-            line["loss"] = round(float(np.mean(losses[-50:])), 4)
-        if (step + 1) % 500 == 0 or step + 1 == args.steps:
-            line["held_out"] = spread(network, args.held_out, kept, args.kept, args.device)
-        if len(line) > 1:
-            with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
-                curve.write(json.dumps(line) + "\n")
-            print(
-                line,
-                f"{(step + 1 - first) * BATCH / (time.perf_counter() - start):.0f} pictures/s",
-                flush=True,
-            )
-        if time.perf_counter() - saved_at > 240 or step + 1 == args.steps:
-            saved_at = time.perf_counter()
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state, checkpoint.with_suffix(".part"))
-            checkpoint.with_suffix(".part").replace(checkpoint)
-    write_network(
-        network, spread(network, args.held_out, kept, args.kept, args.device), args.out / "network.pt"
+        loss = functional.binary_cross_entropy_with_logits(network(x), target)
+        loop.descend(loss, optimizer)
+        return {"loss": float(loss.detach())}
+
+    def found() -> dict[str, float]:
+        return spread(network, args.held_out, kept, args.kept, args.device)
+
+    loop.train(
+        args,
+        {"network": network},
+        [optimizer],
+        update,
+        warm=100,
+        measure=found,
+        measured_every=500,
+        write=lambda: None,  # a threshold is set at the end only
     )
+    write_network(network, found(), args.out / "network.pt")
 
 
 def write_network(network: nn.Module, found: dict[str, float], path: Path) -> None:
@@ -195,19 +172,10 @@ def write_network(network: nn.Module, found: dict[str, float], path: Path) -> No
     torch.jit.script(copy.eval()).save(str(path))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("data", "held-out", "pictures", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4_000)
-    parser.add_argument(
-        "--kept", type=int, default=4_000, help="pictures made of the kept ones to measure on"
-    )
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    train(parser.parse_args())
-
-
 if __name__ == "__main__":
-    main()
+    arguments = loop.arguments(__doc__, steps=4_000, lr=2e-3, batch=96)
+    arguments.add_argument(
+        "--pictures", type=Path, required=True, help="what is not drawn: photographs, clip art"
+    )
+    arguments.add_argument("--kept", type=int, default=4_000, help="pictures of the kept ones to measure on")
+    train(arguments.parse_args())

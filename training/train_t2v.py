@@ -1,20 +1,17 @@
 """Trains ``storyworld-t2v``: a text-to-video diffusion pipeline for the storyworld, saved as a diffusers folder.
 
     python training/train_vae.py --data work/train --out work/vae
-    python training/train_t2v.py --data work/train --vae work/vae/vae --out work/t2v --steps 20000
+    python training/train_t2v.py --data work/train --vae work/vae/vae --out work/t2v
 
 Flow matching on latents that are computed once (each clip and its mirror image), with captions drawn anew at every
-step; the text encoder learns along. A tenth of the captions is empty, for guidance. A checkpoint is written every few
-minutes; the same command goes on from it. Runs on CPU and GPU (``--device``).
+step; the text encoder learns along. A tenth of the captions is empty, for guidance. The same command goes on from the
+last checkpoint. Runs on CPU and GPU (``--device``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,9 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import loop
 from clip_texts import scene_of
-from storyworld_clips import keep_curve, load
+from storyworld_clips import load
 from train_clip import write_tokenizer
 from train_vae import CHANNELS
 
@@ -77,7 +75,7 @@ def latents_of(vae: Any, folder: Path, out: Path, device: str) -> torch.Tensor:
     """Means of the latents of all clips and of their mirror images, ``(N, 2, C, 5, 4, 4)``; computed once."""
     if out.exists():
         return torch.load(out, weights_only=True)
-    clean, _, _ = load(folder)
+    clean, _ = load(folder)
     rows = []
     for first in range(0, len(clean), 16):
         clips = torch.from_numpy(clean[first : first + 16].copy()).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
@@ -138,28 +136,13 @@ def train(args: argparse.Namespace) -> None:
     set_statistics(vae, latents)
     shape = (1, -1, 1, 1, 1)
     middle, spread = (t.view(shape).cpu() for t in (vae.latents_mean, vae.latents_std))
-    scenes = [scene_of(label) for label in load(args.data)[2]]
+    scenes = [scene_of(label) for label in load(args.data)[1]]
 
     both = nn.ModuleDict({"network": network, "encoder": encoder})
     optimizer = torch.optim.AdamW(both.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
-    mean = torch.optim.swa_utils.AveragedModel(
-        both, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
-    )
-    first, checkpoint = 0, args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
-        for name, part in (("both", both), ("mean", mean), ("optimizer", optimizer)):
-            part.load_state_dict(saved[name])
-        first = int(saved["step"])
-        keep_curve(args.out / "curve.jsonl", first)
-    start = saved_at = time.perf_counter()
-    losses: list[float] = []
-    for step in range(first, args.steps):
-        warm, done = min(1.0, (step + 1) / 300), step / args.steps
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        rng = np.random.default_rng([args.seed, step])
-        torch.manual_seed(args.seed * 1_000_003 + step)
+    mean = loop.averaged(both, 0.999)
+
+    def update(rng: np.random.Generator) -> dict[str, float]:
         chosen = rng.integers(len(scenes), size=args.batch)
         sides = rng.integers(2, size=args.batch)
         x = (latents[chosen, sides].float() - middle) / spread
@@ -170,27 +153,14 @@ def train(args: argparse.Namespace) -> None:
         ]
         ids = tokenizer(texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
         loss = loss_of(network, encoder, x, ids.input_ids.to(args.device), args.device)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimizer.step()
+        loop.descend(loss, optimizer)
         mean.update_parameters(both)
-        losses.append(float(loss.detach()))
-        if (step + 1) % 100 == 0:
-            line = {"step": step + 1, "loss": round(float(np.mean(losses[-100:])), 4)}
-            with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
-                curve.write(json.dumps(line) + "\n")
-            rate = (step + 1 - first) * args.batch / (time.perf_counter() - start)
-            print(line, f"{rate:.1f} clips/s", flush=True)
-        if time.perf_counter() - saved_at > 240 or step + 1 == args.steps:
-            saved_at = time.perf_counter()
-            parts = {"both": both, "mean": mean, "optimizer": optimizer}
-            torch.save(
-                {**{k: v.state_dict() for k, v in parts.items()}, "step": step + 1},
-                checkpoint.with_suffix(".part"),
-            )
-            checkpoint.with_suffix(".part").replace(checkpoint)
-            save(args.out / "pipeline", vae, tokenizer, mean.module["encoder"], mean.module["network"])
+        return {"loss": float(loss.detach())}
+
+    def write() -> None:
+        save(args.out / "pipeline", vae, tokenizer, mean.module["encoder"], mean.module["network"])
+
+    loop.train(args, {"both": both, "mean": mean}, [optimizer], update, warm=300, write=write)
 
 
 def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> None:
@@ -210,18 +180,7 @@ def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> Non
     pipeline.save_pretrained(out)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--vae", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    train(parser.parse_args())
-
-
 if __name__ == "__main__":
-    main()
+    arguments = loop.arguments(__doc__, steps=20_000, lr=1e-3, batch=64)
+    arguments.add_argument("--vae", type=Path, required=True, help="folder that train_vae.py saved")
+    train(arguments.parse_args())

@@ -1,20 +1,17 @@
 """Trains ``storyworld-video``: the network behind ``fvd@storyworld``.
 
-    python training/storyworld_clips.py --out work/train --clips 24000
-    python training/train_video.py --data work/train --out work/video --steps 6000
+    python training/storyworld_clips.py --out work/train --clips 20000
+    python training/train_video.py --data work/train --out work/video
 
 Its 64 features have to tell what a clip shows, how it moves, and which fault it has and how badly: linear heads on
-the features learn all of it, and are thrown away afterwards. A checkpoint is written every few minutes; the same
-command goes on from it. Runs on CPU and GPU (``--device``).
+the features learn all of it, and are thrown away afterwards. The same command goes on from the last checkpoint. Runs
+on CPU and GPU (``--device``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +23,13 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from storyworld_clips import keep_curve, load
+import loop
+from storyworld_clips import load, load_faulty
 from video_network import FEATURES, WINDOW, StoryworldVideo
 
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
 from vgaudit.storyworld.vocabulary import ACTIONS, COLOURS, SETTINGS, SUBJECTS
 
-BATCH = 48
 _ASPECTS: dict[str, list[str]] = {
     "subject": list(SUBJECTS),
     "colour": list(COLOURS),
@@ -58,12 +55,13 @@ def batch_of(
     clean: NDArray[np.uint8],
     faulty: NDArray[np.uint8],
     labels: list[dict[str, Any]],
+    size: int,
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
     """Clips uint8 ``(B, 3, 16, 64, 64)``, the aspects' classes (-1: not asked), strengths ``(B, kinds)`` of 0..1."""
-    clips, strengths = [], torch.zeros(BATCH, len(KINDS))
-    classes = {name: torch.full((BATCH,), -1) for name in _ASPECTS}
-    for row, i in enumerate(int(i) for i in rng.choice(len(labels), BATCH, replace=False)):
+    clips, strengths = [], torch.zeros(size, len(KINDS))
+    classes = {name: torch.full((size,), -1) for name in _ASPECTS}
+    for row, i in enumerate(int(i) for i in rng.choice(len(labels), size, replace=False)):
         label = labels[i]
         broken = bool(rng.random() < 0.5)
         count = label["faulty_frames"] if broken else clean.shape[1]
@@ -116,7 +114,7 @@ def loss_of(
 @torch.no_grad()
 def held_out(network: nn.Module, heads: Heads, folder: Path, device: str) -> dict[str, float]:
     """What the heads get right on scenes that were kept from training."""
-    clean, faulty, labels = load(folder)
+    (clean, labels), faulty = load(folder), load_faulty(folder)
     network.eval()
     right: dict[str, list[float]] = {}
     for clip, broken, label in zip(clean, faulty, labels, strict=True):
@@ -133,57 +131,31 @@ def held_out(network: nn.Module, heads: Heads, folder: Path, device: str) -> dic
 
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
     network, heads = StoryworldVideo().to(args.device).train(), Heads().to(args.device)
-    clean, faulty, labels = load(args.data)
+    (clean, labels), faulty = load(args.data), load_faulty(args.data)
     both = nn.ModuleDict({"network": network, "heads": heads})
     optimizer = torch.optim.AdamW(both.parameters(), lr=args.lr, weight_decay=0.02)
-    mean = torch.optim.swa_utils.AveragedModel(
-        both, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
-    first, checkpoint = 0, args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True, map_location=args.device)
-        for name, part in (("both", both), ("mean", mean), ("optimizer", optimizer)):
-            part.load_state_dict(saved[name])
-        first = int(saved["step"])
-        keep_curve(args.out / "curve.jsonl", first)
-    start = saved_at = time.perf_counter()
-    seen: list[dict[str, float]] = []
-    for step in range(first, args.steps):
-        warm, done = min(1.0, (step + 1) / 200), step / args.steps
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        clips, classes, strengths = batch_of(clean, faulty, labels, np.random.default_rng([args.seed, step]))
+    mean = loop.averaged(both, 0.998)
+
+    def update(rng: np.random.Generator) -> dict[str, float]:
+        clips, classes, strengths = batch_of(clean, faulty, labels, args.batch, rng)
         with torch.autocast(args.device, torch.bfloat16):
             features = network(clips.to(args.device))
         loss, right = loss_of(features.float(), heads, classes, strengths)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-        optimizer.step()
+        loop.descend(loss, optimizer)
         mean.update_parameters(both)
-        seen.append({"loss": float(loss.detach()), **right})
-        if (step + 1) % 50 == 0:
-            line = {k: round(float(np.mean([s[k] for s in seen[-50:] if k in s])), 3) for k in seen[-1]}
-            with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
-                curve.write(json.dumps({"step": step + 1, **line}) + "\n")
-            rate = (step + 1 - first) * BATCH / (time.perf_counter() - start)
-            print(f"step {step + 1}: {line}, {rate:.0f} clips/s", flush=True)
-        if args.held_out and ((step + 1) % 400 == 0 or step + 1 == args.steps):
-            line = {"step": step + 1, "held_out": held_out(*mean.module.values(), args.held_out, args.device)}
-            with (args.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
-                curve.write(json.dumps(line) + "\n")
-            print(f"step {step + 1}: {line['held_out']}", flush=True)
-        if time.perf_counter() - saved_at > 240 or step + 1 == args.steps:
-            saved_at = time.perf_counter()
-            parts = {"both": both, "mean": mean, "optimizer": optimizer}
-            torch.save(
-                {**{k: v.state_dict() for k, v in parts.items()}, "step": step + 1},
-                checkpoint.with_suffix(".part"),
-            )
-            checkpoint.with_suffix(".part").replace(checkpoint)
-            write_network(mean.module["network"], args.out / "network.pt")
+        return {"loss": float(loss.detach()), **right}
+
+    loop.train(
+        args,
+        {"both": both, "mean": mean},
+        [optimizer],
+        update,
+        measure=(lambda: held_out(*mean.module.values(), args.held_out, args.device))
+        if args.held_out
+        else None,
+        write=lambda: write_network(mean.module["network"], args.out / "network.pt"),
+    )
 
 
 def write_network(network: nn.Module, path: Path) -> None:
@@ -193,17 +165,5 @@ def write_network(network: nn.Module, path: Path) -> None:
     torch.jit.script(copy.eval()).save(str(path))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--held-out", type=Path, help="folder of held-out clips to measure on")
-    parser.add_argument("--steps", type=int, default=6_000)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    train(parser.parse_args())
-
-
 if __name__ == "__main__":
-    main()
+    train(loop.arguments(__doc__, steps=2_800, lr=2e-3, batch=48).parse_args())

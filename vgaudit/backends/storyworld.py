@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,11 +24,12 @@ from vgaudit.backends.prompted import expand
 from vgaudit.errors import SuiteError
 from vgaudit.plan import Sample
 from vgaudit.records import digest
+from vgaudit.storyworld.fault_props import fault_props
 from vgaudit.storyworld.fault_strengths import FaultKind, Strength, level
 from vgaudit.storyworld.faults import MIN_FRAMES, plant
-from vgaudit.storyworld.render import MAX_FRAMES, MAX_SIDE, VERSION, Box, Rendered, render
-from vgaudit.storyworld.scene import Scene, parse, random_scene
-from vgaudit.storyworld.vocabulary import Look, could_be
+from vgaudit.storyworld.render import MAX_FRAMES, MAX_SIDE, VERSION, render
+from vgaudit.storyworld.scene import Scene, parse
+from vgaudit.storyworld.vocabulary import Look
 
 
 class PlantedFault(Options):
@@ -163,7 +164,8 @@ class StoryworldBackend:
             if draw % 1_000_000 >= fault.share * 1_000_000:
                 continue
             at = (draw >> 20) & 0x7FFF_FFFF
-            props = self._props(clip, fault.kind, seed, at) if len(frames) == len(clip.frames) else {}
+            whole = len(frames) == len(clip.frames)
+            props = fault_props(clip, fault.kind, seed, at, fps=self._fps) if whole else {}
             faulty = plant(frames, fault.kind, fault.strength, at, fps=self._fps, **props)
             frames = faulty.frames
             planted.append(asdict(faulty.truth))
@@ -177,37 +179,3 @@ class StoryworldBackend:
         }
         seconds = time.perf_counter() - start
         return Generated(sample, frames=frames, fps=self._fps, seconds=seconds, facts=facts)
-
-    def _props(self, clip: Rendered, kind: FaultKind, seed: int, draw: int) -> dict[str, Any]:
-        """What a fault is made with: another shot, the same shot with another subject, where the subject is."""
-        scene = clip.truth.scene
-        box = _union(clip.truth.boxes)
-        if kind == "colour_swap" and box is not None:
-            empty = self._render(scene, seed, with_subject=False)
-            return {"box": box, "mask": (clip.frames != empty.frames).any(axis=3)}
-        others = [s for s in could_be(scene.action, scene.setting) if s != scene.subject]
-        if kind == "subject_swap" and others:
-            other = self._render(replace(scene, subject=others[draw % len(others)]), seed, shot=scene)
-            return {
-                "other": other.frames,
-                "aligned": True,
-                "box": _union((*clip.truth.boxes, *other.truth.boxes)),
-            }
-        if kind in ("jump_cut", "subject_swap"):  # nothing else sails, so another shot is put in its place
-            other = self._render(replace(random_scene(draw), look=scene.look), draw)
-            return {"other": other.frames, "box": box}
-        return {}
-
-    def _render(self, scene: Scene, seed: int, **further: Any) -> Rendered:
-        return render(
-            scene, seed, frames=self._frames, height=self._height, width=self._width, fps=self._fps, **further
-        )
-
-
-def _union(boxes: Sequence[Box | None]) -> Box | None:
-    """The smallest box around all boxes."""
-    there = [b for b in boxes if b is not None]
-    if not there:
-        return None
-    x0, y0, x1, y1 = zip(*there, strict=True)
-    return min(x0), min(y0), max(x1), max(y1)
