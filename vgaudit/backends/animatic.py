@@ -20,7 +20,7 @@ from vgaudit.backends.base import BackendContext, Generated, Options, OptionsCla
 from vgaudit.backends.clip_prompts import with_suite_prompts
 from vgaudit.backends.clip_sources import failed
 from vgaudit.errors import BackendError, MediaError, SuiteError
-from vgaudit.plan import Sample, make_sample_id
+from vgaudit.plan import Sample
 from vgaudit.records import digest
 
 VERSION = 1
@@ -160,17 +160,7 @@ class AnimaticBackend:
             "video": asdict(self._context.video),
             **self._context.identity,
         }
-        return Sample(
-            sample_id=make_sample_id(entry.prompt_id, seed, identity),
-            prompt_id=entry.prompt_id,
-            prompt=entry.prompt,
-            group=entry.group,
-            backend=self._context.index,
-            seed=seed,
-            tags=dict(entry.tags),
-            expect=entry.expect,
-            source=entry.source,
-        )
+        return entry.sample(identity, seed, self._context.index)
 
     def source_path(self, sample: Sample) -> Path | None:
         """Where the picture of ``sample`` lies; ``None`` when it may not be read."""

@@ -13,6 +13,7 @@ from vgaudit.backends.base import PromptSpec
 from vgaudit.backends.clip_naming import split_vbench
 from vgaudit.errors import SuiteError
 from vgaudit.index import PromptRow
+from vgaudit.plan import Sample, make_sample_id
 from vgaudit.registry import nearest
 
 _NUMBERED = re.compile(r"(?P<id>.+)[-_](?P<seed>[0-9]{1,9})")
@@ -43,6 +44,20 @@ class Entry:
     tags: Mapping[str, str] = field(default_factory=dict)
     expect: tuple[Mapping[str, Any], ...] = ()
     id_given: bool = False
+
+    def sample(self, identity: Mapping[str, Any], seed: int | None, backend: int) -> Sample:
+        """The sample of this clip; its bytes are decided by ``identity``."""
+        return Sample(
+            sample_id=make_sample_id(self.prompt_id, seed, identity),
+            prompt_id=self.prompt_id,
+            prompt=self.prompt,
+            group=self.group,
+            backend=backend,
+            seed=seed,
+            tags=dict(self.tags),
+            expect=self.expect,
+            source=self.source,
+        )
 
 
 def match_prompts(

@@ -20,7 +20,7 @@ from vgaudit.backends.clip_prompts import Entry, match_prompts, with_suite_promp
 from vgaudit.backends.clip_sources import FPS_NEEDED, failed, find_clips, hand_on, inside, kind_of
 from vgaudit.errors import SuiteError
 from vgaudit.index import prompt_id_of, read_index, read_prompts
-from vgaudit.plan import Sample, make_sample_id
+from vgaudit.plan import Sample
 from vgaudit.records import digest
 
 _PROBLEMS_SHOWN = 10
@@ -196,17 +196,7 @@ class FilesBackend:
         }
         if kind_of(self._root / entry.source) in ("frames", "array"):  # media are kept as they are
             identity |= {"fps": self._fps, **self._context.identity}
-        return Sample(
-            sample_id=make_sample_id(entry.prompt_id, entry.seed, identity),
-            prompt_id=entry.prompt_id,
-            prompt=entry.prompt,
-            group=entry.group,
-            backend=self._context.index,
-            seed=entry.seed,
-            tags=dict(entry.tags),
-            expect=entry.expect,
-            source=entry.source,
-        )
+        return entry.sample(identity, entry.seed, self._context.index)
 
     def source_path(self, sample: Sample) -> Path | None:
         """Where the clip of ``sample`` lies; ``None`` when it is missing or leaves the root."""
