@@ -52,8 +52,31 @@ def test_networks_are_rebuilt_from_nothing_and_training_goes_on_where_it_stopped
     for name in ("clean.npy", "faulty.npy"):
         assert np.array_equal(np.load(clips / name), np.load(again / name))
 
-    for script, out in (("train_clip.py", tmp_path / "clip"), ("train_video.py", tmp_path / "video")):
-        common = ("--data", clips, "--held-out", held, "--out", out, "--device", "cpu")
+    pictures, fresh = tmp_path / "frames", tmp_path / "fresh"
+    for out, further in ((pictures, ()), (fresh, ("--held-out",))):
+        run(
+            "storyworld_clips.py",
+            "--out",
+            out,
+            "--clips",
+            70,
+            "--side",
+            96,
+            "--every",
+            2,
+            "--clean",
+            *further,
+        )
+        assert np.load(out / "clean.npy", mmap_mode="r").shape == (70, 9, 96, 96, 3)
+        assert not (out / "faulty.npy").exists()
+    done = start("train_clip.py", "--data", clips, "--out", tmp_path / "clip")
+    assert "frames are 64x64, not 96x96" in done.stderr
+    done = start("train_video.py", "--data", pictures, "--out", tmp_path / "video")
+    assert "draw it without" in done.stderr
+
+    for script, data, unseen in (("train_clip.py", pictures, fresh), ("train_video.py", clips, held)):
+        out = tmp_path / script.removeprefix("train_").removesuffix(".py")
+        common = ("--data", data, "--held-out", unseen, "--out", out, "--device", "cpu")
         run(script, *common, "--steps", 2)
         run(script, *common, "--steps", 3)
         lines = [json.loads(line) for line in (out / "curve.jsonl").read_text("utf-8").splitlines()]
@@ -61,14 +84,14 @@ def test_networks_are_rebuilt_from_nothing_and_training_goes_on_where_it_stopped
         assert all(0 <= share <= 1 for line in lines for share in line["held_out"].values())
 
     # The guard is trained against pictures, and refuses to set a threshold where the two sides overlap.
-    pictures, rng = tmp_path / "pictures" / "openclipart", np.random.default_rng(0)
-    pictures.mkdir(parents=True)
+    clip_art, rng = tmp_path / "pictures" / "openclipart", np.random.default_rng(0)
+    clip_art.mkdir(parents=True)
     for i in range(40):
         art = rng.integers(0, 256, (48, 48, 4), np.uint8)
-        Image.fromarray(art, "RGBA").save(pictures / f"{i}.png")
-        Image.fromarray(np.tile(art[..., :3], (4, 4, 1))).save(pictures.parent / f"{i}.png")
+        Image.fromarray(art, "RGBA").save(clip_art / f"{i}.png")
+        Image.fromarray(np.tile(art[..., :3], (4, 4, 1))).save(clip_art.parent / f"{i}.png")
     done = start(
-        "train_domain.py", "--data", clips, "--held-out", held, "--pictures", pictures.parent,
+        "train_domain.py", "--data", clips, "--held-out", held, "--pictures", clip_art.parent,
         "--out", tmp_path / "domain", "--device", "cpu", "--steps", 2, "--kept", 200,
     )  # fmt: skip
     assert done.returncode == 1
