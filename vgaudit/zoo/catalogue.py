@@ -67,8 +67,8 @@ BUNDLED_DOMAIN = "storyworld"
 # Digests of what lies in zoo/bundled; tests/zoo/test_bundled.py prints these tables for the files as they are.
 _BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
     BUNDLED_CLIP: {
-        "open_clip_model.safetensors": "df0ea29b6b7d969aafae26fc0d9da5b0982bd5a7c9cec562324ce32f91db6494",
-        "open_clip_config.json": "4b82b569084c42dac84500edc364268ceaa2b57442e0f0be374e78bce466d457",
+        "open_clip_model.safetensors": "7c849e6356fdd2696a5f67dd67a15a440d2271acb5ba456dacd48bd1ac7c0eea",
+        "open_clip_config.json": "91d8adbaa25ec4d297cad555a08b012b5262394e62ea6fecd7ac42cd27cb8107",
         "tokenizer.json": "409ebbf51d58c41a658e40d91b1dd4062775fa4c58ea55ea434fa8f4ddfde3ca",
         "tokenizer_config.json": "c491c523d79c687418d9b94b5465e91b915c04e227192f17846977483e133679",
     },
