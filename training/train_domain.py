@@ -20,7 +20,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import loop
-from outliers import Outliers, compressed, read_pictures
+from outliers import Outliers, read_pictures
 from storyworld_clips import load, load_faulty
 
 SIDE = 64
@@ -84,9 +83,7 @@ def drawn_of(
     if rng.random() < 0.3:
         gain, lift = rng.uniform((0.9, -10), (1.1, 10))
         picture = np.clip(picture * gain + lift, 0, 255).astype(np.uint8)
-    if rng.random() < 0.15:
-        picture = cv2.GaussianBlur(np.ascontiguousarray(picture), (0, 0), float(rng.uniform(0.3, 1.0)))
-    return compressed(np.ascontiguousarray(picture), rng)
+    return picture
 
 
 @torch.no_grad()
