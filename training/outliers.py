@@ -1,8 +1,9 @@
 """Pictures that are not the storyworld's, for the guard that tells them apart: photographs, drawings, patterns.
 
 Photographs and clip art come from a folder of pictures (``--pictures``; docs/bundled-models.md lists the free
-packages that were used). The rest is made here: noise with the spectrum of nature, piles of shapes, gradients,
-stripes, text, and storyworld pictures whose parts stand in the wrong place. No evaluation clip is among them.
+packages that were used). The rest is made here: noise with the spectrum of nature, landscapes of it, piles of shapes,
+gradients, stripes, text, and storyworld pictures whose parts stand in the wrong place. No evaluation clip is among
+them.
 """
 
 from __future__ import annotations
@@ -56,12 +57,12 @@ class Outliers:
 
     def __call__(self, rng: np.random.Generator) -> Picture:
         """One picture, uint8 ``(64, 64, 3)``."""
-        kind = rng.choice(8, p=(0.5, 0.14, 0.08, 0.08, 0.05, 0.03, 0.06, 0.06))
+        kind = rng.choice(9, p=(0.48, 0.12, 0.06, 0.08, 0.08, 0.04, 0.02, 0.06, 0.06))
         picture = (
-            self._crop, self._clip_art, self._natural_noise, self._shapes,
+            self._crop, self._clip_art, self._natural_noise, self._landscape, self._shapes,
             self._gradient, self._text, self._misplaced, self._mixed,
         )[int(kind)](rng)  # fmt: skip
-        return _changed(picture, rng)
+        return compressed(_changed(picture, rng), rng)
 
     def _crop(self, rng: np.random.Generator) -> Picture:
         """A part of a photograph, from a tiny one (blurred, as in a blurred clip) to all of it."""
@@ -100,6 +101,30 @@ class Outliers:
         return (
             np.clip(middle[:, None, None] + spread * mixed, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
         )
+
+    def _landscape(self, rng: np.random.Generator) -> Picture:
+        """A bright ground under a sky, each with noise of nature, and clip art or parts of photographs on it."""
+        horizon = int(rng.uniform(0.2, 0.8) * SIDE)
+        picture = np.empty((SIDE, SIDE, 3), np.float32)
+        for rows, hue in (
+            (slice(0, horizon), rng.uniform(85, 130)),
+            (slice(horizon, SIDE), rng.uniform(10, 75)),
+        ):
+            colour = np.array([[[hue, rng.uniform(10, 220), rng.uniform(110, 255)]]], np.uint8)
+            noise = self._natural_noise(rng)[rows].astype(np.float32)
+            plain = cv2.cvtColor(colour, cv2.COLOR_HSV2RGB)[0, 0]
+            picture[rows] = plain + float(rng.uniform(0.05, 0.6)) * (noise - noise.mean(axis=(0, 1)))
+        ground = picture.clip(0, 255).astype(np.uint8)
+        ground = cv2.GaussianBlur(ground, (0, 0), float(rng.uniform(0.3, 1.5)))
+        for _ in range(int(rng.integers(0, 4))):
+            height, width = (int(v) for v in rng.integers(8, 40, 2))
+            y, x = int(rng.integers(SIDE - height)), int(rng.integers(SIDE - width))
+            part = cv2.resize(self._crop(rng), (width, height), interpolation=cv2.INTER_AREA)
+            oval = np.zeros((height, width, 1), np.uint8)
+            cv2.ellipse(oval, ((width / 2, height / 2), (width, height), 0), 1, -1)
+            place = ground[y : y + height, x : x + width]
+            place[:] = np.where(oval, part, place)
+        return ground
 
     def _shapes(self, rng: np.random.Generator) -> Picture:
         """A pile of discs, boxes and triangles of all sizes."""
@@ -165,7 +190,7 @@ def _plain(rng: np.random.Generator) -> Picture:
 
 
 def _changed(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Blurred, flattened to few colours, lit otherwise, or compressed: what video models do to pictures."""
+    """Blurred, flattened to few colours or lit otherwise: what video models do to pictures."""
     if rng.random() < 0.35:
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.5)))
     if rng.random() < 0.15:
@@ -177,6 +202,11 @@ def _changed(picture: Picture, rng: np.random.Generator) -> Picture:
         hsv[..., 1] *= float(rng.uniform(0.3, 2.0))
         hsv[..., 2] = 255 * (hsv[..., 2] / 255) ** float(rng.uniform(0.5, 1.8))
         picture = cv2.cvtColor(hsv.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB)
+    return picture
+
+
+def compressed(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Three pictures in ten with the marks of compression; drawn ones get them too, so that they tell nothing."""
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 90))]
         picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)

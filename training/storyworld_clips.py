@@ -44,6 +44,7 @@ FRAMES, SIDE = 17, 64
 SHARD = 250
 _SIZES = ((64, 64), (64, 96), (64, 112), (96, 96), (128, 128), (128, 192))
 _SHARES = (0.55, 0.14, 0.10, 0.09, 0.06, 0.06)
+_SIDES = (32, 48, 64, 80, 96, 128, 192, 256)
 _ENCODED = 0.75
 """Share of clips that go through the encoder; the rest stay as drawn."""
 _HELD_OUT_SEED = 1_000_000_000
@@ -64,6 +65,7 @@ class Job:
     side: int = SIDE
     every: int = 1
     clean: bool = False
+    any_size: bool = False
 
 
 def scenes(first: int, held_out: bool) -> Iterator[tuple[int, Scene]]:
@@ -111,6 +113,9 @@ def shard(job: Job) -> float:
             seed, scene = next(drawn)
             rng = np.random.default_rng([seed, 77])
             height, width = _SIZES[int(rng.choice(len(_SIZES), p=_SHARES))]
+            if job.any_size:
+                height = int(rng.choice(_SIDES))
+                width = 2 * round(height * float(np.exp(rng.uniform(-0.85, 0.85))) / 2)
             clip = render(scene, seed, frames=FRAMES, height=height, width=width)
             label = {
                 "seed": seed,
@@ -176,11 +181,15 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=SIDE, help="pixels of a stored side")
     parser.add_argument("--every", type=int, default=1, help="keep one frame of so many")
     parser.add_argument("--clean", action="store_true", help="no faulty clips beside the clean ones")
+    parser.add_argument(
+        "--any-size", action="store_true", help="any size and shape, upright ones too, instead of six"
+    )
     args = parser.parse_args()
     labels = args.out / "labels"
     labels.mkdir(parents=True, exist_ok=True)
     recipe = {"clips": args.clips, "held_out": args.held_out, "drawing": VERSION}
     recipe |= {"side": args.side, "every": args.every, "clean": args.clean}
+    recipe["any_size"] = args.any_size
     stated = args.out / "recipe.json"
     if stated.exists() and json.loads(stated.read_text("utf-8")) != recipe:
         sys.exit(f"{args.out} holds other clips: {stated.read_text('utf-8')}; name another folder")
@@ -198,6 +207,7 @@ def main() -> None:
             args.side,
             args.every,
             args.clean,
+            args.any_size,
         )
         for number, first in enumerate(range(0, args.clips, SHARD))
         if not (labels / f"{number:05d}.json").exists()
