@@ -6,11 +6,11 @@
         --held-out-shapes work/held-out-shapes --pictures work/pictures --out work/domain
 
 One side are drawn clips of any size and shape, with and without faults, softened as a generator softens; the other
-are photographs, clip art and patterns (``outliers.py``). A seventh of the pictures, chosen by how they look from afar, is
-kept from training. The threshold lies half-way between the 99.9 % quantile of what is made of the kept pictures and
-the least sure faultless held-out clip, and is baked into the network. A clip is drawn when the mean of its frames'
-logits is above 0 and no quarter of them is far below. The same command goes on from the last checkpoint. Runs on CPU
-and GPU (``--device``).
+are photographs, clip art and patterns (``outliers.py``). A seventh of the pictures, chosen by how they look from
+afar, is kept from training. The threshold lies half-way between the 99.9 % quantile of what is made of the kept
+pictures and the least sure faultless held-out clip, and is baked into the network. A clip is drawn when the mean of
+its frames' logits is above 0 and no quarter of them is far below. The same command goes on from the last checkpoint.
+Runs on CPU and GPU (``--device``).
 """
 
 from __future__ import annotations
