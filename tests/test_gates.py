@@ -113,6 +113,19 @@ RESULT_SITUATIONS: dict[str, tuple[dict[str, Any], list[Result], Outcome, str]] 
         MAX, [result(value=9.0, low=8.0, high=10.0, detail={"uncalibrated": True})], UNKNOWN, "uncalibrated",
     ),
     "calibrated": (MAX, [result(detail={"uncalibrated": False})], PASSED, ""),
+    "out of domain": (
+        MAX, [result(detail={"out_of_domain": "out of domain: the backend does not declare it"})], UNKNOWN,
+        "out of domain: the backend does not declare it",
+    ),
+    "out of domain, estimate, whatever may lack": (
+        {**ON_ESTIMATE, "allow_missing": 99, "allow_not_applicable": True},
+        [result(detail={"out_of_domain": "out of domain: x"})], UNKNOWN, "out of domain: x",
+    ),
+    "out of domain, outside": (
+        MAX, [result(value=9.0, low=8.0, high=10.0, detail={"out_of_domain": True}, reason="x")], UNKNOWN,
+        "out of domain: x",
+    ),
+    "within its domain": (MAX, [result(detail={"domain": "storyworld", "bundled": True})], PASSED, ""),
     "insufficient by its own account": (
         MAX, [result(detail={"insufficient": "needs 1,024 clips"})], UNKNOWN, "needs 1,024 clips",
     ),

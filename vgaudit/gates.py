@@ -48,6 +48,8 @@ class _Evidence:
     owners: Mapping[str, str]
     coverage: Mapping[str, Mapping[str, tuple[int, int]]]
     kinds: Mapping[str, Collection[str]] | None
+    outside: Mapping[tuple[str, str], str]
+    """Metric and group -> why its network is out of domain there."""
 
 
 def evaluate(
@@ -80,7 +82,8 @@ def evaluate(
     for result in results:
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
-    evidence = _Evidence(findings, sample_groups or {}, coverage or {}, finding_kinds)
+    outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
+    evidence = _Evidence(findings, sample_groups or {}, coverage or {}, finding_kinds, outside)
     out: list[GateResult] = []
     for gate in gates:
         wanted = list(groups) if gate.group in (ALL, ANY) else [gate.group]
@@ -177,12 +180,20 @@ def _disqualified(result: Result, allow_missing: int) -> str:
     detail = result.detail
     if detail.get("uncalibrated"):
         return "uncalibrated likeness result: it has no known error rate; gate on open findings instead"
+    if outside := _out_of_domain(result):
+        return outside
     if insufficient := detail.get("insufficient"):
         return f"insufficient evidence: {insufficient if isinstance(insufficient, str) else result.reason}"
     n_missing = detail.get("n_missing", 0)
     if not isinstance(n_missing, int) or n_missing > allow_missing:
         return f"not every clip was measured: {result.reason or f'{n_missing} clips have no value'}"
     return ""
+
+
+def _out_of_domain(result: Result) -> str:
+    """Why the network behind a result does not know such clips, where its metric says so; else an empty text."""
+    outside = result.detail.get("out_of_domain", "")
+    return outside if isinstance(outside, str) else f"out of domain: {result.reason}"
 
 
 def _good(gate: GateSpec, low: float, high: float) -> bool:
@@ -234,7 +245,9 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         if planned <= 0:
             return Outcome.NOT_COMPUTED, f"there are no clips {metric} could have looked at"
         if planned - assessed > gate.allow_missing or assessed <= 0:
-            return Outcome.NOT_COMPUTED, f"{metric} looked at only {assessed} of {planned} clips"
+            why = evidence.outside.get((metric, group), "")
+            few = f"{metric} looked at only {assessed} of {planned} clips"
+            return Outcome.NOT_COMPUTED, f"{few} ({why})" if why else few
     looked = ", ".join(f"{m} looked at {evidence.coverage[m][group][0]} clips" for m in metrics)
     return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from tests.clips import moving_square, write_clip
 from tests.metrics.test_fvd_storyworld import ship
 from tests.tiny_bundled import NOTHING, install
+from vgaudit.cli.conclusion import print_conclusion
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.domain_guard import NOT_DECLARED
@@ -21,7 +22,7 @@ from vgaudit.pipeline.finish import Finished
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.plan import Sample
-from vgaudit.records import Result
+from vgaudit.records import Outcome, Result
 from vgaudit.suite import load_suite
 from vgaudit.testing import check_metric
 from vgaudit.video import ClipInfo
@@ -30,6 +31,7 @@ from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD
 
 N = 16
 PROMPT = "a red square crosses the field"
+GATES = ("prompt_alignment.clipsim >= -1 on estimate", "fvd.distance <= 1000000000 on estimate")
 OF_CLIP = ("clip_score", "clipsim", "clip_frame_consistency", "expectation_rate", "r_precision_top1")
 
 
@@ -54,6 +56,7 @@ def run(
     domain: str = "",
     model: str = "auto",
     protocol: str = "auto",
+    gates: Sequence[str] = GATES,
 ) -> tuple[Finished, Mapping[str, Result]]:
     contrast = [{"is": "a red square", "not": ["a blue ball"]}]
     prompts = [
@@ -71,7 +74,7 @@ def run(
             "prompt_alignment": {"model": model},
             "fvd": {"protocol": protocol, "reference": "storyworld"},
         },
-        "gates": ["prompt_alignment.clipsim >= -1 on estimate", "fvd.distance <= 1000000000 on estimate"],
+        "gates": list(gates),
     }
     path = out.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(suite))
@@ -92,8 +95,10 @@ def test_declared_clips_get_every_number(world: Path, tmp_path: Path) -> None:
         assert made.value is not None, made.reason
         assert (made.detail["bundled"], made.detail["domain"]) == (True, "storyworld")
         assert made.detail["weights"] == BUNDLED_CLIP
-        assert NOT_DECLARED not in made.reason
+        assert "out of domain" not in made.reason
+        assert "out_of_domain" not in made.detail
     assert results["fvd.distance"].value is not None
+    assert "out_of_domain" not in results["fvd.distance"].detail
     assert finished.verdict.exit_code == 0
 
 
@@ -113,11 +118,43 @@ def test_auto_gives_undeclared_clips_no_number(world: Path, tmp_path: Path) -> N
     assert "hf download timm/vit_base_patch32_clip_224.openai" in max(notes)
 
 
-def test_named_networks_judge_undeclared_clips_by_their_features(world: Path, tmp_path: Path) -> None:
-    _, results = run(world, tmp_path / "run", model=BUNDLED_CLIP, protocol="fvd@storyworld")
-    for name in ("prompt_alignment.clipsim", "fvd.distance"):
-        assert results[name].value is not None
-        assert NOT_DECLARED in results[name].reason
+def test_named_networks_judge_undeclared_clips_by_their_features_and_no_gate_takes_it(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gates = (*GATES, "prompt_alignment.clipsim <= 1", "prompt_alignment.clipsim >= 1 on estimate")
+    named = {"model": BUNDLED_CLIP, "protocol": "fvd@storyworld"}
+    finished, results = run(world, tmp_path / "run", gates=gates, **named)
+    for name in (*(f"prompt_alignment.{v}" for v in OF_CLIP), "fvd.distance"):
+        made = results[name]
+        assert made.value is not None, made.reason
+        assert made.reason.startswith("out of domain: the backend does not declare `domain: storyworld`")
+        assert (made.detail["out_of_domain"], made.detail["n_out_of_domain"]) == (NOT_DECLARED, N)
+        assert "Run `hf download " in made.detail["remedy"]
+    assert [(g.outcome.value, g.reason) for g in finished.data.gates] == [("not computed", NOT_DECLARED)] * 4
+    assert (finished.verdict.outcome, finished.verdict.exit_code) == (Outcome.NOT_COMPUTED, 4)
+    print_conclusion(finished.data, None, True)
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line for line in lines if line.startswith("fvd.distance")).endswith("n = 16, out of domain")
+    words = "out of domain: the backend does not declare"
+    assert all(words in line for line in lines if line.startswith("gate "))
+    page = next((tmp_path / "run").glob("**/index.html")).read_text(encoding="utf-8")
+    assert words in page.partition('id="results"')[2].partition('id="findings"')[0]
+    table = (tmp_path / "run" / "summary.md").read_text(encoding="utf-8").partition("## Results")[2]
+    rows = [
+        row for row in table.splitlines() if row.startswith(("| fvd.distance", "| prompt_alignment.clipsim"))
+    ]
+    assert len(rows) == 2
+    assert all("(95 % interval; out of domain)" in row for row in rows)
+
+
+def test_no_gate_on_findings_passes_because_a_forced_network_found_none(world: Path, tmp_path: Path) -> None:
+    gates = ("findings prompt_alignment.mismatch <= 16",)
+    finished, _ = run(world, tmp_path / "run", model=BUNDLED_CLIP, gates=gates)
+    (held,) = finished.data.gates
+    assert held.reason == f"prompt_alignment looked at only 0 of 16 clips ({NOT_DECLARED})"
+    assert finished.verdict.exit_code == 4
+    declared, _ = run(world, tmp_path / "declared", domain="storyworld", model=BUNDLED_CLIP, gates=gates)
+    assert declared.verdict.exit_code == 0
 
 
 def test_pictures_out_of_the_domain_are_never_judged(

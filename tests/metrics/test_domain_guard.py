@@ -14,20 +14,27 @@ from tests.tiny_bundled import install
 from vgaudit.conditions import GateSpec
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.gates import evaluate
-from vgaudit.metrics.base import ValueSpec
+from vgaudit.metrics import domain_guard
+from vgaudit.metrics.base import Measured, MetricContext, ValueSpec
 from vgaudit.metrics.domain_guard import (
     FOREIGN_QUARTILE,
     NOT_DECLARED,
     OUT_OF_DOMAIN,
     DomainJudgement,
     clip_logit,
+    forced_facts,
+    guard_identity,
     guard_needs,
     guard_score,
     judge_domain,
     refused_result,
     remedy,
 )
-from vgaudit.records import Outcome, Result
+from vgaudit.metrics.fvd import Fvd
+from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
+from vgaudit.metrics.prompt_alignment import PromptAlignment, PromptAlignmentOptions
+from vgaudit.plan import Sample
+from vgaudit.records import Measurement, Outcome, Result
 from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_VIDEO, WEIGHTS
 
 SPEC = ValueSpec("clipsim", "cosine", True, "Cosine.", -1.0, 1.0)
@@ -168,7 +175,7 @@ def test_no_group_result_where_a_clip_is_outside() -> None:
     same = group({"a": "out of domain: x", "b": "out of domain: x"}, 2)
     assert same is not None
     assert (same.status, same.reason, same.value) == ("not computed", "out of domain: x", None)
-    assert same.detail["out_of_domain"] == 2
+    assert (same.detail["out_of_domain"], same.detail["n_out_of_domain"]) == (same.reason, 2)
     assert "hf download timm/vit_base_patch32_clip_224.openai" in same.detail["remedy"]
     assert "`metrics.prompt_alignment.model: openai/ViT-B-32`" in same.detail["remedy"]
     some = group({"a": "", "b": "out of domain: x", "c": ""}, 40)
@@ -192,7 +199,10 @@ def test_no_number_of_the_rest_survives_a_refusal() -> None:
     counts = {"n_missing": 1, "n_planned": 4}
     made = refused_result("m.v", "g", SPEC, {"a": "out of domain: x"}, 4, {**network, **answers, **counts})
     assert made is not None
-    assert set(made.detail) == {*network, *counts, "out_of_domain", "n_measured", "remedy"}
+    assert set(made.detail) == {
+        *(*network, *counts, "n_measured"),
+        *("out_of_domain", "n_out_of_domain", "remedy"),
+    }
 
 
 @pytest.mark.parametrize("on", ["interval", "estimate"])
@@ -205,6 +215,47 @@ def test_no_gate_passes_on_it(on: str) -> None:
     (held,) = evaluate([gate], [result], ["g"])
     assert held.outcome == Outcome.NOT_COMPUTED
     assert "out of domain: 1 of 40 clips" in held.reason
+
+
+def judged(*notes: str) -> list[Measured]:
+    facts: list[dict[str, Any]] = [{"domain_note": note} if note else {} for note in notes]
+    return [Measured(Sample(f"s{i}", "p", "", "g"), Measurement(facts=f)) for i, f in enumerate(facts)]
+
+
+def test_a_forced_number_is_marked_with_how_many_clips_and_what_to_do_instead() -> None:
+    assert NOT_DECLARED.startswith("out of domain: the backend does not declare `domain: storyworld`")
+    facts = forced_facts(judged("", NOT_DECLARED, NOT_DECLARED), {"weights": BUNDLED_CLIP})
+    assert (facts["out_of_domain"], facts["n_out_of_domain"]) == (NOT_DECLARED, 2)
+    assert facts["remedy"] == remedy(BUNDLED_CLIP)
+    assert forced_facts(judged("x"), {"protocol": "fvd@storyworld"})["remedy"] == remedy(BUNDLED_VIDEO)
+    assert forced_facts(judged("", ""), {"weights": BUNDLED_CLIP}) == {}
+
+
+@pytest.mark.parametrize("on", ["interval", "estimate"])
+@pytest.mark.parametrize("limit", [{"min": -1.0}, {"min": 0.99}])
+def test_no_gate_passes_or_fails_on_a_forced_number(on: str, limit: dict[str, float]) -> None:
+    facts = forced_facts(judged(NOT_DECLARED), {"weights": BUNDLED_CLIP})
+    name = "prompt_alignment.clipsim"
+    result = Result(name, "g", 0.3, 0.2, 0.4, 0.95, 40, 40, reason=NOT_DECLARED, detail=facts)
+    gate = GateSpec(metric=name, on=on, allow_missing=40, allow_not_applicable=True, **limit)
+    (held,) = evaluate([gate], [result], ["g"])
+    assert (held.outcome, held.reason) == (Outcome.NOT_COMPUTED, NOT_DECLARED)
+
+
+@pytest.mark.parametrize("constant", ["FOREIGN_QUARTILE", "_QUARTILE", "_ABOVE"])
+def test_measurements_are_made_anew_under_another_rule(
+    constant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "bundled", monkeypatch)
+    context = MetricContext()
+    alignment = PromptAlignment(PromptAlignmentOptions(model=BUNDLED_CLIP), context)
+    public = PromptAlignment(PromptAlignmentOptions(), context)
+    fvd = Fvd(FvdOptions(protocol="fvd@storyworld", reference=GroupReference(group="real")), context)
+    before = [m.identity() for m in (alignment, fvd, public)]
+    monkeypatch.setattr(domain_guard, constant, getattr(domain_guard, constant) + 0.125)
+    after = [m.identity() for m in (alignment, fvd, public)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
+    assert guard_identity(public.needs()) == {}
 
 
 def test_remedies_name_the_public_network_of_the_same_kind() -> None:

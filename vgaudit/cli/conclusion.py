@@ -87,7 +87,8 @@ def _value(result: Result) -> str:
         high = "inf" if result.high is None else f"{result.high:.4g}"
         interval = f"[{low}, {high}]"
     prompts = f", {result.n_clusters} prompts" if result.n_clusters and result.n_clusters != result.n else ""
-    return f"{result.value:.4g} {interval} n = {result.n}{prompts}"
+    outside = ", out of domain" if result.detail.get("out_of_domain") else ""
+    return f"{result.value:.4g} {interval} n = {result.n}{prompts}{outside}"
 
 
 def _census(data: ReportData) -> None:

@@ -2,6 +2,8 @@
 
 The networks that ship with the package know one small world, and give plausible numbers for anything else. Here is
 the one place that decides; metrics turn its reasons into ``not computed``, for a clip and for the group it is in.
+Where a suite names a network for clips that nobody declared to be of its world, the value stands but is marked
+(:func:`forced_facts`), and no gate takes it.
 What pictures show is said by a network of its own (:mod:`vgaudit.extractors.domain`), which every metric that uses a
 bundled network needs besides: :func:`guard_needs`.
 """
@@ -27,7 +29,11 @@ from vgaudit.zoo.devices import Device
 OUT_OF_DOMAIN = "out of domain"
 """How the reason of a value begins that a bundled network may not give."""
 
-NOT_DECLARED = "domain not declared; judged from features"
+NOT_DECLARED = (
+    f"{OUT_OF_DOMAIN}: the backend does not declare `domain: {BUNDLED_DOMAIN}`, so no gate takes this value; declare "
+    "it there if the clips show that world, or name a public network"
+)
+"""Stands on a value that a suite forced out of a bundled network, for clips that only look like its world."""
 
 DOMAIN_ROLE = "domain"
 """Role of the guard's features among those that a metric needs."""
@@ -65,7 +71,7 @@ class DomainJudgement:
     Attributes:
         reason: Why the network may not judge it, beginning with :data:`OUT_OF_DOMAIN`; empty if it may.
         facts: JSON-able facts for the measurement: ``domain_logit``, the guard's score over the examined frames, and
-            ``domain_note`` where numbers rest on features alone.
+            ``domain_note``, :data:`NOT_DECLARED`, where numbers rest on features alone.
     """
 
     reason: str = ""
@@ -89,9 +95,24 @@ def guard_needs(weights: str, weights_sha256: str, device: Device) -> dict[str, 
 FOREIGN_QUARTILE = -3.0
 """Lower quartile of logits from which on a clip holds foreign frames.
 
-Strong faults tint or darken a quarter of a drawn clip's frames down to -2.9 on held-out clips; those of real footage
-lie below that, whatever the rest of the clip shows.
+Set by hand, for the guard that ships along, between two things: frames that strong faults tint or darken, which drawn
+clips may have, and frames of real footage, which no clip may have, whatever the rest of it shows. After another guard
+is trained, ``benchmarks/judging_networks.py`` tells whether it still parts them.
 """
+
+_QUARTILE = 0.25
+_ABOVE = 0.0
+"""Scores above it are in the domain; the guard's logits are trained for 0."""
+
+
+def guard_identity(needs: Mapping[str, ExtractorSpec]) -> dict[str, Any]:
+    """The rule's constants, for the identity of a metric with these needs; nothing where it asks no guard.
+
+    Decisions are stored with measurements: those made by other constants must not be taken for these.
+    """
+    if DOMAIN_ROLE not in needs:
+        return {}
+    return {"domain_rule": {"quartile": _QUARTILE, "foreign_quartile": FOREIGN_QUARTILE, "above": _ABOVE}}
 
 
 def guard_score(logits: ArrayLike) -> float | None:
@@ -112,7 +133,7 @@ def guard_score(logits: ArrayLike) -> float | None:
         return None
     if not np.isfinite(values).all():
         return math.nan
-    quartile = float(np.quantile(values, 0.25, method="lower"))
+    quartile = float(np.quantile(values, _QUARTILE, method="lower"))
     return min(float(values.mean()), quartile - FOREIGN_QUARTILE)
 
 
@@ -154,8 +175,8 @@ def judge_domain(
         network: Facts of the network as its extractor gives them: ``weights``, and ``bundled`` if it ships with the
             package. Other networks judge everything.
         declared: What the clip shows, as its backend declares it.
-        forced: The suite names the network, so that undeclared clips are judged by their features alone; ``auto``
-            judges declared clips only.
+        forced: The suite names the network, so that undeclared clips are judged by their features alone, and the
+            facts say so; ``auto`` judges declared clips only.
         logit: The guard's, as :func:`clip_logit` gives it; above 0 for clips of the networks' world. Without a
             finite one no clip is judged.
         unknown_words: Words of the clip's texts that the network does not know.
@@ -180,8 +201,8 @@ def judge_domain(
     if not math.isfinite(logit):
         return DomainJudgement(f"{head}: the guard's answer is not finite")
     facts = {"domain_logit": logit}
-    if logit <= 0:
-        how = f"guard's score {logit:.3g}, needed above 0"
+    if logit <= _ABOVE:
+        how = f"guard's score {logit:.3g}, needed above {_ABOVE:g}"
         return DomainJudgement(f"{head}: its pictures are not the {BUNDLED_DOMAIN}'s ({how})", facts)
     return DomainJudgement("", {**facts, "domain_note": NOT_DECLARED} if undeclared else facts)
 
@@ -219,19 +240,34 @@ def refused_result(
         first, why = next(iter(outside.items()))
         reason = f"{head}: {len(outside)} of {n} clips, such as {first}: {why.partition(': ')[2]}"
     kept = {k: v for k, v in detail.items() if k in _OF_THE_NETWORK or k.startswith("n_")}
-    facts = {**kept, "out_of_domain": len(outside), "n_measured": n}
-    video = BUNDLED_VIDEO if detail.get("protocol") == STORYWORLD.name else ""
-    if instead := remedy(str(detail.get("weights", ""))) or remedy(video):
-        facts["remedy"] = instead
+    facts = {**kept, **_outside(reason, len(outside), detail), "n_measured": n}
     return Result.not_computed(
         name, group, reason, unit=spec.unit, higher_is_better=spec.higher_is_better, detail=facts
     )
 
 
-def domain_notes(measured: Sequence[Measured]) -> list[str]:
-    """What must stand beside the number of a group whose clips were judged by their features alone."""
-    notes = (m.measurement.facts.get("domain_note") for m in measured)
-    return sorted({str(note) for note in notes if note})
+def forced_facts(measured: Sequence[Measured], detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What marks a number of which clips were judged by their features alone, nobody having declared their domain.
+
+    Args:
+        measured: All clips that the number rests on, those of a reference group too.
+        detail: Of the result; ``weights`` or ``protocol`` says what the remedy replaces.
+
+    Returns:
+        Facts for the result's detail: ``out_of_domain``, a sentence that belongs at the head of the result's reason,
+        and that keeps gates from taking the number; ``n_out_of_domain``, how many clips; ``remedy``. Empty where all
+        clips were declared, or the network judges everything.
+    """
+    notes = [str(note) for m in measured if (note := m.measurement.facts.get("domain_note"))]
+    return _outside(notes[0], len(notes), detail) if notes else {}
+
+
+def _outside(reason: str, n: int, detail: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"out_of_domain": reason, "n_out_of_domain": n}
+    video = BUNDLED_VIDEO if detail.get("protocol") == STORYWORLD.name else ""
+    if instead := remedy(str(detail.get("weights", ""))) or remedy(video):
+        facts["remedy"] = instead
+    return facts
 
 
 def remedy(network: str) -> str:

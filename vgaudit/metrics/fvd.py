@@ -18,7 +18,8 @@ from vgaudit.extractors.video_protocols import STYLEGANV
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.domain_guard import (
     clip_logit,
-    domain_notes,
+    forced_facts,
+    guard_identity,
     guard_needs,
     judge_domain,
     refused_result,
@@ -111,13 +112,14 @@ class Fvd:
         return ()
 
     def identity(self) -> Mapping[str, Any]:
-        """The reference: digest of its file, or the group's name.
+        """The reference: digest of its file, or the group's name; and of a bundled network its guard's rule.
 
         Raises:
             UsageError: The file is missing, no statistics, or another network's.
         """
+        guard = guard_identity(self.needs())
         if isinstance(self.options.reference, GroupReference):
-            return {"reference_group": self.options.reference.group}
+            return {"reference_group": self.options.reference.group, **guard}
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
         made_by = self._read_statistics().weights_sha256
         if not made_by and self.options.rules.bundled:
@@ -131,7 +133,7 @@ class Fvd:
                 f"but {self.options.weights} ({self.options.rules.name}) has {network[:12]}...: their features do "
                 "not compare; name the network that made it, or a reference made by this one"
             )
-        return {"reference_sha256": file_sha256(self._reference_path)}
+        return {"reference_sha256": file_sha256(self._reference_path), **guard}
 
     def measure(self, clip: ClipView) -> Measurement:
         """No value of its own: facts that the group's result needs, and whether the network knows such clips."""
@@ -177,7 +179,7 @@ class Fvd:
         }
         if refused := self._out_of_domain(measured, context, detail):
             return refused
-        notes = domain_notes(used)
+        notes: list[str] = []
         if left_out:
             detail |= {"n_missing": sum(left_out.values()), "missing": dict(left_out)}
             notes.append(
@@ -193,6 +195,10 @@ class Fvd:
             d = len(found.statistics.mean)
             reason = f"features have {x.shape[1]} dimensions, the reference {d}: other networks"
             return Result.not_computed(name, group, reason, detail=detail, **common)
+        against = context.all_groups.get(reference.group, ()) if isinstance(reference, GroupReference) else ()
+        if forced := forced_facts([*used, *against], detail):
+            detail |= forced
+            notes.insert(0, str(forced["out_of_domain"]))
         prompts = [m.sample.prompt_id for m in used]
         interval = frechet_interval(
             x,

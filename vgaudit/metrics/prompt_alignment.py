@@ -16,7 +16,8 @@ from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame
 from vgaudit.metrics.domain_guard import (
     DomainJudgement,
     clip_logit,
-    domain_notes,
+    forced_facts,
+    guard_identity,
     guard_needs,
     judge_domain,
     refused_result,
@@ -138,8 +139,8 @@ class PromptAlignment:
         return tuple(dict.fromkeys(prompt + expected))
 
     def identity(self) -> Mapping[str, Any]:
-        """Nothing besides options and features."""
-        return {}
+        """Of a bundled network, the rule by which its guard decides; else nothing besides options and features."""
+        return guard_identity(self.needs())
 
     def condense(self, features: Mapping[str, Features]) -> Mapping[str, Features]:
         """Of a clip's features, the mean over frames and the prompt's embedding: all that R-precision needs."""
@@ -163,6 +164,9 @@ class PromptAlignment:
             findings=tuple(f for p in parts for f in p.findings),
             missing={k: v for p in parts for k, v in p.missing.items()},
             facts=facts | {k: v for p in parts for k, v in p.facts.items()},
+            unassessed=str(
+                facts.get("domain_note", "")
+            ),  # else a gate on findings passes where none is found
         )
 
     def _domain(self, clip: ClipView, texts: Sequence[str]) -> DomainJudgement:
@@ -272,18 +276,18 @@ def _unusable(clip: ClipView) -> str:
 
 
 def _within_domain(result: Result, spec: ValueSpec, measured: Sequence[Measured]) -> Result:
-    """``result``, or why there is none where the network does not know one of the clips."""
+    """``result``, marked where its domain was not declared, or why there is none where the network knows not all."""
     value = spec.name if spec.per_clip else "clipsim"  # without which a clip is not ranked
     reasons = {m.sample.sample_id: m.measurement.missing.get(value, "") for m in measured}
     refused = refused_result(result.name, result.group, spec, reasons, len(measured), result.detail)
     if refused is not None:
         return refused
-    notes = domain_notes(measured) if result.status == COMPUTED else []
-    if result.status == COMPUTED and result.detail.get("bundled"):
-        notes.append(
-            f"{result.detail['weights']} knows the {BUNDLED_DOMAIN} only: compares with no other CLIP"
-        )
-    return _noting(result, "; ".join(notes), {}) if notes else result
+    if result.status != COMPUTED or not result.detail.get("bundled"):
+        return result
+    note = f"{result.detail['weights']} knows the {BUNDLED_DOMAIN} only: compares with no other CLIP"
+    noted = _noting(result, note, forced_facts(measured, result.detail))
+    outside = str(noted.detail.get("out_of_domain", ""))
+    return replace(noted, reason="; ".join(filter(None, [outside, noted.reason])))
 
 
 def _consistency(clip: ClipView) -> Measurement:

@@ -122,7 +122,8 @@ def _estimate(result: Result) -> str:
     if result.low is None or result.high is None:
         why = f": {reason}" if reason else ""
         return f"{markdown_text(text)} (no interval{why})"
-    return f"{markdown_text(text)} ({numbers.confidence(result.confidence)})"
+    outside = "; out of domain" if result.detail.get("out_of_domain") else ""
+    return f"{markdown_text(text)} ({numbers.confidence(result.confidence)}{outside})"
 
 
 def _results(data: ReportData) -> str:
