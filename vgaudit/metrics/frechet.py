@@ -112,8 +112,8 @@ class FrechetFloor:
 
     Attributes:
         values: One a split; empty where there is none.
-        n: Rows of the part.
-        n_rest: Rows of the rest.
+        n: Rows of the part, each of another cluster.
+        n_rest: Rows of the rest, which shares no cluster with the part; the fewest of any split.
         reason: Why there is no floor, or empty.
     """
 
@@ -123,27 +123,53 @@ class FrechetFloor:
     reason: str = ""
 
 
-def reference_floor(features: ArrayLike, n: int, ddof: int, seed: int, splits: int = 20) -> FrechetFloor:
-    """What sampling alone makes of a distance of ``n`` rows to a reference set: the comparison that is reported.
+def reference_floor(
+    features: ArrayLike,
+    n: int,
+    ddof: int,
+    seed: int,
+    splits: int = 20,
+    clusters: Sequence[str] | None = None,
+) -> FrechetFloor:
+    """What sampling alone makes of a distance of ``n`` *independent* rows to a reference set.
+
+    Rows that come in clusters (clips of one prompt) are fewer independent ones: their floor is higher than this at
+    their number, and at most this at the number of their clusters where those are equally large.
 
     Args:
         features: Of the reference, ``(N, d)``.
-        n: Rows of the group that is held against it; N - n must not be fewer, nor n below 2.
+        n: Rows that are held against the rest, which must not be fewer; at least 2.
         ddof: Covariances are divided by the number of rows less ``ddof``.
         seed: Of the splits.
-        splits: Random splits into ``n`` and ``N - n`` rows.
+        splits: Random splits: one row of each of ``n`` clusters, and all rows of the other clusters.
+        clusters: Of each row of ``features``. Default: every row its own.
 
     Raises:
-        ValueError: ``features`` are no finite matrix of two rows or more.
+        ValueError: ``features`` are no finite matrix of two rows or more, or the labels are not as many.
     """
     x = _features(features, "features", ddof)
-    rest = len(x) - n
-    if n < 2 or rest < n:
-        return FrechetFloor((), n, max(rest, 0), f"{len(x)} reference clips leave {max(rest, 0)} against {n}")
+    if clusters is not None and len(clusters) != len(x):
+        raise ValueError(f"{len(x)} rows but {len(clusters)} cluster labels")
+    if n < 2:
+        return FrechetFloor((), n, len(x), f"{n} clip has no covariance; expected two or more")
+    codes = np.arange(len(x)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(len(x)) for _ in range(splits)]
-    values = [frechet_distance_from_features(x[o[:n]], x[o[n:]], ddof=ddof) for o in orders]
+    halves = [_split(codes, rng.permutation(len(x)), n) for _ in range(splits)]
+    rest = min(len(others) for _, others in halves)
+    if rest < n:
+        of = "" if clusters is None else f" of {len(set(clusters))} prompts"
+        return FrechetFloor((), n, rest, f"{len(x)} reference clips{of} leave {rest} against {n}")
+    values = [frechet_distance_from_features(x[part], x[others], ddof=ddof) for part, others in halves]
     return FrechetFloor(tuple(values), n, rest)
+
+
+def _split(
+    codes: NDArray[np.int64], order: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows in ``order``: the first of each of the first ``n`` clusters, and all rows of the clusters after them."""
+    first = np.sort(np.unique(codes[order], return_index=True)[1])
+    part = order[first[:n]]
+    return part, order[~np.isin(codes[order], codes[part])]
 
 
 def kernel_distance(

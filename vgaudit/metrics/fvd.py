@@ -24,7 +24,8 @@ from vgaudit.metrics.domain_guard import (
     judge_domain,
     refused_result,
 )
-from vgaudit.metrics.frechet import Statistics, frechet_interval, reference_floor, statistics
+from vgaudit.metrics.frechet import Statistics, frechet_interval, statistics
+from vgaudit.metrics.fvd_floor import floors
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
@@ -36,7 +37,6 @@ from vgaudit.metrics.fvd_reference import (
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
-from vgaudit.stats import seed_from_ids
 from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS
 from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
 
@@ -208,17 +208,18 @@ class Fvd:
             clusters=prompts,
             reference_clusters=found.clusters,
         )
+        floor = floors(found.features, found.ids, prompts, rules.ddof, found.clusters)
         detail |= {
             **found.detail,
             "n_reference": found.statistics.n,
             "interval": "grouped jackknife, Student's t",
             "interval_target": "expected distance at this n, not the distance of the populations",
             "jackknife_groups": interval.groups,
-            "floor": _floor(found, len(used), rules.ddof),
+            **floor.detail,
             "codecs": sorted(_codecs(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
         }
-        notes += [interval.reason] if interval.reason else []
+        notes += [note for note in (interval.reason, floor.note) if note]
         notes += self._caveats(used, found)
         return Result(
             name, group, interval.value, interval.low, interval.high,
@@ -342,15 +343,3 @@ def _rows(used: Sequence[Measured], row: int) -> NDArray[np.float64]:
 
 def _codecs(used: Sequence[Measured]) -> set[str]:
     return {str(m.measurement.facts.get("codec") or "unknown") for m in used}
-
-
-def _floor(reference: _Reference, n: int, ddof: int) -> dict[str, Any]:
-    """Distance of the reference to itself, n of its clips against all others: what is printed for equal sets."""
-    if reference.features is None:
-        return {"status": "not computed", "reason": "the reference is stored statistics, without features"}
-    floor = reference_floor(reference.features, n, ddof, seed_from_ids(reference.ids))
-    sizes = {"n": floor.n, "n_reference": floor.n_rest}
-    if floor.reason:
-        return {"status": "not computed", "reason": floor.reason, **sizes}
-    values = {"value": float(np.mean(floor.values)), "least": min(floor.values), "most": max(floor.values)}
-    return {"status": "computed", **values, **sizes, "splits": len(floor.values)}
