@@ -93,6 +93,21 @@ def test_a_prompt_outside_the_grammar_is_an_error_of_its_samples() -> None:
     assert made[0].message.startswith("not in storyworld's grammar: not understood: 'dragon'")
 
 
+def test_prompts_outside_the_grammar_are_named_before_anything_is_drawn() -> None:
+    made = backend()
+    assert len(made.notes) == 1
+    made.samples(PROMPTS, (0,))
+    assert len(made.notes) == 1
+    wrong = [PromptSpec(f"bad{i}", f"a dragon{i} walking in a forest") for i in range(5)]
+    made.samples([*PROMPTS, *wrong], (0, 1))
+    assert made.notes[1].startswith("5 of 7 prompts are outside storyworld's grammar")
+    assert "bad0 (not understood: 'dragon0')" in made.notes[1]
+    assert "and 2 more" in made.notes[1]
+    assert "bad3" not in made.notes[1]
+    made.samples(PROMPTS, (0,))
+    assert len(made.notes) == 1
+
+
 def test_faults_are_planted_with_their_truth() -> None:
     clean = run(backend())
     faulty = run(backend(faults=[{"kind": "freeze", "strength": "strong"}, {"kind": "noise_burst"}]))
@@ -135,6 +150,83 @@ def test_subjects_and_colours_are_swapped_within_the_shot(strength: str) -> None
                     assert not outside.any()
 
 
+def kept_frames(whole: np.ndarray, short: np.ndarray, first: int) -> list[int]:
+    """Which frames of ``whole`` are left in ``short``, whose gap lies before ``first``."""
+    gone = len(whole) - len(short)
+    kept = [*range(first), *range(first + gone, len(whole))]
+    assert np.array_equal(whole[kept], short)
+    return kept
+
+
+@pytest.mark.parametrize("kind", ["freeze", "subject_swap", "colour_swap", "jump_cut", "noise_burst"])
+@pytest.mark.parametrize("strength", ["moderate", "strong"])
+def test_every_truth_speaks_of_the_frames_that_are_left(kind: str, strength: str) -> None:
+    fault, drop = {"kind": kind, "strength": "strong"}, {"kind": "dropped_frames", "strength": strength}
+    clean, whole = run(backend()), run(backend(faults=[fault]))
+    short = run(backend(faults=[fault, drop]))
+    for a, b, c in zip(clean, whole, short, strict=True):
+        assert a.frames is not None
+        assert b.frames is not None
+        assert c.frames is not None
+        planted, dropped = c.facts["faults"]
+        kept = kept_frames(b.frames, c.frames, dropped["span"][0])
+        assert len(kept) < len(b.frames)
+        assert c.facts["boxes"] == [a.facts["boxes"][i] for i in kept]
+        assert c.facts["visible"] == [a.facts["visible"][i] for i in kept]
+        first, end = b.facts["faults"][0]["span"]
+        hit = [at for at, i in enumerate(kept) if first <= i < end]
+        span = (hit[0], hit[-1] + 1) if hit else None
+        assert planted["span"] == span
+        assert planted["seconds"] == (span and (span[0] / 8, span[1] / 8))
+        differs = (c.frames != a.frames[kept]).any(axis=(1, 2, 3))
+        assert not np.delete(differs, hit).any()
+        assert planted["box"] == b.facts["faults"][0]["box"]
+        json.dumps(c.facts)
+
+
+def test_frames_are_dropped_last_whatever_the_order() -> None:
+    swap, drop = {"kind": "subject_swap"}, {"kind": "dropped_frames"}
+    first, last = backend(faults=[drop, swap]), backend(faults=[swap, drop])
+    assert first.fingerprint == last.fingerprint
+    assert backend(faults=[swap, swap, drop]).fingerprint != last.fingerprint
+    for a, b in zip(run(first), run(last), strict=True):
+        assert np.array_equal(a.frames, b.frames)
+        assert a.facts == b.facts
+        assert [f["kind"] for f in a.facts["faults"]] == ["subject_swap", "dropped_frames"]
+
+
+def test_two_gaps_are_told_where_they_are() -> None:
+    strong = {"kind": "dropped_frames", "strength": "strong"}
+    video, prompts = VideoRequest(frames=40), [PromptSpec("b", "a ball bouncing in a forest, camera panning")]
+    clean = run(backend(video), prompts)
+    for a, b in zip(clean, run(backend(video, faults=[strong, strong]), prompts), strict=True):
+        assert a.frames is not None
+        assert b.frames is not None
+        spans = sorted({tuple(fault["span"]) for fault in b.facts["faults"]})
+        assert len(b.facts["boxes"]) == len(b.facts["visible"]) == len(b.frames)
+        order = [int(np.flatnonzero((a.frames == f).all(axis=(1, 2, 3)))[0]) for f in b.frames]
+        assert b.facts["boxes"] == [a.facts["boxes"][i] for i in order]
+        assert [(i, i + 1) for i in range(1, len(order)) if order[i] != order[i - 1] + 1] == spans
+
+
+def test_a_fault_of_which_nothing_is_left_has_no_span() -> None:
+    clean = run(backend())
+    faults = [{"kind": "noise_burst"}, {"kind": "dropped_frames", "strength": "strong"}]
+    spans = []
+    for a, b in zip(clean, run(backend(faults=faults)), strict=True):
+        assert a.frames is not None
+        assert b.frames is not None
+        noise, dropped = b.facts["faults"]
+        first, gone = dropped["span"][0], len(a.frames) - len(b.frames)
+        kept = [*range(first), *range(first + gone, len(a.frames))]
+        assert (
+            np.array_equal(a.frames[kept], b.frames) == (noise["span"] is None) == (noise["seconds"] is None)
+        )
+        spans.append(noise["span"])
+    assert None in spans
+    assert any(spans)
+
+
 def test_a_share_of_clips_is_hit() -> None:
     made = backend(VideoRequest(frames=8, width=8, height=8), faults=[{"kind": "flicker", "share": 0.3}])
     hit = [bool(g.facts["faults"]) for g in made.generate(made.samples(PROMPTS, range(60)))]
@@ -149,7 +241,7 @@ def test_a_share_of_clips_is_hit() -> None:
         (VideoRequest(frames=7), [{"kind": "flicker"}], "8 to 10000 frames"),
         (
             VideoRequest(frames=9),
-            [{"kind": "dropped_frames"}, {"kind": "flicker"}],
+            [{"kind": "dropped_frames"}, {"kind": "flicker"}, {"kind": "dropped_frames"}],
             "to 10000 frames, found 9",
         ),
     ],

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vgaudit.storyworld.fault_strengths import KINDS, LEVELS, SPAN, STRENGTHS
 from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import render
 from vgaudit.storyworld.scene import Scene
+from vgaudit.storyworld.time_faults import span_without
 from vgaudit.video import ClipReader
 
 CLIP = render(Scene("horse", "running", "forest", "brown", camera="pan"), 1).frames
@@ -132,3 +135,15 @@ def test_levels_rise_and_every_kind_has_a_length() -> None:
     timed_by_level = {"freeze", "dropped_frames", "jump_cut", "subject_swap", "compression"}
     assert set(SPAN) | timed_by_level == set(KINDS)
     assert not set(SPAN) & timed_by_level
+
+
+@given(st.data())
+def test_a_span_without_frames_is_where_the_rest_of_its_frames_are(data: st.DataObject) -> None:
+    n = data.draw(st.integers(2, 20))
+    start = data.draw(st.integers(0, n - 1))
+    end = data.draw(st.integers(start + 1, n))
+    first = data.draw(st.integers(0, n - 1))
+    count = data.draw(st.integers(0, n - first))
+    kept = [i for i in range(n) if not first <= i < first + count]
+    left = [at for at, i in enumerate(kept) if start <= i < end]
+    assert span_without((start, end), first, count) == ((left[0], left[-1] + 1) if left else None)

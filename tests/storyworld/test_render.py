@@ -35,6 +35,7 @@ def test_defaults() -> None:
     assert made.frames.shape == (17, 64, 64, 3)
     assert made.frames.dtype == np.uint8
     assert made.truth.scene.colour in COLOURS
+    assert made.truth.speed is not None
     assert made.truth.speed > 0
     assert len(made.truth.boxes) == len(made.truth.visible) == 17
 
@@ -151,7 +152,45 @@ def test_speed_is_the_distance_covered() -> None:
         scene = Scene("car", "driving", "desert", "red", speed=speed)  # type: ignore[arg-type]
         made = render(scene, 2, frames=3, width=256, fps=10)
         x = [(b[0] + b[2]) / 2 for b in made.truth.boxes if b]
+        assert made.truth.speed is not None
         assert abs(x[2] - x[0]) == pytest.approx(made.truth.speed * 64 * 0.2, abs=1.1)
+
+
+@pytest.mark.parametrize("speed", ["slow", "normal", "fast"])
+def test_the_speed_of_a_slide_is_its_mean(speed: str) -> None:
+    scene = Scene("ball", "sliding in", "white studio", "red", speed=speed)  # type: ignore[arg-type]
+    made = render(scene, 2, frames=11, width=256, fps=10)
+    # From where the ball is whole in the frame, at the latest in the middle of the slide, to where it rests.
+    first = next(i for i, b in enumerate(made.truth.boxes) if b and 0 < b[0] < b[2] < 256)
+    x = [(b[0] + b[2]) / 2 / 64 if b else 0.0 for b in made.truth.boxes]
+
+    def way(frames: int) -> float:
+        speed = render(scene, 2, frames=frames, width=256, fps=10).truth.speed
+        assert speed is not None
+        return speed * (frames - 1) / 10
+
+    assert 0 < first < 8
+    assert way(11) - way(first + 1) == pytest.approx(abs(x[-1] - x[first]), abs=0.04)
+    assert way(11) - way(first + 1) > 0.1
+    assert render(scene, 2, frames=2, fps=0.1).truth.speed == pytest.approx((0.5 + 0.5) / 10)
+    assert render(scene, 2, frames=1).truth.speed is None
+
+
+def test_what_stays_has_no_speed_and_what_travels_has_one_in_a_single_frame() -> None:
+    assert render(Scene("ball", "bouncing", "forest"), 1, frames=3).truth.speed == 0
+    assert (render(Scene("car", "driving", "forest"), 1, frames=1).truth.speed or 0) > 0
+
+
+def test_a_quarter_of_the_breadth_is_visible() -> None:
+    """A car that drives out is told visible until three quarters of it are out."""
+    scene = Scene("car", "driving", "desert", "red", speed="fast")
+    made = render(scene, 2, frames=60, width=128, fps=20)
+    whole = max(b[2] - b[0] for b in made.truth.boxes if b)
+    shares = [(b[2] - b[0]) / whole if b else 0.0 for b in made.truth.boxes]
+    assert min(shares) < 0.1
+    for share, visible in zip(shares, made.truth.visible, strict=True):
+        if abs(share - 0.25) > 0.1:
+            assert visible == (share > 0.25)
 
 
 def test_looks_differ_and_settings_differ() -> None:

@@ -45,12 +45,51 @@ def test_plain_english() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "colour"),
+    [
+        ("a red dog walking by a lake", "red"),
+        ("by a lake, a red coloured dog is walking", "red"),
+        ("a white running shoe rotating in a white studio", "white"),
+        ("a running shoe rotating in a white studio", None),
+        ("a man in red walking in a forest", "red"),
+        ("a man in a red shirt walking in a forest", "red"),
+        ("a woman wearing a red jacket is walking in a forest", "red"),
+        ("in a forest, a woman is walking, wearing an orange jacket", "orange"),
+        ("a man in a shirt walking in a forest", None),
+    ],
+)
+def test_a_colour_is_the_subjects(prompt: str, colour: str | None) -> None:
+    assert parse(prompt).colour == colour
+
+
+@pytest.mark.parametrize(
     ("prompt", "told"),
     [
         ("a dragon walking through a forest", "'dragon'"),
         ("two dogs walking through a forest", "'two', 'dogs'"),
         ("a dog and a cat walking through a forest", "more than one subject: dog, cat"),
         ("a red blue dog walking through a forest", "more than one colour"),
+        ("a dog walking by a blue lake", "'blue' is not said of the dog; .*'a blue dog'"),
+        ("a red dog walking by a blue lake", "'blue' is not said of the dog"),
+        ("a dog walking in the green forest", "'green' is not said of the dog"),
+        ("a cat walking across a white snowy mountain", "'white' is not said of the cat"),
+        ("a car driving through the black city at night", "'black' is not said of the car"),
+        ("the dog is red, walking in a forest", "'red' is not said of the dog"),
+        ("a dog in red walking in a forest", "'red' is not said of the dog"),
+        ("a red a dog walking in a forest", "'red' is not said of the dog"),
+        ("a dog walking through a forest, red", "'red' is not said of the dog"),
+        ("a black man walking in a forest", "'black' is not said of the person's clothes"),
+        ("a man walking in the red forest", "'red' is not said of the person's clothes.*'in a red shirt'"),
+        ("a man in red forest walking", "'red' is not said of the person's clothes"),
+        ("a man walking in red through a forest", "'red' is not said of the person's clothes"),
+        ("a man in red walking by an orange lake", "'orange' .*'wearing an orange jacket'"),
+        ("red shirt, a man walking in a forest", "'red' is not said of the person's clothes"),
+        ("a dog wearing a red dog walking in a forest", "more than one subject"),
+        ("a red dog in a shirt walking in a forest", "'shirt'; only a person"),
+        (
+            "a man in a red shirt walking in a forest, wearing a blue jacket",
+            "more than one colour: red, blue",
+        ),
         ("a dog walking", "no setting found"),
         ("a dog in a forest", "no action found"),
         ("", "no subject found"),

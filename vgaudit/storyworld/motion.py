@@ -86,8 +86,27 @@ class View:
 
 
 def travel_speed(scene: Scene) -> float:
-    """Frame heights a second over the ground; 0 for what stays in its place."""
+    """Frame heights a second over the ground of what travels on and on; 0 for everything else."""
     return TRAVEL.get(scene.action, 0.0) * SPEED_FACTOR[scene.speed]
+
+
+def mean_speed(scene: Scene, seconds: float, aspect: float) -> float | None:
+    """Frame heights a second over the ground, on average from the start to ``seconds`` after it.
+
+    0 for what stays in its place. What slides in slows down and stops, so its mean depends on how long one looks, and
+    is ``None`` where ``seconds`` is 0.
+    """
+    if scene.action != "sliding in":
+        return travel_speed(scene)
+    if seconds <= 0:
+        return None
+    return (_still_to_slide(scene, 0.0, aspect)[1] - _still_to_slide(scene, seconds, aspect)[1]) / seconds
+
+
+def _still_to_slide(scene: Scene, t: float, aspect: float) -> tuple[float, float]:
+    """How much of the slide's time has passed, 0 to 1, and the way that is left, in frame heights."""
+    done = min(1.0, t * SPEED_FACTOR[scene.speed] / SLIDE_SECONDS)
+    return done, (1 - done) ** 2 * (aspect / 2 + 0.5)
 
 
 def pose_at(scene: Scene, t: float, aspect: float, facing: int, offset: float, phase0: float) -> Pose:
@@ -119,8 +138,7 @@ def pose_at(scene: Scene, t: float, aspect: float, facing: int, offset: float, p
     if scene.action == "bouncing":
         return _bouncing(offset, phase, facing, 0.30 if scene.subject == "ball" else 0.14)
     if scene.action == "sliding in":
-        done = min(1.0, t * factor / SLIDE_SECONDS)
-        away = (1 - done) ** 2 * (aspect / 2 + 0.5)
+        done, away = _still_to_slide(scene, t, aspect)
         return Pose(offset - facing * away, tilt=-0.10 * facing * (1 - done), rolled=-away, facing=facing)
     return Pose(offset, phase=phase, stretch=1 + 0.012 * math.sin(phase), facing=facing)
 

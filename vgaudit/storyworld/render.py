@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vgaudit.storyworld.backdrop import Stage
 from vgaudit.storyworld.looks import grade, light_subject
-from vgaudit.storyworld.motion import Pose, View, pose_at, travel_speed, view_at
+from vgaudit.storyworld.motion import Pose, View, mean_speed, pose_at, view_at
 from vgaudit.storyworld.pen import Colour, Pen
 from vgaudit.storyworld.scene import Scene
 from vgaudit.storyworld.settings import SETTING_TABLE, Setting
@@ -34,15 +34,17 @@ class Truth:
     Attributes:
         scene: The scene, its colour settled.
         boxes: Per frame x0, y0, x1, y1 in pixels, ends exclusive; ``None`` where the subject is out of frame.
-        visible: Per frame, whether at least a quarter of the subject's area is in the frame.
-        speed: Over the ground, in frame heights a second.
+        visible: Per frame, whether at least a quarter of the subject's breadth lies between the left and the right
+            edge, and something of it shows. The breadth is the same however it turns and stretches.
+        speed: Over the ground, in frame heights a second, on average from the first frame to the last; 0 for what
+            stays in its place. ``None`` where a single frame shows something that slides in.
         fps: Frames a second.
     """
 
     scene: Scene
     boxes: tuple[Box | None, ...]
     visible: tuple[bool, ...]
-    speed: float
+    speed: float | None
     fps: float
 
 
@@ -110,7 +112,8 @@ def render(
     settled = Scene(
         scene.subject, scene.action, scene.setting, cast.colour, scene.look, scene.camera, scene.speed
     )
-    return Rendered(out, Truth(settled, tuple(boxes), tuple(visible), travel_speed(scene), fps))
+    speed = mean_speed(scene, (frames - 1) / fps, width / height)
+    return Rendered(out, Truth(settled, tuple(boxes), tuple(visible), speed, fps))
 
 
 def _cast(scene: Scene, seed: int, shot: Scene) -> _Cast:

@@ -152,36 +152,37 @@ _STYLES: dict[Look, tuple[str, ...]] = {
 def parse(prompt: str, look: Look = "ad") -> Scene:
     """The scene that a prompt of the grammar asks for.
 
-    Words may stand in any natural order; what is not understood is an error, never passed over.
+    The parts may stand in any natural order; what is not understood is an error, never passed over. A colour stands
+    directly before the noun of the subject ("a red dog"). A person's is that of the clothes, and said so: "in red"
+    after the noun, or "in a red shirt", "wearing a red jacket" anywhere.
 
     Args:
         prompt: English, at most ``MAX_PROMPT`` characters.
         look: Look of a prompt that names none.
 
     Raises:
-        ValueError: Names the words that were not understood, or what is missing or said twice.
+        ValueError: Names the words that were not understood, what is missing or said twice, or a colour that is not
+            the subject's.
     """
     if len(prompt) > MAX_PROMPT:
         raise ValueError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} are read")
-    text = " ".join(re.findall(r"[^\s,.;:!?]+", prompt.lower()))
+    parts = _parts(" ".join(re.findall(r"[^\s,.;:!?]+", prompt.lower())))
     found: dict[str, list[str]] = {}
-
-    def note(match: re.Match[str]) -> str:
-        slot, value = _phrases()[match.group(1)]
-        found.setdefault(slot, []).append(value)
-        return "|"
-
-    rest = _pattern().sub(note, text)
-    unknown = [w for w in rest.replace("|", " ").split() if w not in FILLERS]
+    for slot, value in parts:
+        if slot:
+            found.setdefault(slot, []).append(value)
+    unknown = [w for slot, w in parts if not slot and w not in FILLERS]
     if unknown:
         raise ValueError(f"not understood: {', '.join(repr(w) for w in dict.fromkeys(unknown))}")
     for slot, values in found.items():
-        if len(set(values)) > 1 or (len(values) > 1 and slot in ("subject", "action")):
+        # Of two colours, one may stand where it is not the subject's, which says more.
+        if slot != "colour" and (len(set(values)) > 1 or (len(values) > 1 and slot in ("subject", "action"))):
             raise ValueError(f"more than one {slot}: {', '.join(values)}")
     for slot in ("subject", "action", "setting"):
         if slot not in found:
             raise ValueError(f"no {slot} found in {prompt!r}; expected one of {_list(_said(slot))}")
     one = {slot: values[0] for slot, values in found.items()}
+    _check_colours(parts, one["subject"])
     return Scene(
         one["subject"],
         one["action"],
@@ -191,6 +192,67 @@ def parse(prompt: str, look: Look = "ad") -> Scene:
         camera=next((k for k in CAMERAS if k == one.get("camera")), "static"),
         speed=next((k for k in SPEEDS if k == one.get("speed")), "normal"),
     )
+
+
+_Part = tuple[str, str]
+"""Slot and value of a phrase, or no slot and a word that fills none."""
+
+_CLOTHES = ("shirt", "jacket", "wearing")
+_ARTICLES = (("", "a"), ("", "an"), ("", "the"))
+
+
+def _parts(text: str) -> list[_Part]:
+    """The phrases of the grammar and the words between them, in the order of the text."""
+    parts: list[_Part] = []
+    end = 0
+    for match in _pattern().finditer(text):
+        parts += [("", word) for word in text[end : match.start()].split()]
+        parts.append(_phrases()[match.group(1)])
+        end = match.end()
+    return [*parts, *(("", word) for word in text[end:].split())]
+
+
+def _check_colours(parts: Sequence[_Part], subject: str) -> None:
+    """Colours and clothes must be the subject's.
+
+    Raises:
+        ValueError: One is not, or need not be, and where it may stand; or there is more than one colour.
+    """
+    for at, (slot, word) in enumerate(parts):
+        if subject == "person":
+            if slot == "colour" and not _of_clothes(parts, at):
+                raise ValueError(
+                    f"{word!r} is not said of the person's clothes, which have the only colour of a person; "
+                    f"expected 'in {word}' directly after the noun, 'in {_article(word)} shirt' or "
+                    f"'wearing {_article(word)} jacket'"
+                )
+        elif slot == "colour" and _after(parts, at)[0] != "subject":
+            raise ValueError(
+                f"{word!r} is not said of the {subject}; a colour stands directly before the noun of the subject "
+                f"('{_article(word)} {subject}'), and nothing else has one"
+            )
+        elif not slot and word in _CLOTHES:
+            raise ValueError(f"not understood: {word!r}; only a person wears anything")
+    colours = list(dict.fromkeys(word for slot, word in parts if slot == "colour"))
+    if len(colours) > 1:
+        raise ValueError(f"more than one colour: {', '.join(colours)}")
+
+
+def _after(parts: Sequence[_Part], at: int) -> _Part:
+    """What a colour is said of: the next part but for "coloured" and further colours."""
+    rest = (p for p in parts[at + 1 :] if p[0] != "colour" and p not in (("", "colored"), ("", "coloured")))
+    return next(rest, ("", ""))
+
+
+def _of_clothes(parts: Sequence[_Part], at: int) -> bool:
+    """Whether a colour is said as that of a person's clothes."""
+    before = [part for part in parts[max(0, at - 3) : at] if part not in _ARTICLES]
+    if not before or before[-1] not in (("", "in"), ("", "wearing")):
+        return False
+    if _after(parts, at) in (("", "shirt"), ("", "jacket")):
+        return True
+    # Without a garment "in red" could go on with a place, and after anything but the noun it could be of one.
+    return len(before) > 1 and before[-2][0] == "subject" and _after(parts, at)[0] != "setting"
 
 
 @cache

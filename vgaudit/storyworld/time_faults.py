@@ -34,6 +34,12 @@ def dropped(clip: Clip, share: float, first: int) -> tuple[Clip, Span]:
     return np.delete(clip, np.s_[first : first + count], axis=0), (first, first + 1)
 
 
+def span_without(span: Span, first: int, count: int) -> Span | None:
+    """Where a span lies once ``count`` frames from ``first`` on are gone; ``None`` where all its frames are."""
+    start, end = (at if at <= first else max(first, at - count) for at in span)
+    return (start, end) if start < end else None
+
+
 def other_shot(clip: Clip, span: Span, other: Clip | None) -> Clip:
     """The span replaced by another clip from its start; without one by this clip mirrored and cut closer."""
     out, (n, height, width) = clip.copy(), clip.shape[:3]
