@@ -1,0 +1,42 @@
+"""The concepts run as they ship: their own metrics, with the networks in the package, and their own gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vgaudit.metrics.expectations import MISMATCH
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
+from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Outcome
+from vgaudit.suite import load_suite
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ads", "film", "anime"])
+def test_a_concept_passes_its_gates_as_it_ships(name: str, tmp_path: Path) -> None:
+    """All prompts, not some: FVD compares 80 clips, and the gates' intervals are those of 40 prompts."""
+    suite = load_suite(name)
+    done = execute(prepare(suite), tmp_path / "run")
+    assert done is not None
+    data = done.data
+
+    assert [entry.clip.outcome for entry in data.clips] == ["ok"] * 80
+    assert {r.name: r.reason for r in data.results if r.status == NOT_COMPUTED} == {}
+    # People are drawn without faces and no gallery is given, so that there is nobody to compare.
+    no_face = {"best_similarity", "best_distance", "match_rate", "coverage"}
+    assert {r.name for r in data.results if r.status == NOT_APPLICABLE} == {f"likeness.{v}" for v in no_face}
+    computed = {r.name: r for r in data.results}
+    assert {metric.name for metric in suite.metrics} <= {name.partition(".")[0] for name in computed}
+    assert (computed["likeness.face_rate"].value, computed["likeness.face_rate"].n) == (0, 80)
+    for shown in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate", "fvd.distance"):
+        assert computed[shown].n == 80, shown
+
+    # The gate lets the network be wrong about some of what it reads; nothing else is found in faultless clips.
+    found = {f.kind for e in data.clips for m in e.measurements.values() for f in m.findings}
+    assert found <= {MISMATCH}
+
+    assert len(data.gates) == len(suite.gates) > 0
+    assert {g.outcome for g in data.gates} == {Outcome.PASSED}, [g.reason for g in data.gates]
+    assert (done.verdict.exit_code, done.verdict.reason) == (0, f"all {len(suite.gates)} gates passed")
