@@ -121,6 +121,26 @@ def test_clip_loads_without_a_network_and_says_what_it_is(
     assert model.context_length == 12
 
 
+def test_clip_loads_where_links_are_not_allowed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    linked = load_clip(ClipOptions(model=BUNDLED_CLIP, device="cpu").choice).network.state_dict()
+    refused = []
+
+    def refuse(self: Path, target: Path) -> None:
+        refused.append(self.name)
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(clip_models, "_loaded", {})
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    model = load_clip(ClipOptions(model=BUNDLED_CLIP, device="cpu").choice)
+    assert set(refused) == {"open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    copied = model.network.state_dict()
+    assert copied.keys() == linked.keys()
+    assert all(torch.equal(copied[key], linked[key]) for key in linked)
+    assert model.unknown_words("a zebra") == ("zebra",)
+
+
 def test_equals_open_clip_in_its_own_folder(tiny: Path) -> None:
     import numpy as np
     import open_clip

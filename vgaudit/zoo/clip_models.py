@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -306,9 +307,9 @@ def _build(settings: ClipSettings, checkpoint: Path, choice: ClipChoice) -> tupl
     with tempfile.TemporaryDirectory(prefix="vgaudit-clip-") as folder:
         config = {"model_cfg": settings.model_cfg, "preprocess_cfg": settings.preprocess_cfg}
         (Path(folder) / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
-        (Path(folder) / name).symlink_to(checkpoint.resolve())
+        _place(checkpoint, Path(folder) / name)
         for file in settings.tokenizer:
-            (Path(folder) / file.name).symlink_to(file.resolve())
+            _place(file, Path(folder) / file.name)
         source = f"local-dir:{folder}"
         network = open_clip.create_model(source, precision="fp32", require_pretrained=True, weights_only=True)
         if settings.tokenizer:
@@ -318,6 +319,14 @@ def _build(settings: ClipSettings, checkpoint: Path, choice: ClipChoice) -> tupl
                 choice.model if hub_tokenizer and not choice.config else source
             )
     return network, tokenizer
+
+
+def _place(file: Path, where: Path) -> None:
+    """``file`` under another path: a link, or a copy where links are not allowed, as often on Windows."""
+    try:
+        where.symlink_to(file.resolve())
+    except OSError:
+        shutil.copyfile(file, where)
 
 
 def _counter(tokenizer: Any) -> Callable[[str], int]:
