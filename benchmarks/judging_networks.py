@@ -1,21 +1,24 @@
 """What the bundled networks know, on scenes that were kept from their training: new combinations and new seeds.
 
     python benchmarks/judging_networks.py [--clips 1000] [--fault-clips 256] [--only clip|fvd|domain]
-                                          [--real ../shared/data/fetv/videos]
+                                          [--size 64x64] [--real ../shared/data/fetv/videos]
 
 Clips go the way of a run: drawn, encoded with the default settings, decoded, embedded by the audit's own extractors.
+--size is that of the clips for the clip and the domain network; the Frechet distance keeps the size of its reference.
 Fails where the clip network has less than 90 % top-1 of 64 captions, 95 % on subject, colour or setting, 85 % on
-action; where fewer than 8 faults make the distance rise with each strength; where held-out renders lie above the
-floor; where a real clip is taken for a drawn one, or a drawn one is not.
+action; where fewer than 8 faults make the distance rise with each strength; where renders of new seeds, of all
+combinations or of those kept from training, lie above the floor; where a real clip is taken for a drawn one, or a
+drawn one is not.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,11 +40,12 @@ from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
 from vgaudit.extractors.domain import DomainExtractor, DomainOptions
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
+from vgaudit.extractors.video_protocols import STORYWORLD
 from vgaudit.metrics.domain_guard import DOMAIN_ROLE, clip_logit
-from vgaudit.metrics.frechet import frechet_interval, reference_floor
+from vgaudit.metrics.frechet import FrechetInterval, frechet_interval, reference_floor
 from vgaudit.metrics.fvd_reference import read_statistics, reference_path
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
-from vgaudit.storyworld.render import render
+from vgaudit.storyworld.render import MAX_SIDE, render
 from vgaudit.storyworld.scene import Scene, caption, random_scene
 from vgaudit.storyworld.split import is_held_out
 from vgaudit.video import ClipReader
@@ -50,7 +54,7 @@ from vgaudit.video.encoding import EncoderSettings, encode
 FIRST_SEED = 3_000_000_000
 """Far from the seeds of training and of the reference."""
 NEEDED = {"top-1 of 64": 0.90, "subject": 0.95, "colour": 0.95, "setting": 0.95, "action": 0.85}
-_VIDEO = VideoEmbeddingOptions(protocol="fvd@storyworld")
+_VIDEO = VideoEmbeddingOptions(protocol=STORYWORLD.name)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,31 @@ class Drawn:
 
     scene: Scene
     seed: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a clip, in pixels."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """From ``WIDTHxHEIGHT``.
+
+        Raises:
+            argparse.ArgumentTypeError: It is no size that can be drawn.
+        """
+        found = re.fullmatch(r"(\d+)x(\d+)", text)
+        if not found or not all(8 <= int(side) <= MAX_SIDE for side in found.groups()):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no size; expected WIDTHxHEIGHT, each 8 to {MAX_SIDE}, as 192x128"
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
 
 
 def fresh(count: int, combinations: str = "all") -> list[Drawn]:
@@ -91,11 +120,17 @@ def through(frames: NDArray[np.uint8], *extractors: Any) -> list[Features]:
         return features(path, *extractors)
 
 
-def embed_clip(drawn: list[Drawn]) -> NDArray[np.float64]:
+def drawn_frames(d: Drawn, size: Size) -> NDArray[np.uint8]:
+    """The scene's clip, ``(T, H, W, 3)``."""
+    return render(d.scene, d.seed, width=size.width, height=size.height).frames
+
+
+def embed_clip(job: tuple[list[Drawn], Size]) -> NDArray[np.float64]:
     """Mean embedding of each scene's frames, ``(N, d)``."""
+    drawn, size = job
     extractor = ClipExtractor(ClipOptions(model="storyworld-clip"))
     extractor.load()
-    rows = [through(render(d.scene, d.seed).frames, extractor)[0]["embedding"] for d in drawn]
+    rows = [through(drawn_frames(d, size), extractor)[0]["embedding"] for d in drawn]
     return np.stack([r.astype(np.float64).mean(axis=0) for r in rows])
 
 
@@ -130,11 +165,14 @@ def rate(name: str, right: list[bool]) -> Iterator[str]:
         yield f"{name}: {value:.1%}, needed {NEEDED[name]:.0%}"
 
 
-def check_clip(count: int, workers: int) -> Iterator[str]:
-    print(f"storyworld-clip on {count} held-out scenes")
-    drawn = [d for part in shares(fresh(count, "held out"), workers) for d in part]
+def check_clip(count: int, workers: int, size: Size) -> Iterator[str]:
+    print(f"storyworld-clip on {count} held-out scenes of {size}")
+    if count < 64:
+        print(f"  top-1 is of {count} captions at most: there are no more scenes")
+    mine = [part for part in shares(fresh(count, "held out"), workers) if part]
+    drawn = [d for part in mine for d in part]
     with ProcessPoolExecutor(workers) as pool:
-        parts = list(pool.map(embed_clip, shares(fresh(count, "held out"), workers)))
+        parts = list(pool.map(embed_clip, [(part, size) for part in mine]))
     images = np.concatenate(parts)
     texts = ClipTextExtractor(ClipOptions(model="storyworld-clip"))
     texts.load()
@@ -154,61 +192,67 @@ def check_clip(count: int, workers: int) -> Iterator[str]:
         yield from rate(name, found)
 
 
+def above_floor(what: str, found: FrechetInterval, floor: Sequence[float]) -> Iterator[str]:
+    """Print a distance that should lie at the floor; yields why it does not: its whole interval is above it."""
+    if found.low is None or found.high is None:
+        yield f"{what}: {found.reason}"
+        return
+    print(f"  {what + ':':48}{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+    if found.low > max(floor):
+        yield f"{what} lie at {found.value:.2f}, above the floor of {max(floor):.2f}"
+
+
+def cell(found: FrechetInterval | None) -> str:
+    if found is None:
+        return "too short"
+    if found.low is None or found.high is None:
+        return f"{found.value:7.2f} ({found.reason})"
+    return f"{found.value:7.2f} [{found.low:6.2f}, {found.high:6.2f}]"
+
+
 def check_fvd(count: int, workers: int) -> Iterator[str]:
     drawn = fresh(count)
-    reference = read_statistics(reference_path("storyworld", Path()))
+    reference = read_statistics(reference_path("storyworld", Path()), STORYWORLD.ddof)
     if reference.features is None:
         yield "the reference has no features"
         return
-    prompts = [str(d.seed) for d in drawn]
     kept = fresh(count, "held out")
     jobs: list[tuple[list[Drawn], str | None, str | None]] = [(drawn, None, None), (kept, "", "")]
     jobs += [(drawn, kind, strength) for kind in KINDS for strength in STRENGTHS]
     with ProcessPoolExecutor(workers) as pool:
         rows = dict(zip([job[1:] for job in jobs], pool.map(embed_video, jobs), strict=True))
 
-    def distance(x: NDArray[np.float64]) -> tuple[float, float, float]:
-        found = frechet_interval(
-            x,
-            reference.features,
-            confidence=0.95,
-            ddof=1,
-            clusters=prompts[: len(x)],
-            reference_clusters=None,
-        )
-        return found.value, found.low or 0.0, found.high or 0.0
+    def distance(x: NDArray[np.float64]) -> FrechetInterval:
+        """As the metric has it: the reference is fixed, and each scene is a prompt of its own."""
+        return frechet_interval(x, reference.statistics, confidence=0.95, ddof=STORYWORLD.ddof)
 
-    floor = reference_floor(reference.features, count, ddof=1, seed=0)
+    floor = reference_floor(reference.features, count, ddof=STORYWORLD.ddof, seed=0)
     if not floor.values:
         yield f"no floor: {floor.reason}"
         return
     clean = distance(rows[None, None])
-    print(f"fvd@storyworld at n = {count} against {len(reference.features)} renders")
+    print(f"{STORYWORLD.name} at n = {count} against {len(reference.features)} renders")
     print(
         f"  floor, {floor.n} reference clips against the other {floor.n_rest}, {len(floor.values)} splits: "
         f"{min(floor.values):.2f} to {max(floor.values):.2f}"
     )
-    print(f"  renders of new seeds, all combinations:       {clean[0]:.2f} [{clean[1]:.2f}, {clean[2]:.2f}]")
+    yield from above_floor("renders of new seeds, all combinations", clean, floor.values)
     alone = distance(rows["", ""])
-    print(
-        f"  renders of the combinations kept from training: {alone[0]:.2f} [{alone[1]:.2f}, {alone[2]:.2f}]"
-    )
-    if clean[1] > max(floor.values):
-        yield f"new renders lie at {clean[0]:.2f}, above the floor of {max(floor.values):.2f}"
+    yield from above_floor("renders of the combinations kept from training", alone, floor.values)
     rising = 0
     for kind in KINDS:
         found = [distance(rows[kind, s]) if len(rows[kind, s]) >= count // 2 else None for s in STRENGTHS]
-        values = [clean[0], *(f[0] for f in found if f)]
+        values = [clean.value, *(f.value for f in found if f)]
         rises = None not in found and all(a < b for a, b in pairwise(values))
         rising += rises
-        cells = "  ".join(f"{f[0]:7.2f} [{f[1]:6.2f}, {f[2]:6.2f}]" if f else "too short" for f in found)
+        cells = "  ".join(cell(f) for f in found)
         print(f"  {kind:18} {cells}  {'rises' if rises else ''}")
     print(f"  {rising} of {len(KINDS)} faults rise with each strength")
     if rising < 8:
         yield f"{rising} faults rise, needed 8"
 
 
-def check_domain(count: int, real: Path | None) -> Iterator[str]:
+def check_domain(count: int, real: Path | None, size: Size) -> Iterator[str]:
     guard = DomainExtractor(DomainOptions())
     guard.load()
 
@@ -217,11 +261,12 @@ def check_domain(count: int, real: Path | None) -> Iterator[str]:
         each = [clip_logit({DOMAIN_ROLE: one}) for (one,) in found]
         return np.array([logit for logit in each if logit is not None])
 
-    sides = {"drawn": logits(through(render(d.scene, d.seed).frames, guard) for d in fresh(count))}
+    sides = {"drawn": logits(through(drawn_frames(d, size), guard) for d in fresh(count))}
     if real:
         files = sorted(p for p in real.rglob("*") if p.suffix in (".mp4", ".webm", ".avi", ".gif"))
         sides["real"] = logits(features(path, guard) for path in files)
     print("storyworld-domain: score (the lesser of mean logit and lower quartile + 3), above 0 in the domain")
+    print(f"  drawn clips are of {size}")
     for side, each in sides.items():
         if not len(each):
             yield f"no {side} clip was seen"
@@ -238,15 +283,18 @@ def main() -> None:
     parser.add_argument("--fault-clips", type=int, default=256)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=("clip", "fvd", "domain"))
+    parser.add_argument(
+        "--size", type=Size.parse, default="64x64", help="of the clip and domain checks' clips, WIDTHxHEIGHT"
+    )
     parser.add_argument("--real", type=Path, help="folder of clips that are not the storyworld's")
     args = parser.parse_args()
     short: list[str] = []
     if args.only in (None, "clip"):
-        short += check_clip(args.clips, args.workers)
+        short += check_clip(args.clips, args.workers, args.size)
     if args.only in (None, "fvd"):
         short += check_fvd(args.fault_clips, args.workers)
     if args.only in (None, "domain"):
-        short += check_domain(200, args.real)
+        short += check_domain(200, args.real, args.size)
     if short:
         sys.exit("\n".join(short))
 

@@ -12,8 +12,9 @@ from vgaudit.extractors.base import Features
 from vgaudit.extractors.video_protocols import STORYWORLD
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.frechet import frechet_distance_from_features, reference_floor
-from vgaudit.metrics.fvd import Fvd, FvdOptions
+from vgaudit.metrics.fvd import Fvd
 from vgaudit.metrics.fvd_floor import floors
+from vgaudit.metrics.fvd_options import FvdOptions
 from vgaudit.metrics.fvd_reference import read_statistics, reference_path
 from vgaudit.plan import Sample
 from vgaudit.records import Result
@@ -27,7 +28,8 @@ def rows(prompts: int, a_prompt: int, alike: float, seed: int) -> np.ndarray:
     """Clips of one distribution; ``alike`` is the share of variance that clips of a prompt have in common."""
     rng = np.random.default_rng(seed)
     common = np.repeat(rng.normal(size=(prompts, D)), a_prompt, axis=0)
-    return np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.normal(size=common.shape)
+    mixed: np.ndarray = np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.normal(size=common.shape)
+    return mixed
 
 
 def names(prompts: int, a_prompt: int) -> list[str]:
