@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vgaudit.storyworld.scene import Scene, every_scene
 from vgaudit.storyworld.split import is_held_out
+from vgaudit.zoo.torchscript import load_torchscript
 
 TRAINING = Path(__file__).resolve().parents[1] / "training"
 
@@ -39,8 +45,86 @@ def test_one_combination_in_eight_is_held_out_and_a_colour_is_needed() -> None:
         is_held_out(Scene("dog", "walking", "forest"))
 
 
+@pytest.fixture
+def train_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The guard's training as a module, with what it imports from its own folder; both are gone afterwards."""
+    monkeypatch.setattr(sys, "path", [str(TRAINING), *sys.path])
+    yield importlib.import_module("train_domain")
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").parent == TRAINING:
+            del sys.modules[name]
+
+
+def save_guard(train_domain: ModuleType, path: Path, **found: float) -> torch.nn.Module:
+    """Have the training write a guard that learnt nothing; returns the network that it was given."""
+    torch.manual_seed(0)
+    network: torch.nn.Module = train_domain.Guard().train()
+    network(torch.randint(0, 256, (8, 3, 64, 64)))  # moves the statistics that a copy must take along
+    train_domain.write_network(network, found, path)
+    return network
+
+
+def test_the_guard_s_threshold_is_in_its_file(
+    train_domain: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "network.pt"
+    network = save_guard(train_domain, path, others_999=-1.5, drawn_least=2.0)
+    threshold = json.loads(capsys.readouterr().out)["threshold"]
+    assert -1.5 < threshold < 2.0
+    assert threshold != 0
+
+    loaded = load_torchscript(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), "cpu").module
+    for height, width in ((64, 64), (40, 90)):
+        pictures = torch.randint(0, 256, (5, 3, height, width), dtype=torch.uint8)
+        with torch.inference_mode():
+            logits, learnt = loaded(pictures), network.eval()(pictures)
+        assert logits.shape == (5,)
+        torch.testing.assert_close(learnt - logits, torch.full((5,), threshold), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("others", [1.0, 3.0])
+def test_a_guard_whose_sides_overlap_is_not_written(
+    train_domain: ModuleType, tmp_path: Path, others: float
+) -> None:
+    with pytest.raises(SystemExit, match="overlap"):
+        save_guard(train_domain, tmp_path / "network.pt", others_999=others, drawn_least=1.0)
+    assert not (tmp_path / "network.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        ((), "0 photographs that can be read among 0 files, and 0 pieces of clip art among 0"),
+        (("a.png", "b.png"), "2 photographs that can be read among 2 files, and 0 pieces"),
+        (("openclipart/a.png",), "among 0 files, and 1 pieces of clip art among 1"),
+        (("small.png", "broken.jpg", "openclipart/a.png"), "0 photographs that can be read among 2 files"),
+    ],
+)
+def test_pictures_without_one_of_the_kinds_are_refused_before_training(
+    train_domain: ModuleType, tmp_path: Path, there: tuple[str, ...], found: str
+) -> None:
+    for name in there:
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64) if name == "small.png" else (200, 150)).save(file)
+        if name == "broken.jpg":
+            file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(SystemExit, match=found) as caught:
+        train_domain.read_pictures(tmp_path)
+    assert "'openclipart' in its path" in str(caught.value)
+    assert "docs/bundled-models.md" in str(caught.value)
+
+
+def test_a_side_of_the_split_without_pictures_is_refused(train_domain: ModuleType) -> None:
+    photograph, drawn = np.zeros((128, 128, 3), np.uint8), np.zeros((1, 64, 64, 3), np.uint8)
+    with pytest.raises(SystemExit, match="found 1, 0 and 1: give more pictures"):
+        train_domain.Outliers([photograph], [], drawn)
+
+
 @pytest.mark.slow
-def test_networks_are_rebuilt_from_nothing_and_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped(
+    train_domain: ModuleType, tmp_path: Path
+) -> None:
     clips, held = tmp_path / "clips", tmp_path / "held"
     run("storyworld_clips.py", "--out", clips, "--clips", 80, "--workers", 2)
     run("storyworld_clips.py", "--out", held, "--clips", 70, "--workers", 2, "--held-out")
@@ -83,28 +167,39 @@ def test_networks_are_rebuilt_from_nothing_and_training_goes_on_where_it_stopped
         assert [line["step"] for line in lines] == [2, 3]
         assert all(0 <= share <= 1 for line in lines for share in line["held_out"].values())
 
-    # The guard is trained against pictures, and refuses to set a threshold where the two sides overlap.
+    # The guard is trained against pictures. Two steps teach it nothing: it refuses to set a threshold, and its file
+    # is written as for a guard that learnt.
+    shapes, held_shapes = tmp_path / "shapes", tmp_path / "held-shapes"
+    for out, further in ((shapes, ()), (held_shapes, ("--held-out",))):
+        run("storyworld_clips.py", "--out", out, "--clips", 16, "--any-size", "--workers", 2, *further)
     clip_art, rng = tmp_path / "pictures" / "openclipart", np.random.default_rng(0)
     clip_art.mkdir(parents=True)
     for i in range(40):
         art = rng.integers(0, 256, (48, 48, 4), np.uint8)
         Image.fromarray(art, "RGBA").save(clip_art / f"{i}.png")
-        Image.fromarray(np.tile(art[..., :3], (4, 4, 1))).save(clip_art.parent / f"{i}.png")
+        Image.fromarray(np.kron(art[..., :3], np.ones((4, 4, 1), np.uint8))).save(
+            clip_art.parent / f"{i}.png"
+        )
     done = start(
-        "train_domain.py", "--data", clips, "--held-out", held, "--pictures", clip_art.parent,
-        "--out", tmp_path / "domain", "--device", "cpu", "--steps", 2, "--kept", 200,
+        "train_domain.py", "--data", clips, "--held-out", held, "--shapes", shapes,
+        "--held-out-shapes", held_shapes, "--pictures", clip_art.parent, "--out",
+        tmp_path / "domain", "--device", "cpu", "--steps", 2, "--kept", 200,
     )  # fmt: skip
     assert done.returncode == 1
     assert "overlap" in done.stderr
     assert (tmp_path / "domain" / "checkpoint.pt").exists()
     assert not (tmp_path / "domain" / "network.pt").exists()
 
+    guard = tmp_path / "domain" / "network.pt"
+    save_guard(train_domain, guard, others_999=-1.5, drawn_least=2.0)
+
     bundled = tmp_path / "bundled"
     said = run(
         "bundle.py", "--clip", tmp_path / "clip", "--video", tmp_path / "video",
-        "--domain", tmp_path / "video" / "network.pt", "--out", bundled,
+        "--domain", guard, "--out", bundled,
     )  # fmt: skip
     assert "sha256" in said
+    assert (bundled / "storyworld-domain" / "network.pt").read_bytes() == guard.read_bytes()
     sizes = [file.stat().st_size for file in bundled.rglob("*") if file.is_file()]
     assert len(sizes) == 6
     assert sum(sizes) < 10 * 2**20

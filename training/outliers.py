@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,29 +18,43 @@ from PIL import Image
 
 Picture = NDArray[np.uint8]
 SIDE = 64
+_CLIP_ART = "openclipart"
+"""What the path of clip art holds: the folder that its package unpacks to."""
 _LOADED = 1400
 """Clip-art pictures that are read; of photographs all."""
 
 
 def read_pictures(folder: Path) -> tuple[list[Picture], list[NDArray[np.uint8]]]:
-    """Photographs ``(H, W, 3)`` at 512 pixels and more, and clip art ``(H, W, 4)`` with its transparency."""
+    """Photographs ``(H, W, 3)`` of 128 pixels and more, and clip art ``(H, W, 4)`` with its transparency.
+
+    Raises:
+        SystemExit: The folder holds none of either kind: a training would end at the first picture it draws of it.
+    """
     photographs: list[Picture] = []
     drawings: list[NDArray[np.uint8]] = []
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-    clip_art = [p for p in files if "openclipart" in str(p)]
+    clip_art = [p for p in files if _CLIP_ART in str(p)]
+    others = [p for p in files if _CLIP_ART not in str(p)]
     step = max(1, len(clip_art) // _LOADED)
-    for path in [*(p for p in files if "openclipart" not in str(p)), *clip_art[::step]]:
+    for path in [*others, *clip_art[::step]]:
         try:
             with Image.open(path) as image:
                 image.draft("RGB", (1280, 1280))
                 image.thumbnail((1280, 1280))
-                if "openclipart" in str(path):
+                if _CLIP_ART in str(path):
                     image.thumbnail((256, 256))
                     drawings.append(np.asarray(image.convert("RGBA")))
                 elif min(image.size) >= 128:
                     photographs.append(np.asarray(image.convert("RGB")))
         except (OSError, ValueError, Image.DecompressionBombError):
             continue
+    if not (photographs and drawings):
+        sys.exit(
+            f"{folder}: expected photographs of 128 pixels and more a side, and clip art, which is every picture "
+            f"with {_CLIP_ART!r} in its path; found {len(photographs)} photographs that can be read among "
+            f"{len(others)} files, and {len(drawings)} pieces of clip art among {len(clip_art)}. "
+            "docs/bundled-models.md lists free packages that have both"
+        )
     return photographs, drawings
 
 
@@ -50,9 +65,17 @@ class Outliers:
         photographs: uint8 ``(H, W, 3)``.
         drawings: uint8 ``(H, W, 4)``, RGBA.
         drawn: Storyworld frames uint8 ``(N, 64, 64, 3)``, to be taken apart.
+
+    Raises:
+        SystemExit: One of them is empty, as a side of a split of few pictures may be.
     """
 
     def __init__(self, photographs: list[Picture], drawings: list[Picture], drawn: NDArray[np.uint8]) -> None:
+        if not (len(photographs) and len(drawings) and len(drawn)):
+            sys.exit(
+                "each side, what is trained on and what is kept, needs photographs, clip art and storyworld frames; "
+                f"found {len(photographs)}, {len(drawings)} and {len(drawn)}: give more pictures"
+            )
         self._photographs, self._drawings, self._drawn = photographs, drawings, drawn
 
     def __call__(self, rng: np.random.Generator) -> Picture:
