@@ -78,13 +78,14 @@ class Outliers:
             )
         self._photographs, self._drawings, self._drawn = photographs, drawings, drawn
 
-    def __call__(self, rng: np.random.Generator) -> Picture:
-        """One picture, uint8 ``(64, 64, 3)``."""
-        kind = rng.choice(9, p=(0.48, 0.12, 0.06, 0.08, 0.08, 0.04, 0.02, 0.06, 0.06))
+    def __call__(self, rng: np.random.Generator, whole: bool = False) -> Picture:
+        """One picture, uint8 ``(64, 64, 3)``; with ``whole`` none that storyworld pictures have a part in."""
+        shares = np.array((0.48, 0.12, 0.06, 0.08, 0.08, 0.04, 0.02, 0.06, 0.06))
+        shares[-2:] *= not whole
         picture = (
             self._crop, self._clip_art, self._natural_noise, self._landscape, self._shapes,
             self._gradient, self._text, self._misplaced, self._mixed,
-        )[int(kind)](rng)  # fmt: skip
+        )[int(rng.choice(9, p=shares / shares.sum()))](rng)  # fmt: skip
         return compressed(_changed(picture, rng), rng)
 
     def _crop(self, rng: np.random.Generator) -> Picture:
