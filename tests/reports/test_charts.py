@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vgaudit.records import Finding, Series, Severity
@@ -21,6 +21,8 @@ def _finding(
 
 
 @given(VALUES)
+@example([5e-324])
+@example([-5e-324, 1e-300])
 def test_a_scale_holds_all_values_in_order(values: list[float]) -> None:
     scale = charts.scale_for(values)
     places = [scale.percent(v) for v in sorted(values)]

@@ -20,6 +20,7 @@ from vgaudit.reports.escaping import one_line, visible
 
 MAX_POINTS = 600
 _LARGEST = 1e300  # beyond it, spans and paddings overflow; such a value is drawn as a gap
+_SMALLEST = 1e-290  # steps of an axis below it would not be numbers any more
 _MARGIN = 3.0  # percent kept free left and right, so that marks at the ends are not cut
 _PLOT_TOP, _PLOT_HEIGHT = 8, 102
 _PLOT_LEFT = 8.0  # percent left of a series chart, for the value labels
@@ -75,8 +76,10 @@ def scale_for(values: Sequence[float], steps: int = 4) -> Scale:
     """An axis with round ticks that holds all drawable ``values``, with a little room at both ends."""
     finite = [v for v in values if _drawable(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    if not high - low > 1e-12 * max(abs(low), abs(high)):
-        low, high = (low - 0.5 * abs(low), high + 0.5 * abs(high)) if high else (0.0, 1.0)
+    if max(abs(low), abs(high)) < _SMALLEST:
+        low, high = -1.0 if low < 0 else 0.0, 1.0
+    elif not high - low > 1e-12 * max(abs(low), abs(high)):
+        low, high = low - 0.5 * abs(low), high + 0.5 * abs(high)
     pad = 0.06 * (high - low)
     if low >= 0 > low - pad or 0 <= low < 0.25 * high:
         low = 0.0
