@@ -76,7 +76,7 @@ _BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
         "network.pt": "d1462573d315fe02aae7db10e0d9dd61ce892da53663a2697d3266d94be0fb82",
     },
     BUNDLED_GUARD: {
-        "network.pt": "5730a348d9e8294c499484aa5bca32e370b55a56c4b5aedec3943088fe56f638",
+        "network.pt": "8e58efdd21a047195c47abe4b477380246debe658363738403b99f48e18a8c1b",
     },
 }
 
