@@ -39,20 +39,21 @@ DOMAIN_ROLE = "domain"
 """Role of the guard's features among those that a metric needs."""
 
 _WORDS_SHOWN = 5
+NETWORK_FACTS = (
+    "model",
+    "weights",
+    "weights_sha256",
+    "weights_pinned",
+    "licence",
+    "bundled",
+    "domain",
+    "activation",
+    "preprocessing",
+)
+"""Facts that say which network was asked."""
+
 _OF_THE_NETWORK = frozenset(
-    {
-        *(
-            "model",
-            "weights",
-            "weights_sha256",
-            "weights_pinned",
-            "licence",
-            "bundled",
-            "domain",
-            "activation",
-        ),
-        *("preprocessing", "every", "protocol", "published_network", "features", "covariance", "window"),
-    }
+    {*NETWORK_FACTS, "every", "protocol", "published_network", "features", "covariance", "window"}
 )
 """Facts that say what was asked, and nothing of what it answered."""
 _INSTEAD = {
@@ -92,12 +93,12 @@ def guard_needs(weights: str, weights_sha256: str, device: Device) -> dict[str, 
     return {DOMAIN_ROLE: ExtractorSpec("domain", {"device": device})}
 
 
-FOREIGN_QUARTILE = -3.0
+FOREIGN_QUARTILE = -1.5
 """Lower quartile of logits from which on a clip holds foreign frames.
 
-Set by hand, for the guard that ships along, between two things: frames that strong faults tint or darken, which drawn
-clips may have, and frames of real footage, which no clip may have, whatever the rest of it shows. After another guard
-is trained, ``benchmarks/judging_networks.py`` tells whether it still parts them.
+Set by hand, for the guard that ships along, just below what strong faults tint or darken a quarter of a held-out
+drawn clip's frames to, and above nearly all frames of real footage, of which no clip may have a quarter whatever
+the rest of it shows. ``benchmarks/judging_networks.py`` tells whether it parts them; ask it after another training.
 """
 
 _QUARTILE = 0.25

@@ -14,6 +14,7 @@ from vgaudit.extractors.clip import AUTO, ClipOptions
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.clip_similarity import clip_score, frame_consistency, frame_similarity
 from vgaudit.metrics.domain_guard import (
+    NETWORK_FACTS,
     DomainJudgement,
     clip_logit,
     forced_facts,
@@ -42,17 +43,6 @@ NO_PROMPT = f"{NOT_APPLICABLE_PREFIX} no prompt to compare with"
 _WITH_PROMPT = ("clip_score", "clipsim")
 _MEANS = (*_WITH_PROMPT, "clip_frame_consistency")
 _PER_CLIP = (*_MEANS, "expectation_rate")
-_SHARED_FACTS = (
-    "model",
-    "weights",
-    "weights_sha256",
-    "weights_pinned",
-    "licence",
-    "bundled",
-    "domain",
-    "activation",
-    "preprocessing",
-)
 
 
 class PromptAlignmentOptions(ClipOptions):
@@ -149,7 +139,7 @@ class PromptAlignment:
     def measure(self, clip: ClipView) -> Measurement:
         """The values of one clip, the cosine of each frame with the prompt over time, and failed expectations."""
         features = clip.features["frames"]
-        facts: dict[str, Any] = {k: features.facts[k] for k in _SHARED_FACTS if k in features.facts}
+        facts: dict[str, Any] = {k: features.facts[k] for k in NETWORK_FACTS if k in features.facts}
         facts |= {"frames": len(features["embedding"]), "every": features.facts.get("every", 1)}
         reason = _unusable(clip)
         if not reason:
@@ -164,9 +154,8 @@ class PromptAlignment:
             findings=tuple(f for p in parts for f in p.findings),
             missing={k: v for p in parts for k, v in p.missing.items()},
             facts=facts | {k: v for p in parts for k, v in p.facts.items()},
-            unassessed=str(
-                facts.get("domain_note", "")
-            ),  # else a gate on findings passes where none is found
+            # Else a gate on findings passes where none is found.
+            unassessed=str(facts.get("domain_note", "")),
         )
 
     def _domain(self, clip: ClipView, texts: Sequence[str]) -> DomainJudgement:
@@ -230,7 +219,7 @@ class PromptAlignment:
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """Means over clips with intervals over prompts, and rates with exact ones."""
         shared = measured[0].measurement.facts if measured else {}
-        detail = {k: shared[k] for k in (*_SHARED_FACTS, "every") if k in shared}
+        detail = {k: shared[k] for k in (*NETWORK_FACTS, "every") if k in shared}
         specs = {spec.name: spec for spec in self.values}
         means = [self._mean(specs[name], measured, context, detail) for name in _MEANS]
         expected = expectation_result(specs["expectation_rate"], measured, context, detail)
