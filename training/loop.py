@@ -29,11 +29,15 @@ class Part(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
-def arguments(doc: str | None, *, steps: int, lr: float, batch: int) -> argparse.ArgumentParser:
-    """The arguments that all trainings have."""
+def arguments(
+    doc: str | None, *, steps: int, lr: float, batch: int, measured: bool = False
+) -> argparse.ArgumentParser:
+    """The arguments that all trainings have; one that cannot do without held-out clips is ``measured``."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of storyworld_clips.py")
-    parser.add_argument("--held-out", type=Path, help="folder of held-out clips to measure on")
+    parser.add_argument(
+        "--held-out", type=Path, required=measured, help="folder of held-out clips to measure on"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch", type=int, default=batch)

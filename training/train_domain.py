@@ -218,7 +218,7 @@ def write_network(network: nn.Module, found: dict[str, float], path: Path) -> No
 
 
 if __name__ == "__main__":
-    arguments = loop.arguments(__doc__, steps=4_000, lr=2e-3, batch=96)
+    arguments = loop.arguments(__doc__, steps=4_000, lr=2e-3, batch=96, measured=True)
     arguments.add_argument("--shapes", type=Path, required=True, help="further clips, of any size")
     arguments.add_argument("--held-out-shapes", type=Path, required=True, help="the same, held out")
     arguments.add_argument(
