@@ -36,6 +36,7 @@ from clip_texts import ASPECTS, contrast
 
 from vgaudit.backends.base import BackendContext, PromptSpec
 from vgaudit.backends.storyworld import PlantedFault, StoryworldBackend, StoryworldOptions
+from vgaudit.errors import MediaError
 from vgaudit.estimates import clopper_pearson
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.clip import ClipExtractor, ClipOptions, ClipTextExtractor
@@ -274,6 +275,18 @@ def windows(path: Path, length: int = 16) -> Iterator[NDArray[np.uint8]]:
         yield frames[first : first + length]
 
 
+def readable(folder: Path) -> Iterator[Path]:
+    """The folder's clips; one that the audit does not read is named."""
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".mp4", ".webm", ".avi", ".gif")):
+        try:
+            with ClipReader(path) as clip:
+                next(iter(clip))
+        except MediaError as error:
+            print(f"  not read: {error}")
+        else:
+            yield path
+
+
 def check_domain(count: int, real: Path | None, size: Size) -> Iterator[str]:
     guard = DomainExtractor(DomainOptions())
     guard.load()
@@ -299,7 +312,7 @@ def check_domain(count: int, real: Path | None, size: Size) -> Iterator[str]:
     for name, change in SOFTENED.items():
         sides[f"drawn, {name}"] = (True, [*map(score, drawn(size, change, few))])
     if real:
-        files = sorted(p for p in real.rglob("*") if p.suffix in (".mp4", ".webm", ".avi", ".gif"))
+        files = [*readable(real)]
         clips = [logits(features(path, guard)) for path in files]
         sides["real, whole clips"] = (False, [*map(score, clips)])
         parts = [score(logits(through(w, guard))) for path in files for w in windows(path)]
