@@ -3,6 +3,7 @@
 #   make run     walk the whole road once: vgaudit run ads
 #   make test    fast tests;  make test-all  all of them
 #   make lint    ruff and mypy;  make ci  what CI runs
+#   make generators   trains the bundled generators anew, in work/ (hours on a CPU); CLIPS, STEPS=... for a try-out
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: env run test test-slow test-all wheel lint ci clean
+.PHONY: env run test test-slow test-all wheel lint ci generators clean
 .DEFAULT_GOAL := run
 
 env: $(READY)
@@ -46,6 +47,17 @@ lint: env
 
 wheel: env
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+CLIPS ?= 24000
+# STEPS=10 makes every training that short.
+TRAIN = $(BIN)/python training/train_$(1).py --data work/drawn --out work/$(1) --compile $(if $(STEPS),--steps $(STEPS))
+generators: env
+	$(BIN)/python training/storyworld_clips.py --out work/drawn --clips $(CLIPS) --clean --as-drawn
+	$(BIN)/python training/storyworld_clips.py --out work/held-out-drawn --clips 1000 --clean --as-drawn --held-out
+	$(call TRAIN,vae) --held-out work/held-out-drawn
+	$(call TRAIN,t2v) --vae work/vae/vae
+	$(call TRAIN,gan) --vae work/t2v/pipeline/vae --latents work/t2v/latents.pt
+	$(BIN)/python training/bundle.py --t2v work/t2v/pipeline --gan work/gan/generator.safetensors --out work/bundled
 
 ci:
 	.ci/run

@@ -11,14 +11,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import LTXPipeline
 from PIL import Image
+from safetensors.torch import load_file
 
+from vgaudit.backends.base import BackendContext, PromptSpec
+from vgaudit.backends.diffusers import DiffusersBackend, DiffusersOptions
+from vgaudit.storyworld.render import render
 from vgaudit.storyworld.scene import Scene, every_scene
 from vgaudit.storyworld.split import is_held_out
+from vgaudit.zoo import resolve
+from vgaudit.zoo.generators import BUNDLED_T2V, GENERATORS, generator_folder
+from vgaudit.zoo.storyworld_gan import generator
 from vgaudit.zoo.torchscript import load_torchscript
 
 TRAINING = Path(__file__).resolve().parents[1] / "training"
@@ -203,3 +212,105 @@ def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped
     sizes = [file.stat().st_size for file in bundled.rglob("*") if file.is_file()]
     assert len(sizes) == 6
     assert sum(sizes) < 10 * 2**20
+
+
+@pytest.mark.slow
+def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    drawn, held = tmp_path / "drawn", tmp_path / "held"
+    for out, further in ((drawn, ()), (held, ("--held-out",))):
+        run(
+            "storyworld_clips.py",
+            "--out",
+            out,
+            "--clips",
+            24,
+            "--clean",
+            "--as-drawn",
+            "--workers",
+            2,
+            *further,
+        )
+        label = json.loads((out / "labels" / "00000.json").read_text("utf-8"))[0]
+        scene = Scene(**label["scene"])
+        assert is_held_out(scene) == bool(further)
+        assert np.array_equal(np.load(out / "clean.npy")[0], render(scene, label["seed"]).frames)
+
+    data = ("--data", drawn, "--device", "cpu")
+    vae, t2v, gan = (tmp_path / name for name in ("vae", "t2v", "gan"))
+    trainings: tuple[tuple[Any, ...], ...] = (
+        ("train_vae.py", *data, "--held-out", held, "--out", vae, "--batch", 4),
+        ("train_t2v.py", *data, "--vae", vae / "vae", "--out", t2v, "--batch", 8),
+        (
+            "train_gan.py", *data, "--vae", t2v / "pipeline" / "vae", "--latents", t2v / "latents.pt",
+            "--out", gan, "--batch", 8,
+        ),
+    )  # fmt: skip
+    for script, *arguments in trainings:
+        run(script, *arguments, "--steps", 2)
+        run(script, *arguments, "--steps", 3)
+        out = arguments[arguments.index("--out") + 1]
+        lines = [json.loads(line) for line in (out / "curve.jsonl").read_text("utf-8").splitlines()]
+        assert [line["step"] for line in lines] == [2, 3], script
+        assert all(np.isfinite(v) for line in lines for v in line.values() if isinstance(v, float))
+
+    bundled = tmp_path / "bundled"
+    run("bundle.py", "--t2v", t2v / "pipeline", "--gan", gan / "generator.safetensors", "--out", bundled)
+    there = {p.relative_to(bundled).as_posix(): p.stat().st_size for p in bundled.rglob("*") if p.is_file()}
+    ships = {f"{name}/{file}" for name, files in GENERATORS.items() for file in files}
+    assert set(there) == ships
+    for file, size in there.items():  # the same networks as those that ship, but for what they learnt
+        if file.endswith(".safetensors"):
+            assert size == (resolve.BUNDLED / file).stat().st_size
+
+    # What came out is what the backends load.
+    prompts = [PromptSpec("dog", "a dog walking along the beach at sunset")]
+    options = DiffusersOptions(
+        model=str(bundled / "storyworld-t2v"), fps=8, device="cpu",
+        parameters={"num_frames": 17, "width": 64, "height": 64, "num_inference_steps": 2},
+    )  # fmt: skip
+    backend = DiffusersBackend(options, BackendContext(tmp_path))
+    (made,) = backend.generate(backend.samples(prompts, [0]))
+    assert made.frames is not None, made.message
+    assert made.frames.shape == (17, 64, 64, 3)
+    state = load_file(bundled / "storyworld-gan" / "generator.safetensors")
+    generator().load_state_dict(state, strict=True)
+
+
+def test_the_pipeline_is_asked_as_it_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of the training's loss, against the pipeline's own denoising of the same latents."""
+    monkeypatch.setattr(sys, "path", [str(TRAINING), *sys.path])
+    train_t2v = importlib.import_module("train_t2v")
+    pipeline = LTXPipeline.from_pretrained(generator_folder(BUNDLED_T2V), torch_dtype=torch.float32)
+    asked: dict[str, Any] = {}
+
+    def watch(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        asked.update(kwargs)
+
+    pipeline.transformer.register_forward_pre_hook(watch, with_kwargs=True)
+    pipeline.set_progress_bar_config(disable=True)
+    for length in train_t2v.TOKENS:
+        pipeline(
+            "a red ball bouncing in a forest", num_frames=17, width=64, height=64, frame_rate=train_t2v.FRAME_RATE,
+            num_inference_steps=1, guidance_scale=1.0, max_sequence_length=length, output_type="latent",
+        )  # fmt: skip
+        told: dict[str, Any] = {}
+
+        def network(told: dict[str, Any] = told, **given: Any) -> tuple[torch.Tensor]:
+            told.update(given)
+            return (torch.zeros_like(given["hidden_states"]),)
+
+        ids = pipeline.tokenizer(
+            ["a red ball bouncing in a forest"], padding="max_length", max_length=length, return_tensors="pt"
+        ).input_ids
+        latents = torch.randn(1, 80, 96)
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            train_t2v.loss_of(network, pipeline.text_encoder, latents, latents, torch.ones(1), ids)
+        assert asked.keys() - {"attention_kwargs"} == told.keys()
+        for name in ("num_frames", "height", "width", "rope_interpolation_scale", "return_dict"):
+            assert asked[name] == told[name], name
+        torch.testing.assert_close(asked["timestep"].float(), told["timestep"])
+        assert torch.equal(asked["encoder_attention_mask"].bool(), told["encoder_attention_mask"].bool())
+        torch.testing.assert_close(
+            asked["encoder_hidden_states"], told["encoder_hidden_states"].float(), atol=0.05, rtol=0.05
+        )
+        assert asked["hidden_states"].shape == told["hidden_states"].shape

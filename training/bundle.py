@@ -1,8 +1,9 @@
 """Puts trained networks where the package has them.
 
     python training/bundle.py --clip work/clip --video work/video --domain work/domain/network.pt
+    python training/bundle.py --t2v work/t2v/pipeline --gan work/gan/generator.safetensors
 
-Prints the digests that ``vgaudit/zoo/catalogue.py`` pins.
+Prints the digests that ``vgaudit/zoo/catalogue.py`` and ``vgaudit/zoo/generators.py`` pin.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vgaudit" / "zoo" / "bundled"
 CLIP_FILES = (
@@ -21,27 +27,40 @@ CLIP_FILES = (
 )
 
 
-def put(folder: Path, files: list[Path]) -> None:
-    """One network's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def put(folder: Path, files: list[Path], base: Path | None = None) -> None:
+    """One network's folder; files keep their place below ``base``."""
     for file in files:
-        shutil.copyfile(file, folder / file.name)
+        to = folder / (file.relative_to(base) if base else file.name)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
     print(folder.name)
-    for file in sorted(folder.iterdir()):
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md"):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        print(f"  {file.name}: {file.stat().st_size} bytes, sha256 {digest}")
+        print(f"  {file.relative_to(folder).as_posix()}: {file.stat().st_size} bytes, sha256 {digest}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clip", type=Path, required=True, help="folder that train_clip.py wrote")
-    parser.add_argument("--video", type=Path, required=True, help="folder that train_video.py wrote")
-    parser.add_argument("--domain", type=Path, required=True, help="network.pt that train_domain.py wrote")
+    parser.add_argument("--clip", type=Path, help="folder that train_clip.py wrote")
+    parser.add_argument("--video", type=Path, help="folder that train_video.py wrote")
+    parser.add_argument("--domain", type=Path, help="network.pt that train_domain.py wrote")
+    parser.add_argument("--t2v", type=Path, help="folder `pipeline` that train_t2v.py wrote")
+    parser.add_argument("--gan", type=Path, help="generator.safetensors that train_gan.py wrote")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     args = parser.parse_args()
-    put(args.out / "storyworld-clip", [args.clip / name for name in CLIP_FILES])
-    put(args.out / "storyworld-video", [args.video / "network.pt"])
-    put(args.out / "storyworld-domain", [args.domain])
+    if not any((args.clip, args.video, args.domain, args.t2v, args.gan)):
+        parser.error("name at least one network")
+    if args.clip:
+        put(args.out / "storyworld-clip", [args.clip / name for name in CLIP_FILES])
+    if args.video:
+        put(args.out / "storyworld-video", [args.video / "network.pt"])
+    if args.domain:
+        put(args.out / "storyworld-domain", [args.domain])
+    if args.t2v:
+        files = [p for p in args.t2v.rglob("*") if p.suffix in (".json", ".safetensors")]
+        put(args.out / BUNDLED_T2V, files, args.t2v)
+    if args.gan:
+        put(args.out / BUNDLED_GAN, [args.gan])
 
 
 if __name__ == "__main__":

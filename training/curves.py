@@ -1,8 +1,9 @@
-"""Draws the curves of a training run, as measured, into one SVG for the docs.
+"""Draws the curves of training runs, as measured, into one SVG each for the docs.
 
     python training/curves.py --clip work/clip --video work/video --out docs/bundled-models
+    python training/curves.py --vae work/vae --t2v work/t2v --gan work/gan --out docs/bundled-models
 
-Copies ``curve.jsonl`` of both beside the picture, so that the numbers behind it can be read.
+Copies ``curve.jsonl`` of each beside the picture, so that the numbers behind it can be read.
 """
 
 from __future__ import annotations
@@ -71,32 +72,51 @@ def panel(
     }
 
 
-def curves(folder: Path) -> tuple[dict[str, list[tuple[int, float]]], dict[str, list[tuple[int, float]]]]:
-    """Loss, and what is right on held-out scenes, by step."""
-    loss: dict[str, list[tuple[int, float]]] = {"loss": []}
-    right: dict[str, list[tuple[int, float]]] = {}
+Series = dict[str, list[tuple[int, float]]]
+
+
+def curves(folder: Path) -> tuple[Series, Series]:
+    """What a training plots at every step, and what it measures on held-out scenes, by step."""
+    plotted: Series = {}
+    held_out: Series = {}
     for text in (folder / "curve.jsonl").read_text("utf-8").splitlines():
         line = json.loads(text)
-        if "loss" in line:
-            loss["loss"].append((line["step"], line["loss"]))
+        for name, value in line.items():
+            if name not in ("step", "held_out"):
+                plotted.setdefault(name, []).append((line["step"], value))
         for name, value in line.get("held_out", {}).items():
-            right.setdefault(name.replace("_", " "), []).append((line["step"], value))
-    return loss, right
+            held_out.setdefault(name.replace("_", " "), []).append((line["step"], value))
+    return plotted, held_out
+
+
+TRAININGS = {
+    "clip": "storyworld-clip",
+    "video": "storyworld-video",
+    "vae": "storyworld-t2v-vae",
+    "t2v": "storyworld-t2v",
+    "gan": "storyworld-gan",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clip", type=Path, required=True)
-    parser.add_argument("--video", type=Path, required=True)
+    for option in TRAININGS:
+        parser.add_argument(f"--{option}", type=Path, help="folder of the training")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, folder in (("storyworld-clip", args.clip), ("storyworld-video", args.video)):
-        loss, right = curves(folder)
+    for option, name in TRAININGS.items():
+        folder = getattr(args, option)
+        if folder is None:
+            continue
+        plotted, held_out = curves(folder)
         step = WIDTH + 190
-        panels = [panel(f"{name}: training loss", loss, 0, False)]
-        if right:
-            panels.append(panel(f"{name}: right on held-out scenes", right, step, True))
+        losses = {k: v for k, v in plotted.items() if k in ("loss", "judge", "maker")}
+        panels = [panel(f"{name}: training loss", losses, 0, False)]
+        if held_out:
+            decibels = list(held_out) == ["psnr"]
+            title = "PSNR on held-out scenes, dB" if decibels else "right on held-out scenes"
+            panels.append(panel(f"{name}: {title}", held_out, step, not decibels))
         page = _PAGE.render(
             panels=panels,
             width=step * len(panels),

@@ -3,10 +3,12 @@
     python training/storyworld_clips.py --out work/clips --clips 24000 --workers 2
     python training/storyworld_clips.py --out work/held-out --clips 2000 --held-out
     python training/storyworld_clips.py --out work/pictures --clips 20000 --side 96 --every 2 --clean
+    python training/storyworld_clips.py --out work/drawn --clips 24000 --clean --as-drawn
 
 A folder holds ``clean.npy`` and ``faulty.npy`` (not with ``--clean``), uint8 (N, 17, 64, 64, 3) or as ``--side`` and
 ``--every`` say, and ``labels/*.json``. Clips are drawn at several sizes, go through the run's own encoder and are
-squashed to one side, because that is what the networks see in an audit. Finished shards are kept: the same command
+squashed to one side, because that is what the judging networks see in an audit; ``--as-drawn`` leaves them as they
+come from the renderer, because that is what generators are to make. Finished shards are kept: the same command
 goes on where it stopped.
 """
 
@@ -66,6 +68,7 @@ class Job:
     every: int = 1
     clean: bool = False
     any_size: bool = False
+    as_drawn: bool = False
 
 
 def scenes(first: int, held_out: bool) -> Iterator[tuple[int, Scene]]:
@@ -116,13 +119,15 @@ def shard(job: Job) -> float:
             if job.any_size:
                 height = int(rng.choice(_SIDES))
                 width = 2 * round(height * float(np.exp(rng.uniform(-0.85, 0.85))) / 2)
+            if job.as_drawn:
+                height = width = job.side
             clip = render(scene, seed, frames=FRAMES, height=height, width=width)
             label = {
                 "seed": seed,
                 "scene": asdict(clip.truth.scene),
                 "visible": list(clip.truth.visible)[:: job.every],
             }
-            encoded = rng.random() < _ENCODED
+            encoded = rng.random() < _ENCODED and not job.as_drawn
             crf = int(rng.choice([10, 10, 10, 18, 23]))
 
             def kept(frames: Clip, through: bool = encoded, crf: int = crf) -> Clip:
@@ -184,12 +189,15 @@ def main() -> None:
     parser.add_argument(
         "--any-size", action="store_true", help="any size and shape, upright ones too, instead of six"
     )
+    parser.add_argument(
+        "--as-drawn", action="store_true", help="drawn at the stored side, and not through the encoder"
+    )
     args = parser.parse_args()
     labels = args.out / "labels"
     labels.mkdir(parents=True, exist_ok=True)
     recipe = {"clips": args.clips, "held_out": args.held_out, "drawing": VERSION}
     recipe |= {"side": args.side, "every": args.every, "clean": args.clean}
-    recipe["any_size"] = args.any_size
+    recipe |= {"any_size": args.any_size, "as_drawn": args.as_drawn}
     stated = args.out / "recipe.json"
     if stated.exists() and json.loads(stated.read_text("utf-8")) != recipe:
         sys.exit(f"{args.out} holds other clips: {stated.read_text('utf-8')}; name another folder")
@@ -208,6 +216,7 @@ def main() -> None:
             args.every,
             args.clean,
             args.any_size,
+            args.as_drawn,
         )
         for number, first in enumerate(range(0, args.clips, SHARD))
         if not (labels / f"{number:05d}.json").exists()

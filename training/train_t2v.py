@@ -1,9 +1,9 @@
 """Trains ``storyworld-t2v``: a text-to-video diffusion pipeline for the storyworld, saved as a diffusers folder.
 
-    python training/train_vae.py --data work/train --out work/vae
-    python training/train_t2v.py --data work/train --vae work/vae/vae --out work/t2v
+    python training/train_vae.py --data work/drawn --held-out work/held-out-drawn --out work/vae --compile
+    python training/train_t2v.py --data work/drawn --vae work/vae/vae --out work/t2v --compile
 
-Flow matching on latents that are computed once (each clip and its mirror image), with captions drawn anew at every
+Flow matching on latents that are computed once (each clip and its mirror image), with captions worded anew at every
 step; the text encoder learns along. A tenth of the captions is empty, for guidance. The same command goes on from the
 last checkpoint. Runs on CPU and GPU (``--device``).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import loop
 from clip_texts import scene_of
+from optimizers import optimizers_of
 from storyworld_clips import load
 from train_clip import write_tokenizer
-from train_vae import CHANNELS
+from train_vae import CHANNELS, COMPRESSION, LATENT
 
-from vgaudit.storyworld.scene import caption
+from vgaudit.storyworld.scene import Scene, caption
 
-TOKENS = 32
+TOKENS = (32, 128)
+"""Lengths of texts, filled up: short ones, and those of the pipeline's default, which every fifth step sees."""
 FRAME_RATE = 8
-LATENT = (5, 4, 4)
-_COMPRESSION = (4, 16, 16)
 WITHOUT_TEXT = 0.1
+WITHOUT_COLOUR = 0.15
+OUTER = ("table", "shared", "embed", "bias", "proj_in", "proj_out")
+WIDTH, TEXT_WIDTH = 192, 96
 
 
 def text_encoder(vocabulary: int) -> Any:
@@ -44,7 +48,7 @@ def text_encoder(vocabulary: int) -> Any:
     return T5EncoderModel(
         T5Config(
             vocab_size=vocabulary,
-            d_model=96,
+            d_model=TEXT_WIDTH,
             d_kv=24,
             d_ff=192,
             num_layers=2,
@@ -62,28 +66,42 @@ def transformer() -> Any:
     return LTXVideoTransformer3DModel(
         in_channels=CHANNELS,
         out_channels=CHANNELS,
-        num_attention_heads=5,
-        attention_head_dim=32,
-        cross_attention_dim=160,
+        num_attention_heads=6,
+        attention_head_dim=WIDTH // 6,
+        cross_attention_dim=WIDTH,
         num_layers=6,
-        caption_channels=96,
+        caption_channels=TEXT_WIDTH,
     )
 
 
+def said(scene: Scene, rng: np.random.Generator) -> str:
+    """A text for a clip of this scene: nothing, or one of its captions, now and then without the colour."""
+    if rng.random() < WITHOUT_TEXT:
+        return ""
+    shown = replace(scene, colour=None) if rng.random() < WITHOUT_COLOUR else scene
+    return caption(shown, int(rng.integers(2**31)))
+
+
 @torch.no_grad()
-def latents_of(vae: Any, folder: Path, out: Path, device: str) -> torch.Tensor:
+def latents_of(vae: Any, folder: Path, out: Path, args: argparse.Namespace) -> torch.Tensor:
     """Means of the latents of all clips and of their mirror images, ``(N, 2, C, 5, 4, 4)``; computed once."""
     if out.exists():
         return torch.load(out, weights_only=True)
     clean, _ = load(folder)
-    rows = []
-    for first in range(0, len(clean), 16):
-        clips = torch.from_numpy(clean[first : first + 16].copy()).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        both = torch.stack([clips, clips.flip(-1)], 1).flatten(0, 1).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            latent = vae.encode(both).latent_dist.mean
-        rows.append(latent.half().cpu().unflatten(0, (-1, 2)))
-    latents = torch.cat(rows)
+
+    def encoded(clips: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(args.device, torch.bfloat16):
+            return vae.encode(clips).latent_dist.mean
+
+    encode, size = loop.compiled(encoded, args), 16
+    latents = torch.empty((len(clean), 2, CHANNELS, *LATENT), dtype=torch.float16)
+    # Batches of one size, the last overlapping its forerunner: another size would be compiled anew.
+    for first in [*range(0, len(clean) - size, size), max(0, len(clean) - size)]:
+        clips = (
+            torch.from_numpy(clean[first : first + size].copy()).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        )
+        both = torch.stack([clips, clips.flip(-1)], 1).flatten(0, 1).to(args.device)
+        latents[first : first + size] = encode(both).half().cpu().unflatten(0, (-1, 2))
     torch.save(latents, out.with_suffix(".part"))
     out.with_suffix(".part").replace(out)
     return latents
@@ -97,25 +115,34 @@ def set_statistics(vae: Any, latents: torch.Tensor) -> None:
 
 
 def loss_of(
-    network: Any, encoder: Any, latents: torch.Tensor, ids: torch.Tensor, device: str
+    network: Any,
+    encoder: Any,
+    latents: torch.Tensor,
+    noise: torch.Tensor,
+    share: torch.Tensor,
+    ids: torch.Tensor,
 ) -> torch.Tensor:
-    """Flow matching: the network tells noise from picture at a random mixture of both."""
-    noise = torch.randn_like(latents)
-    # Logit-normal: the middle of the way is learnt most, as in Stable Diffusion 3 (Esser et al. 2024).
-    share = torch.sigmoid(torch.randn(len(latents)) + 0.2).to(device)
+    """Flow matching: the network tells noise from picture at a random mixture of both.
+
+    Args:
+        network: The denoising network.
+        encoder: The text encoder. It sees the filling too, because the pipeline shows it.
+        latents: Of the clips, normalised, ``(B, tokens, C)``.
+        noise: Of the same shape.
+        share: Of noise in each mixture, ``(B,)``.
+        ids: Texts, ``(B, length)``; 0 is filling.
+    """
     mixed = torch.lerp(latents, noise, share[:, None, None])
-    with torch.autocast(device, torch.bfloat16):
-        mask = ids != 0
-        words = encoder(ids, attention_mask=mask)[0]
+    with torch.autocast(latents.device.type, torch.bfloat16):
         found = network(
             hidden_states=mixed,
-            encoder_hidden_states=words,
+            encoder_hidden_states=encoder(ids)[0],
             timestep=share * 1000,
-            encoder_attention_mask=mask,
+            encoder_attention_mask=ids != 0,
             num_frames=LATENT[0],
             height=LATENT[1],
             width=LATENT[2],
-            rope_interpolation_scale=(_COMPRESSION[0] / FRAME_RATE, *_COMPRESSION[1:]),
+            rope_interpolation_scale=(COMPRESSION[0] / FRAME_RATE, *COMPRESSION[1:]),
             return_dict=False,
         )[0]
     return functional.mse_loss(found.float(), noise - latents)
@@ -132,35 +159,40 @@ def train(args: argparse.Namespace) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     network = transformer().to(args.device).train()
     vae = AutoencoderKLLTXVideo.from_pretrained(args.vae).to(args.device).eval()
-    latents = latents_of(vae, args.data, args.out / "latents.pt", args.device)
+    latents = latents_of(vae, args.data, args.out / "latents.pt", args)
     set_statistics(vae, latents)
     shape = (1, -1, 1, 1, 1)
     middle, spread = (t.view(shape).cpu() for t in (vae.latents_mean, vae.latents_std))
     scenes = [scene_of(label) for label in load(args.data)[1]]
 
     both = nn.ModuleDict({"network": network, "encoder": encoder})
-    optimizer = torch.optim.AdamW(both.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizers = optimizers_of(both, args.lr, args.lr / 2, 0.01, OUTER)
     mean = loop.averaged(both, 0.999)
+    step = loop.compiled(lambda *given: loss_of(network, encoder, *given), args)
 
     def update(rng: np.random.Generator) -> dict[str, float]:
         chosen = rng.integers(len(scenes), size=args.batch)
         sides = rng.integers(2, size=args.batch)
         x = (latents[chosen, sides].float() - middle) / spread
         x = x.flatten(2).transpose(1, 2).to(args.device)
-        texts = [
-            "" if rng.random() < WITHOUT_TEXT else caption(scenes[i], int(rng.integers(2**31)))
-            for i in chosen
-        ]
-        ids = tokenizer(texts, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
-        loss = loss_of(network, encoder, x, ids.input_ids.to(args.device), args.device)
-        loop.descend(loss, optimizer)
+        ids = tokenizer(
+            [said(scenes[i], rng) for i in chosen],
+            padding="max_length",
+            max_length=TOKENS[rng.random() < 0.2],
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        # Logit-normal: the middle of the way is learnt most, as in Stable Diffusion 3 (Esser et al. 2024).
+        share = torch.sigmoid(torch.randn(args.batch) + 0.2).to(args.device)
+        loss = step(x, torch.randn_like(x), share, ids.to(args.device))
+        loop.descend(loss, *optimizers)
         mean.update_parameters(both)
         return {"loss": float(loss.detach())}
 
     def write() -> None:
         save(args.out / "pipeline", vae, tokenizer, mean.module["encoder"], mean.module["network"])
 
-    loop.train(args, {"both": both, "mean": mean}, [optimizer], update, warm=300, write=write)
+    loop.train(args, {"both": both, "mean": mean}, optimizers, update, warm=300, write=write)
 
 
 def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> None:
@@ -181,6 +213,6 @@ def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> Non
 
 
 if __name__ == "__main__":
-    arguments = loop.arguments(__doc__, steps=20_000, lr=1e-3, batch=64)
+    arguments = loop.arguments(__doc__, steps=5_000, lr=2e-3, batch=64)
     arguments.add_argument("--vae", type=Path, required=True, help="folder that train_vae.py saved")
     train(arguments.parse_args())

@@ -141,6 +141,34 @@ def test_embeddings_condition_the_network(models: Path, tmp_path: Path) -> None:
     assert changed.samples(PROMPTS, (0,))[0].sample_id != before
 
 
+class Hears(torch.nn.Module):
+    """Shows the embedding's first numbers as grey levels."""
+
+    def forward(self, z: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        assert embedding.shape == (len(z), 128)
+        torch.testing.assert_close(embedding.norm(dim=1), torch.ones(len(z)))
+        return (4 * embedding[:, :16]).clamp(-1, 1).view(-1, 1, 1, 4, 4).expand(-1, 1, 2, 4, 4)
+
+
+def test_a_clip_embeds_the_prompts(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "none.safetensors")
+    options = {
+        "factory": "tests.backends.test_gan:Hears",
+        "weights": "none.safetensors",
+        "conditioning": "text_embedding",
+        "text_encoder": "storyworld-clip",
+    }
+    generator = backend(tmp_path, **options, batch_size=2)
+    dog, other_dog, cat, _ = frames(run(generator, (0, 1)))
+    np.testing.assert_array_equal(dog, other_dog)
+    assert np.abs(dog.astype(int) - cat).max() > 5
+    alone = backend(tmp_path, **options)
+    (only,) = alone.generate(alone.samples([PromptSpec("x", PROMPTS[1].text)], (7,)))
+    np.testing.assert_array_equal(only.frames, cat)
+    other = backend(tmp_path, **{**options, "text_encoder": "openai/ViT-B-32"})
+    assert other.fingerprint != alone.fingerprint
+
+
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
@@ -280,7 +308,19 @@ def test_wrong_options(models: Path, case: str) -> None:
         ({"factory": "a.b", "weights": "w"}, "factory"),
         ({"model": "a", "allow_pickle": "yes"}, "I trust this file"),
         ({"model": "a", "allow_pickle": "I trust this file"}, "`allow_pickle` needs `sha256`"),
-        ({"model": "a", "conditioning": "text_embedding"}, "`embeddings` .a safetensors file. goes with"),
+        (
+            {"model": "a", "conditioning": "text_embedding"},
+            "needs either `embeddings` .a safetensors file. or",
+        ),
+        ({"model": "a", "text_encoder": "storyworld-clip"}, "and nothing else takes them"),
+        (
+            {"model": "a", "conditioning": "text_embedding", "embeddings": "a", "text_encoder": "ViT-B-32"},
+            "needs either `embeddings`",
+        ),
+        (
+            {"model": "a", "conditioning": "text_embedding", "text_encoder": "storyworld-clap"},
+            "no model 'storyworld-clap'; did you mean 'storyworld-clip'",
+        ),
         ({"model": "a", "z_dim": 0}, "greater than or equal to 1"),
         ({"model": "a", "truncation": 0.0}, "greater than or equal to 0.1"),
         ({"model": "a", "zdim": 3}, "Extra inputs"),

@@ -41,9 +41,14 @@ def concept(request: pytest.FixtureRequest) -> LoadedSuite:
     return load_suite(request.param)
 
 
+@pytest.fixture(params=[*LOOKS, "gan_vs_diffusion"])
+def contrasted(request: pytest.FixtureRequest) -> LoadedSuite:
+    return load_suite(request.param)
+
+
 def scenes(concept: LoadedSuite) -> Iterator[tuple[PromptSpec, Scene]]:
     for prompt in concept.prompts:
-        yield prompt, parse(prompt.text, look=LOOKS[concept.suite.name])
+        yield prompt, parse(prompt.text, look=LOOKS.get(concept.suite.name, "ad"))
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,8 @@ def test_each_prompt_is_a_scene_in_its_suite_s_look(concept: LoadedSuite) -> Non
             assert parse(prompt.text, look="ad").look == look, prompt.text
 
 
-def test_tags_say_what_the_text_says(concept: LoadedSuite) -> None:
-    for prompt, scene in scenes(concept):
+def test_tags_say_what_the_text_says(contrasted: LoadedSuite) -> None:
+    for prompt, scene in scenes(contrasted):
         motion = {"motion": prompt.tags["motion"]} if "motion" in prompt.tags else {}
         assert dict(prompt.tags) == {
             "subject": scene.subject,
@@ -143,14 +148,14 @@ def test_coverage_is_even(concept: LoadedSuite) -> None:
     assert min(n for action, n in actions.items() if action not in rare) >= 5, actions
 
 
-def test_every_aspect_that_a_prompt_names_has_its_contrast(concept: LoadedSuite) -> None:
-    for prompt, scene in scenes(concept):
+def test_every_aspect_that_a_prompt_names_has_its_contrast(contrasted: LoadedSuite) -> None:
+    for prompt, scene in scenes(contrasted):
         named = [aspect for aspect in ASPECTS if getattr(scene, aspect) is not None]
         assert [e["about"] for e in prompt.expect] == named, prompt.text
 
 
-def test_contrasts_are_true_possible_and_in_known_words(concept: LoadedSuite) -> None:
-    for prompt, scene in scenes(concept):
+def test_contrasts_are_true_possible_and_in_known_words(contrasted: LoadedSuite) -> None:
+    for prompt, scene in scenes(contrasted):
         for contrast in prompt.expect:
             about, wanted = contrast["about"], read(contrast["is"])
             others = [read(text) for text in contrast["not"]]
@@ -201,7 +206,13 @@ def test_another_backend_is_asked_for_no_size(concept: LoadedSuite) -> None:
     video = concept.video
     assert (video.frames, video.fps, video.width, video.height) == (None,) * 4
     (backend,) = concept.backends
-    assert backend.options.look == LOOKS[concept.suite.name]
+    assert backend.options.model == "storyworld-t2v"
+    assert not backend.options.parameters
+
+
+def test_the_reference_is_drawn_in_the_suite_s_look(concept: LoadedSuite) -> None:
+    (fvd,) = (m for m in concept.suite.metrics.items() if m[0] == "fvd")
+    assert fvd[1]["reference"] == f"storyworld-{LOOKS[concept.suite.name]}"
 
 
 def test_every_gate_gives_its_reason(concept: LoadedSuite) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +21,15 @@ from vgaudit.backends.base import (
 )
 from vgaudit.backends.devices import choose_device, expected_device, minor_release, numerics
 from vgaudit.backends.diffusers_model import TRAINED_FPS, ModelSource, find_model, hub_silence
-from vgaudit.backends.pipeline_call import RESERVED, Answer, Signature, arguments, call, signature_of
+from vgaudit.backends.pipeline_call import (
+    RESERVED,
+    Answer,
+    Signature,
+    arguments,
+    call,
+    signature_of,
+    with_defaults,
+)
 from vgaudit.backends.prompted import expand, fixed_batches
 from vgaudit.errors import BackendError, SuiteError, Unavailable
 from vgaudit.plan import Sample
@@ -34,7 +43,8 @@ class DiffusersOptions(DomainOptions):
     """Options of backend ``diffusers``; a relative ``model`` folder is relative to the suite file."""
 
     model: str = Field(
-        min_length=1, description="Local folder written by save_pretrained, or hub id org/name."
+        min_length=1,
+        description="Folder written by save_pretrained, hub id org/name, or storyworld-t2v, which ships along.",
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     variant: str | None = Field(None, description="Variant of the weights files, such as fp16.")
@@ -83,18 +93,21 @@ class DiffusersBackend:
     def __init__(self, options: DiffusersOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
-        self.domain = options.domain or ""
         self._source = find_model(options.model, context.base_dir, options.revision, options.local_files_only)
+        trained = self._source.trained
+        self.domain = options.domain or trained.domain
+        self.notes = trained.notes
         self._class_name = options.pipeline or self._source.class_name
-        fps = options.fps or context.video.fps or TRAINED_FPS.get(self._class_name)
+        fps = options.fps or context.video.fps or trained.fps or TRAINED_FPS.get(self._class_name)
         if fps is None:
             raise SuiteError(
                 f"backend diffusers: the frame rate of {self._class_name} is not known; set `fps` on the backend or "
                 "under `video`"
             )
         self._fps = fps
+        self._parameters = with_defaults(trained.defaults, options.parameters, context.video)
         self._plan: tuple[Sample, ...] = ()
-        kept = {"pipeline", "variant", "offload", "batch_size", "parameters"}
+        kept = {"pipeline", "variant", "offload", "batch_size"}
         self.fingerprint = digest(
             {
                 "type": self.type,
@@ -104,6 +117,7 @@ class DiffusersBackend:
                 **numerics(options.device),
                 "dtype": _dtypes(options.dtype, expected_device(options.device)),
                 **options.model_dump(mode="json", include=kept),
+                "parameters": self._parameters,
             }
         )
 
@@ -142,7 +156,7 @@ class DiffusersBackend:
 
         kind = _pipeline_class(self._class_name)
         signature = signature_of(kind)
-        fixed = arguments(signature, self._options.parameters, self._context.video)
+        fixed = arguments(signature, self._parameters, replace(self._context.video, fps=self._fps))
         device = choose_device(self._options.device)
         pipeline = _load(kind, self._source, self._options, device)
         facts = {

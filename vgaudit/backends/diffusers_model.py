@@ -12,6 +12,8 @@ from typing import Any
 from vgaudit.backends.file_digests import sha256_folder
 from vgaudit.errors import BackendError, SuiteError, Unavailable
 from vgaudit.records import digest
+from vgaudit.registry import nearest
+from vgaudit.zoo.generators import BUNDLED_T2V, T2V, UNKNOWN, Trained, generator_folder
 from vgaudit.zoo.resolve import hub_answers
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -40,6 +42,7 @@ class ModelSource:
         revision: Commit of a hub model; ``None`` for a folder.
         class_name: Pipeline class that ``model_index.json`` names.
         identity: JSON-able facts that change when the weights do.
+        trained: What is known of a model that ships along; nothing of others.
     """
 
     name: str
@@ -47,31 +50,38 @@ class ModelSource:
     revision: str | None
     class_name: str
     identity: Mapping[str, Any]
+    trained: Trained = UNKNOWN
 
 
 def find_model(model: str, base_dir: Path, revision: str | None, local_files_only: bool) -> ModelSource:
-    """Find ``model`` as a folder (relative to ``base_dir``) or, failing that, as a hub id.
+    """Find ``model`` as a folder (relative to ``base_dir``), as the one that ships along, or as a hub id.
 
     A hub model is resolved to a commit: from the local cache if it is there, else from the hub, which then also
     fixes what later runs use.
 
     Raises:
         SuiteError: It is neither a folder of a pipeline nor a hub id.
-        Unavailable: The hub model is not in the cache and cannot be fetched.
+        Unavailable: The hub model is not in the cache and cannot be fetched, or the one that ships along was changed.
         BackendError: The model brings its own code.
     """
     folder = (base_dir / model).expanduser()
+    bundled = model == BUNDLED_T2V and not folder.is_dir()
+    if bundled:
+        folder = generator_folder(model)
     if folder.is_dir():
         if revision is not None:
             raise SuiteError(f"backend diffusers: `revision` is for hub models; {folder} is a folder")
         index = _read_index(folder / "model_index.json", model)
         _check_no_code(folder, index, model)
         files = {k: v for k, v in sha256_folder(folder).items() if Path(k).suffix.lower() not in _NO_WEIGHTS}
-        return ModelSource(folder.name, str(folder), None, index["_class_name"], {"files": digest(files)})
+        kind, identity = index["_class_name"], {"files": digest(files)}
+        if bundled:
+            return ModelSource(model, str(folder), None, kind, identity, T2V)
+        return ModelSource(folder.name, str(folder), None, kind, identity)
     if not _HUB_ID.fullmatch(model):
         raise SuiteError(
-            f"backend diffusers: model: {model!r} is neither a folder ({folder} does not exist) "
-            "nor a hub id (org/name)"
+            f"backend diffusers: model: {model!r} is neither a folder ({folder} does not exist) nor a hub id "
+            f"(org/name){nearest(model, [BUNDLED_T2V])}"
         )
     path = _hub_index(model, revision, local_files_only)
     index = _read_index(path, model)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vgaudit.backends.base import (
     BackendContext,
@@ -27,11 +27,13 @@ from vgaudit.backends.base import (
 from vgaudit.backends.devices import numerics
 from vgaudit.backends.gan_loading import Network, PickleTrust, load_network, weights_identity
 from vgaudit.backends.prompted import expand, fixed_batches
-from vgaudit.backends.text_vectors import read_vectors
+from vgaudit.backends.text_vectors import read_vectors, text_vectors
 from vgaudit.errors import BackendError, SuiteError
 from vgaudit.plan import Sample
 from vgaudit.records import digest
 from vgaudit.registry import nearest
+from vgaudit.zoo.clip_models import ClipChoice, check_model_name, split_name
+from vgaudit.zoo.generators import BUNDLED_GAN, GAN, GAN_FILE, UNKNOWN, generator_folder
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +51,9 @@ class GanOptions(DomainOptions):
         description="`module:callable` that returns the network; importing it runs that module's code.",
     )
     factory_options: dict[str, Any] = Field(default_factory=dict, description="Keywords for the factory.")
-    weights: str | None = Field(None, description="Safetensors file for the factory's network.")
+    weights: str | None = Field(
+        None, description="Safetensors file for the factory's network, or storyworld-gan, which ships along."
+    )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Digest that the model or weights file must have."
     )
@@ -63,6 +67,11 @@ class GanOptions(DomainOptions):
         default_factory=dict, description="Class index by tag value, or by prompt id where the tag is absent."
     )
     embeddings: str | None = Field(None, description="Safetensors file: one vector for each prompt id.")
+    text_encoder: str | None = Field(
+        None,
+        description="In place of `embeddings`: CLIP that embeds the prompts, as openai/ViT-B-32; storyworld-clip "
+        "ships along.",
+    )
     truncation: float | None = Field(
         None, ge=0.1, le=10, description="Noise beyond this magnitude is drawn again (truncation trick)."
     )
@@ -78,9 +87,20 @@ class GanOptions(DomainOptions):
             raise ValueError("`factory` and `weights` belong together")
         if self.allow_pickle and not self.sha256:
             raise ValueError("`allow_pickle` needs `sha256`: trust is in one file, not in a path")
-        if (self.embeddings is not None) != (self.conditioning == "text_embedding"):
-            raise ValueError("`embeddings` (a safetensors file) goes with `conditioning: text_embedding`")
+        given = (self.embeddings is not None) + (self.text_encoder is not None)
+        if given != (self.conditioning == "text_embedding"):
+            raise ValueError(
+                "`conditioning: text_embedding` needs either `embeddings` (a safetensors file) or `text_encoder` (a "
+                "CLIP), and nothing else takes them"
+            )
         return self
+
+    @field_validator("text_encoder")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_model_name(split_name(value, None)[0])
+        return value
 
 
 class GanBackend:
@@ -97,19 +117,29 @@ class GanBackend:
     def __init__(self, options: GanOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
-        self.domain = options.domain or ""
-        fps = options.fps or context.video.fps
+        self._file = context.base_dir / (options.model or options.weights or "")
+        bundled = options.weights == BUNDLED_GAN and not self._file.is_file()
+        if bundled:
+            self._file = generator_folder(BUNDLED_GAN) / GAN_FILE
+        trained = GAN if bundled else UNKNOWN
+        self._name = BUNDLED_GAN if bundled else self._file.stem
+        self.domain = options.domain or trained.domain
+        self.notes = trained.notes
+        fps = options.fps or context.video.fps or trained.fps
         if fps is None:
             raise SuiteError(
                 "backend gan: expected a frame rate in `fps` or in the suite's `video.fps`, found neither"
             )
         self._fps = fps
-        self._file = context.base_dir / (options.model or options.weights or "")
         if not self._file.is_file():
             raise SuiteError(f"backend gan: {self._file} does not exist; expected the generator's weights")
         self._vectors: Mapping[str, NDArray[np.float32]] = {}
+        self._encoder: ClipChoice | None = None
         if options.embeddings:
             self._vectors = read_vectors(context.base_dir / options.embeddings)
+        if options.text_encoder:
+            device = "auto" if options.device == "mps" else options.device
+            self._encoder = ClipChoice(*split_name(options.text_encoder, None), device=device)
         self._plan: tuple[Sample, ...] = ()
         self._conditions: dict[str, int] = {}
         free = {"device", "allow_pickle", "sha256", "model", "weights", "embeddings", "classes", "domain"}
@@ -120,6 +150,7 @@ class GanBackend:
                     self._file, options.sha256, options.allow_pickle, options.factory
                 ),
                 "fps": fps,
+                "text_encoder_identity": self._encoder.identity() if self._encoder else None,
                 **numerics(options.device),
                 **options.model_dump(mode="json", exclude=free),
             }
@@ -131,7 +162,7 @@ class GanBackend:
         Raises:
             SuiteError: There are no prompts or seeds, or a prompt has no class or embedding.
         """
-        group = self._context.name or self._file.stem
+        group = self._context.name or self._name
         identity = {p.prompt_id: self._condition(p) for p in prompts}
         samples = expand(
             prompts,
@@ -150,7 +181,7 @@ class GanBackend:
         if self._options.conditioning == "class":
             self._conditions[prompt.prompt_id] = self._class_of(prompt)
             return {"class": self._conditions[prompt.prompt_id]}
-        if self._options.conditioning == "text_embedding":
+        if self._options.embeddings:
             vector = self._vectors.get(prompt.prompt_id)
             if vector is None:
                 hint = nearest(prompt.prompt_id, list(self._vectors))
@@ -183,9 +214,12 @@ class GanBackend:
 
         Raises:
             BackendError: The network cannot be loaded.
+            Unavailable: The weights of `text_encoder` are not there.
         """
         if not samples:
             return
+        if self._encoder:
+            self._vectors = text_vectors(self._encoder, {s.prompt_id: s.prompt for s in self._plan})
         network = load_network(self._file, self._options, self._context)
         for batch, wanted in fixed_batches(self._plan, samples, self._options.batch_size):
             start = time.perf_counter()

@@ -60,6 +60,14 @@ def signature_of(pipeline: type) -> Signature:
     return Signature(pipeline.__name__, tuple(n for n in parameters if n != "self"), lists)
 
 
+def with_defaults(
+    defaults: Mapping[str, Any], given: Mapping[str, Any], video: VideoRequest
+) -> dict[str, Any]:
+    """The suite's parameters, and a model's own defaults for what neither they nor the video request say."""
+    asked = {name for wanted, names in _NAMES.items() if getattr(video, wanted) is not None for name in names}
+    return {**{name: value for name, value in defaults.items() if name not in asked}, **given}
+
+
 def arguments(signature: Signature, given: Mapping[str, Any], video: VideoRequest) -> dict[str, Any]:
     """Keyword arguments of every call: the suite's parameters, and its video request where the pipeline takes it.
 

@@ -1,13 +1,15 @@
-"""Reads prompt embeddings that were made elsewhere: a safetensors file with one vector for each prompt id."""
+"""Embeddings of prompts: made elsewhere (safetensors with one vector for each prompt id), or by a CLIP."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.errors import SuiteError
+from vgaudit.zoo.clip_models import ClipChoice, load_clip
 
 
 def read_vectors(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -38,3 +40,24 @@ def read_vectors(path: Path) -> dict[str, NDArray[np.float32]]:
     if bad := [name for name, vector in vectors.items() if not np.isfinite(vector).all()]:
         raise SuiteError(f"embeddings {path}: {bad[0]!r} holds NaN or infinite values")
     return vectors
+
+
+def text_vectors(choice: ClipChoice, texts: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+    """``prompt_id -> vector`` of length 1 for each text, which goes through alone: no other text changes its vector.
+
+    Args:
+        choice: The CLIP.
+        texts: Text by prompt id.
+
+    Raises:
+        Unavailable: Its weights or open_clip are not there.
+    """
+    import torch
+
+    clip = load_clip(choice)
+    out = {}
+    with torch.inference_mode():
+        for prompt_id, text in texts.items():
+            row = clip.network.encode_text(clip.tokenize([text]).to(clip.device), normalize=True)[0]
+            out[prompt_id] = row.float().cpu().numpy()
+    return out

@@ -326,9 +326,12 @@ def _prepare(
 def _backend_block(text: str) -> str:
     """``diffusers:hub/id`` as the block a suite would hold, in YAML's flow style."""
     kind, _, what = text.partition(":")
+    if kind == "storyworld":  # needs no model: what may follow is the look of prompts that name none
+        return f"{{type: storyworld, look: {_quoted(what)}}}" if what else "{type: storyworld}"
     if not kind or not what:
         raise UsageError(
-            f"--backend {text!r}: expected TYPE:WHAT, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or files:clips"
+            f"--backend {text!r}: expected TYPE:WHAT, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or "
+            "files:clips, or storyworld"
         )
     local = str(Path(what).resolve()) if Path(what).exists() else what
     key = {"files": "root", "animatic": "root", "command": "argv"}.get(kind, "model")
