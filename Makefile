@@ -55,7 +55,7 @@ generators: env
 	$(BIN)/python training/storyworld_clips.py --out work/drawn --clips $(CLIPS) --clean --as-drawn
 	$(BIN)/python training/storyworld_clips.py --out work/held-out-drawn --clips 1000 --clean --as-drawn --held-out
 	$(call TRAIN,vae) --held-out work/held-out-drawn
-	$(call TRAIN,t2v) --vae work/vae/vae
+	$(call TRAIN,t2v) --vae work/vae
 	$(call TRAIN,gan) --vae work/t2v/pipeline/vae --latents work/t2v/latents.pt
 	$(BIN)/python training/bundle.py --t2v work/t2v/pipeline --gan work/gan/generator.safetensors --out work/bundled
 

@@ -19,6 +19,7 @@ agree, or where a clip takes more than 1.5 s.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -116,8 +117,13 @@ def judged(job: list[NDArray[np.uint8]]) -> list[tuple[Array, Array, Array]]:
     return rows
 
 
+def pool_of(workers: int) -> ProcessPoolExecutor:
+    """Workers that begin anew: torch's threads do not survive a fork."""
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
 def in_order(items: list[Any], workers: int) -> list[Any]:
-    with ProcessPoolExecutor(workers) as pool:
+    with pool_of(workers) as pool:
         parts = list(pool.map(judged, shares(items, workers)))
     out: list[Any] = [None] * len(items)
     for i, part in enumerate(parts):
@@ -198,7 +204,10 @@ def seen(group: str, clips: Clips, heads: Heads, scenes: Sequence[Scene]) -> Ite
     for aspect in ASPECTS:
         values = VALUES[aspect]
         truth = np.array([values.index(getattr(s, aspect)) for s in scenes])
-        asked = [texts.extract_texts([question(s, aspect, v) for v in values])["embedding"] for s in scenes]
+        questions = [[question(s, aspect, v) for v in values] for s in scenes]
+        each = [*dict.fromkeys(q for asked in questions for q in asked)]
+        known = dict(zip(each, texts.extract_texts(each)["embedding"], strict=True))
+        asked = [np.stack([known[q] for q in row]) for row in questions]
         by_clip = np.array([int(np.argmax(t @ c)) for t, c in zip(asked, clips.clip, strict=True)])
         cells = []
         for judge, found in (
@@ -242,7 +251,7 @@ def main() -> None:
     prompts = [PromptSpec(str(s), caption(scene, s % 2**31)) for s, scene in zip(seeds, scenes, strict=True)]
 
     fitted = [HEADS_SEED + i for i in range(args.heads + 500)]
-    with ProcessPoolExecutor(args.workers) as pool:
+    with pool_of(args.workers) as pool:
         size = -(-len(fitted) // args.workers)
         parts = list(pool.map(embed_renders, [fitted[i : i + size] for i in range(0, len(fitted), size)]))
     rows = np.concatenate([p[0] for p in parts])

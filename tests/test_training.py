@@ -288,7 +288,7 @@ def test_the_pipeline_is_asked_as_it_was_trained(monkeypatch: pytest.MonkeyPatch
 
     pipeline.transformer.register_forward_pre_hook(watch, with_kwargs=True)
     pipeline.set_progress_bar_config(disable=True)
-    for length in train_t2v.TOKENS:
+    for length in (train_t2v.TOKENS,):
         pipeline(
             "a red ball bouncing in a forest", num_frames=17, width=64, height=64, frame_rate=train_t2v.FRAME_RATE,
             num_inference_steps=1, guidance_scale=1.0, max_sequence_length=length, output_type="latent",

@@ -2,7 +2,7 @@
 
     python training/fvd_reference.py [--clips 1024] [--workers 2]
 
-One set of all looks, and one for each look, at the size that the storyworld and the bundled generators have. Clips
+One set of all looks at the storyworld's default size, and one for each look at the size of the bundled suites. Clips
 are stored with the run's default encoder, decoded, and embedded by the audit's own extractor, like any clip that is
 held against them.
 """
@@ -33,14 +33,13 @@ from vgaudit.video import ClipReader
 from vgaudit.video.encoding import EncoderSettings, encode
 from vgaudit.zoo.catalogue import WEIGHTS
 
-SETS: dict[str, Look | None] = {
-    "storyworld": None,
-    "storyworld-ad": "ad",
-    "storyworld-film": "film",
-    "storyworld-anime": "anime",
+SETS: dict[str, tuple[Look | None, int, int]] = {
+    "storyworld": (None, 64, 64),
+    "storyworld-ad": ("ad", 192, 128),
+    "storyworld-film": ("film", 192, 128),
+    "storyworld-anime": ("anime", 192, 128),
 }
-"""Name -> look, ``None`` for all."""
-SIDE = 64
+"""Name -> look (``None`` for all), width, height."""
 FIRST_SEED = 2_000_000_000
 """Far from the seeds of training and of tests."""
 FOLDER = Path(__file__).resolve().parents[1] / "reference_data" / "storyworld"
@@ -54,14 +53,14 @@ def scene(seed: int, look: Look | None) -> Scene:
 
 def embed(job: tuple[str, Sequence[int]]) -> NDArray[np.float32]:
     """Features of the scenes of some seeds, ``(n, d)``."""
-    look = SETS[job[0]]
+    look, width, height = SETS[job[0]]
     extractor = VideoEmbeddingExtractor(VideoEmbeddingOptions(protocol="fvd@storyworld"))
     extractor.load()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         for seed in job[1]:
-            frames = render(scene(seed, look), seed, width=SIDE, height=SIDE).frames
+            frames = render(scene(seed, look), seed, width=width, height=height).frames
             encode(frames, 8.0, path, EncoderSettings())
             with ClipReader(path) as clip:
                 running = extractor.start(clip.info)
@@ -78,7 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(args.workers) as pool:
-        for number, (name, look) in enumerate(SETS.items()):
+        for number, (name, (look, width, height)) in enumerate(SETS.items()):
             first = FIRST_SEED + number * 1_000_000
             every = range(first, first + args.clips)
             size = -(-args.clips // args.workers)
@@ -95,7 +94,7 @@ def main() -> None:
                 "scenes": f"drawn evenly from the whole grammar, {f'look {look}' if look else 'all looks'}",
                 "seeds": [first, first + args.clips - 1],
                 "drawing": VERSION,
-                "video": {"frames": 17, "width": SIDE, "height": SIDE, "fps": 8},
+                "video": {"frames": 17, "width": width, "height": height, "fps": 8},
                 "command": f"python training/fvd_reference.py --clips {args.clips}",
             }
             metadata = {

@@ -1,7 +1,7 @@
 """Trains ``storyworld-t2v``: a text-to-video diffusion pipeline for the storyworld, saved as a diffusers folder.
 
     python training/train_vae.py --data work/drawn --held-out work/held-out-drawn --out work/vae --compile
-    python training/train_t2v.py --data work/drawn --vae work/vae/vae --out work/t2v --compile
+    python training/train_t2v.py --data work/drawn --vae work/vae --out work/t2v --compile
 
 Flow matching on latents that are computed once (each clip and its mirror image), with captions worded anew at every
 step; the text encoder learns along. A tenth of the captions is empty, for guidance. The same command goes on from the
@@ -24,16 +24,18 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import loop
+from block_code import BlockCode
 from clip_texts import scene_of
 from optimizers import optimizers_of
 from storyworld_clips import load
 from train_clip import write_tokenizer
-from train_vae import CHANNELS, COMPRESSION, LATENT
+from train_vae import CHANNELS, COMPRESSION, LATENT, code_of, pixels
 
 from vgaudit.storyworld.scene import Scene, caption
 
-TOKENS = (32, 128)
-"""Lengths of texts, filled up: short ones, and those of the pipeline's default, which every fifth step sees."""
+TOKENS = 32
+"""Length of texts, filled up: ``max_sequence_length`` of the pipeline has to be the same, since its encoder sees the
+filling."""
 FRAME_RATE = 8
 WITHOUT_TEXT = 0.1
 WITHOUT_COLOUR = 0.15
@@ -82,36 +84,19 @@ def said(scene: Scene, rng: np.random.Generator) -> str:
     return caption(shown, int(rng.integers(2**31)))
 
 
-@torch.no_grad()
-def latents_of(vae: Any, folder: Path, out: Path, args: argparse.Namespace) -> torch.Tensor:
-    """Means of the latents of all clips and of their mirror images, ``(N, 2, C, 5, 4, 4)``; computed once."""
+def latents_of(code: BlockCode, folder: Path, out: Path) -> torch.Tensor:
+    """Latents of all clips and of their mirror images, half precision ``(N, 2, C, 5, 4, 4)``; computed once."""
     if out.exists():
         return torch.load(out, weights_only=True)
     clean, _ = load(folder)
-
-    def encoded(clips: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(args.device, torch.bfloat16):
-            return vae.encode(clips).latent_dist.mean
-
-    encode, size = loop.compiled(encoded, args), 16
     latents = torch.empty((len(clean), 2, CHANNELS, *LATENT), dtype=torch.float16)
-    # Batches of one size, the last overlapping its forerunner: another size would be compiled anew.
-    for first in [*range(0, len(clean) - size, size), max(0, len(clean) - size)]:
-        clips = (
-            torch.from_numpy(clean[first : first + size].copy()).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        )
-        both = torch.stack([clips, clips.flip(-1)], 1).flatten(0, 1).to(args.device)
-        latents[first : first + size] = encode(both).half().cpu().unflatten(0, (-1, 2))
+    for first in range(0, len(clean), 100):
+        clips = pixels(clean[first : first + 100])
+        for side in (0, 1):
+            latents[first : first + len(clips), side] = code.encode(clips.flip(3) if side else clips).half()
     torch.save(latents, out.with_suffix(".part"))
     out.with_suffix(".part").replace(out)
     return latents
-
-
-def set_statistics(vae: Any, latents: torch.Tensor) -> None:
-    """Give the autoencoder the mean and spread of its latents: the pipeline normalises by them."""
-    wide = latents.float()
-    vae.latents_mean.copy_(wide.mean(dim=(0, 1, 3, 4, 5)))
-    vae.latents_std.copy_(wide.std(dim=(0, 1, 3, 4, 5)))
 
 
 def loss_of(
@@ -158,32 +143,32 @@ def train(args: argparse.Namespace) -> None:
     encoder = text_encoder(write_tokenizer(folder)).to(args.device).train()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     network = transformer().to(args.device).train()
-    vae = AutoencoderKLLTXVideo.from_pretrained(args.vae).to(args.device).eval()
-    latents = latents_of(vae, args.data, args.out / "latents.pt", args)
-    set_statistics(vae, latents)
-    shape = (1, -1, 1, 1, 1)
-    middle, spread = (t.view(shape).cpu() for t in (vae.latents_mean, vae.latents_std))
+    vae = AutoencoderKLLTXVideo.from_pretrained(args.vae / "vae").eval()
+    latents = latents_of(
+        code_of(load(args.data)[0], args.vae / "code.pt"), args.data, args.out / "latents.pt"
+    )
+    scale = vae.latents_std.float().view(1, -1, 1, 1, 1)
     scenes = [scene_of(label) for label in load(args.data)[1]]
 
     both = nn.ModuleDict({"network": network, "encoder": encoder})
     optimizers = optimizers_of(both, args.lr, args.lr / 2, 0.01, OUTER)
-    mean = loop.averaged(both, 0.999)
+    mean = loop.averaged(both, 0.995)
     step = loop.compiled(lambda *given: loss_of(network, encoder, *given), args)
 
     def update(rng: np.random.Generator) -> dict[str, float]:
         chosen = rng.integers(len(scenes), size=args.batch)
         sides = rng.integers(2, size=args.batch)
-        x = (latents[chosen, sides].float() - middle) / spread
+        x = latents[chosen, sides].float() / scale
         x = x.flatten(2).transpose(1, 2).to(args.device)
         ids = tokenizer(
             [said(scenes[i], rng) for i in chosen],
             padding="max_length",
-            max_length=TOKENS[rng.random() < 0.2],
+            max_length=TOKENS,
             truncation=True,
             return_tensors="pt",
         ).input_ids
         # Logit-normal: the middle of the way is learnt most, as in Stable Diffusion 3 (Esser et al. 2024).
-        share = torch.sigmoid(torch.randn(args.batch) + 0.2).to(args.device)
+        share = torch.sigmoid(torch.randn(args.batch) + 0.4).to(args.device)
         loss = step(x, torch.randn_like(x), share, ids.to(args.device))
         loop.descend(loss, *optimizers)
         mean.update_parameters(both)
@@ -203,7 +188,7 @@ def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> Non
 
     parts = [copy.deepcopy(part).half() for part in (vae, encoder, network)]
     pipeline = LTXPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=2.0),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=parts[0],
         text_encoder=parts[1],
         tokenizer=tokenizer,
@@ -214,5 +199,5 @@ def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> Non
 
 if __name__ == "__main__":
     arguments = loop.arguments(__doc__, steps=5_000, lr=2e-3, batch=64)
-    arguments.add_argument("--vae", type=Path, required=True, help="folder that train_vae.py saved")
+    arguments.add_argument("--vae", type=Path, required=True, help="folder that train_vae.py wrote")
     train(arguments.parse_args())

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from tests.tiny_models import save_tiny_text_to_video_sd, save_tiny_wan
 from vgaudit.backends.base import BackendContext, Generated, GenerationOutcome, PromptSpec, VideoRequest
 from vgaudit.backends.diffusers import DiffusersBackend, DiffusersOptions
-from vgaudit.backends.pipeline_call import Signature, answers, arguments
+from vgaudit.backends.pipeline_call import Answer, Signature, answers, arguments, with_defaults
 from vgaudit.errors import BackendError, SuiteError, Unavailable
 
 PROMPTS = [PromptSpec("dog", "a dog on the beach"), PromptSpec("cat", "a cat in the rain")]
@@ -275,6 +275,38 @@ def test_a_request_is_mapped_onto_what_a_pipeline_calls_it() -> None:
         "frame_rate": 30,
         "return_dict": True,
     }
+
+
+def test_a_model_s_defaults_stand_where_nobody_asks_for_anything_else() -> None:
+    defaults = {"num_frames": 17, "width": 64, "height": 64, "num_inference_steps": 12}
+    assert with_defaults(defaults, {}, VideoRequest()) == defaults
+    assert with_defaults(defaults, {"num_inference_steps": 4}, VideoRequest(frames=9)) == {
+        "width": 64,
+        "height": 64,
+        "num_inference_steps": 4,
+    }
+
+
+def test_a_pipeline_that_asks_for_a_rate_is_told_the_one_that_is_stored(tmp_path: Path) -> None:
+    made = backend(tmp_path, VideoRequest(), model="storyworld-t2v")
+    changed = backend(tmp_path, VideoRequest(fps=4), model="storyworld-t2v")
+    told: list[dict[str, Any]] = []
+    for generator in (made, changed):
+        samples = generator.samples(PROMPTS[:1], (0,))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "vgaudit.backends.diffusers.call",
+                lambda pipeline, signature, fixed, prompts, generators: (
+                    told.append(dict(fixed)) or [Answer(np.zeros((17, 64, 64, 3), np.uint8))]
+                ),
+            )
+            (clip,) = generator.generate(samples)
+        assert clip.fps == told[-1]["frame_rate"]
+    assert [t["frame_rate"] for t in told] == [8, 4]
+    assert {t["num_frames"] for t in told} == {17}
+    assert made.domain == "storyworld"
+    assert "small model that ships with vgaudit" in made.notes[0]
+    assert made.fingerprint != changed.fingerprint
 
 
 def test_flagged_outputs_are_refused_not_scored() -> None:

@@ -102,6 +102,26 @@ def test_wrong_use_says_what_was_expected(tmp_path: Path, arguments: list[str], 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("backend", "look"), [("storyworld", "ad"), ("storyworld:anime", "anime")])
+def test_any_suite_of_the_grammar_can_be_drawn(tmp_path: Path, backend: str, look: str) -> None:
+    done = vgaudit(
+        "generate",
+        "ads",
+        "--backend",
+        backend,
+        "--limit",
+        1,
+        "--set",
+        "seeds=1",
+        "--out",
+        "run",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = (tmp_path / "run" / "clips").glob("*.json")
+    assert json.loads(record.read_text("utf-8"))["facts"]["scene"]["look"] == look
+
+
 def test_help_is_quick_and_light() -> None:
     def best(*command: str) -> float:
         times = []

@@ -206,13 +206,7 @@ def test_another_backend_is_asked_for_no_size(concept: LoadedSuite) -> None:
     video = concept.video
     assert (video.frames, video.fps, video.width, video.height) == (None,) * 4
     (backend,) = concept.backends
-    assert backend.options.model == "storyworld-t2v"
-    assert not backend.options.parameters
-
-
-def test_the_reference_is_drawn_in_the_suite_s_look(concept: LoadedSuite) -> None:
-    (fvd,) = (m for m in concept.suite.metrics.items() if m[0] == "fvd")
-    assert fvd[1]["reference"] == f"storyworld-{LOOKS[concept.suite.name]}"
+    assert backend.options.look == LOOKS[concept.suite.name]
 
 
 def test_every_gate_gives_its_reason(concept: LoadedSuite) -> None:

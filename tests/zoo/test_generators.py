@@ -17,6 +17,7 @@ from vgaudit.errors import SuiteError, Unavailable
 from vgaudit.suite import load_suite
 from vgaudit.zoo import generators, resolve
 from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V, GAN_FILE, GENERATORS, generator_folder
+from vgaudit.zoo.storyworld_gan import DECODER_SHA256
 
 PROMPTS = [
     PromptSpec("dog", "a dog walking along the beach at sunset"),
@@ -45,6 +46,10 @@ def test_digests_are_those_of_the_files(name: str) -> None:
     assert GENERATORS[name] == there, f"put this into GENERATORS:\n{json.dumps({name: there}, indent=4)}"
     assert generator_folder(name) == folder
     assert "Apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_gan_s_source_names_the_decoder_it_shares() -> None:
+    assert GENERATORS[BUNDLED_T2V]["vae/diffusion_pytorch_model.safetensors"] == DECODER_SHA256
 
 
 def test_all_that_ships_fits_into_24_mib() -> None:

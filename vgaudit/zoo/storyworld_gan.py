@@ -19,6 +19,8 @@ TEXT = 128
 """Length of the embedding of ``storyworld-clip``."""
 CHANNELS, LATENT = 96, (5, 4, 4)
 """Of the autoencoder: channels of a latent, and frames, height and width of a clip's latents."""
+DECODER_SHA256 = ""
+"""Of the autoencoder's weights: clips depend on them, and a run's fingerprint holds this file's digest, so theirs."""
 _TOKENS = LATENT[0] * LATENT[1] * LATENT[2]
 
 
@@ -91,7 +93,8 @@ def generator() -> torch.nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.latents = latent_generator()
-            self._vae: tuple[Any, ...] = (vae,)  # in a tuple, so that it is no part of the state
+            # In a tuple, and so no part of the state; `_apply` takes it along to a device.
+            self._vae: tuple[Any, ...] = (vae,)
 
         def forward(self, z: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
             (decoder,) = self._vae
