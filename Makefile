@@ -3,7 +3,7 @@
 #   make run     walk the whole road once: vgaudit run ads
 #   make test    fast tests;  make test-all  all of them
 #   make lint    ruff and mypy;  make ci  what CI runs
-#   make generators   trains the bundled generators anew, in work/ (hours on a CPU); CLIPS, STEPS=... for a try-out
+#   make generator    trains the bundled generator anew, in work/ (hours on a CPU); CLIPS, STEPS=... for a try-out
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +14,7 @@ WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: env run test test-slow test-all wheel lint ci generators clean
+.PHONY: env run test test-slow test-all wheel lint ci generator clean
 .DEFAULT_GOAL := run
 
 env: $(READY)
@@ -51,13 +51,12 @@ wheel: env
 CLIPS ?= 24000
 # STEPS=10 makes every training that short.
 TRAIN = $(BIN)/python training/train_$(1).py --data work/drawn --out work/$(1) --compile $(if $(STEPS),--steps $(STEPS))
-generators: env
+generator: env
 	$(BIN)/python training/storyworld_clips.py --out work/drawn --clips $(CLIPS) --clean --as-drawn
 	$(BIN)/python training/storyworld_clips.py --out work/held-out-drawn --clips 1000 --clean --as-drawn --held-out
 	$(call TRAIN,vae) --held-out work/held-out-drawn
 	$(call TRAIN,t2v) --vae work/vae
-	$(call TRAIN,gan) --vae work/t2v/pipeline/vae --latents work/t2v/latents.pt
-	$(BIN)/python training/bundle.py --t2v work/t2v/pipeline --gan work/gan/generator.safetensors --out work/bundled
+	$(BIN)/python training/bundle.py --t2v work/t2v/pipeline --out work/bundled
 
 ci:
 	.ci/run

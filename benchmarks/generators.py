@@ -1,9 +1,9 @@
-"""How well the generators that ship along make storyworld clips, beside the drawings themselves.
+"""How well the generator that ships along makes storyworld clips, beside the drawings themselves.
 
-    python benchmarks/generators.py [--clips 256] [--only storyworld-t2v|storyworld-gan|oracle] [--train work/drawn]
+    python benchmarks/generators.py [--clips 256] [--only storyworld-t2v|oracle] [--train work/drawn]
 
 Prompts are of new seeds, drawn evenly from the whole grammar; clips go the way of a run: made by the backend, encoded
-with the default settings, decoded, embedded by the audit's own extractors. Printed of each generator:
+with the default settings, decoded, embedded by the audit's own extractors. Printed of each group:
 
 * which subject, colour, action and setting two judges see, asked for one of all there are: storyworld-clip, and
   linear heads on the features of storyworld-video, which are fitted here to renders that no network has seen;
@@ -178,8 +178,8 @@ def fit(rows: Array, scenes: Sequence[Scene]) -> Heads:
 
 
 def backend_of(group: str) -> Any:
-    """The group's backend as suite ``gan_vs_diffusion`` has it."""
-    suite = load_suite("gan_vs_diffusion").suite
+    """The group's backend as suite ``diffusion_vs_oracle`` has it."""
+    suite = load_suite("diffusion_vs_oracle").suite
     (options,) = [dict(b) for b in suite.backend if b["name"] == group]
     kind, _ = options.pop("type"), options.pop("name")
     implementation = registry.load("backends", kind)
@@ -239,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--clips", type=int, default=256)
     parser.add_argument("--heads", type=int, default=3000, help="renders that the second judge is fitted to")
-    parser.add_argument("--only", action="append", help="groups of suite gan_vs_diffusion; default: all")
+    parser.add_argument("--only", action="append", help="groups of suite diffusion_vs_oracle; default: all")
     parser.add_argument(
         "--train", type=Path, help="folder of the training clips: how near do clips come to them?"
     )
@@ -280,7 +280,7 @@ def main() -> None:
     print(f"  noise: {of_noise.value:.1f}")
     training = training_rows(args.train) if args.train else None
     short: list[str] = []
-    for group in args.only or ("storyworld-t2v", "storyworld-gan", "oracle"):
+    for group in args.only or ("storyworld-t2v", "oracle"):
         frames, seconds = make(group, prompts, 0)
         again, _ = make(group, prompts[:8], 0)
         other, _ = make(group, prompts[: len(prompts) // 2], 1)

@@ -1,7 +1,7 @@
 """Puts trained networks where the package has them.
 
     python training/bundle.py --clip work/clip --video work/video --domain work/domain/network.pt
-    python training/bundle.py --t2v work/t2v/pipeline --gan work/gan/generator.safetensors
+    python training/bundle.py --t2v work/t2v/pipeline
 
 Prints the digests that ``vgaudit/zoo/catalogue.py`` and ``vgaudit/zoo/generators.py`` pin.
 """
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V
+from vgaudit.zoo.generators import BUNDLED_T2V
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vgaudit" / "zoo" / "bundled"
+_PATH = "_name_or_path"
 CLIP_FILES = (
     "open_clip_config.json",
     "open_clip_model.safetensors",
@@ -33,6 +35,9 @@ def put(folder: Path, files: list[Path], base: Path | None = None) -> None:
         to = folder / (file.relative_to(base) if base else file.name)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
+        if file.name == "config.json" and _PATH in (config := json.loads(file.read_text("utf-8"))):
+            del config[_PATH]  # where it lay on the machine that trained it
+            to.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     print(folder.name)
     for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md"):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -45,10 +50,9 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="folder that train_video.py wrote")
     parser.add_argument("--domain", type=Path, help="network.pt that train_domain.py wrote")
     parser.add_argument("--t2v", type=Path, help="folder `pipeline` that train_t2v.py wrote")
-    parser.add_argument("--gan", type=Path, help="generator.safetensors that train_gan.py wrote")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     args = parser.parse_args()
-    if not any((args.clip, args.video, args.domain, args.t2v, args.gan)):
+    if not any((args.clip, args.video, args.domain, args.t2v)):
         parser.error("name at least one network")
     if args.clip:
         put(args.out / "storyworld-clip", [args.clip / name for name in CLIP_FILES])
@@ -59,8 +63,6 @@ def main() -> None:
     if args.t2v:
         files = [p for p in args.t2v.rglob("*") if p.suffix in (".json", ".safetensors")]
         put(args.out / BUNDLED_T2V, files, args.t2v)
-    if args.gan:
-        put(args.out / BUNDLED_GAN, [args.gan])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Draws the curves of training runs, as measured, into one SVG each for the docs.
 
     python training/curves.py --clip work/clip --video work/video --out docs/bundled-models
-    python training/curves.py --vae work/vae --t2v work/t2v --gan work/gan --out docs/bundled-models
+    python training/curves.py --vae work/vae --t2v work/t2v --out docs/bundled-models
 
 Copies ``curve.jsonl`` of each beside the picture, so that the numbers behind it can be read.
 """
@@ -94,7 +94,6 @@ TRAININGS = {
     "video": "storyworld-video",
     "vae": "storyworld-t2v-vae",
     "t2v": "storyworld-t2v",
-    "gan": "storyworld-gan",
 }
 
 
@@ -111,7 +110,7 @@ def main() -> None:
             continue
         plotted, held_out = curves(folder)
         step = WIDTH + 190
-        losses = {k: v for k, v in plotted.items() if k in ("loss", "judge", "maker")}
+        losses = {k: v for k, v in plotted.items() if k == "loss"}
         panels = [panel(f"{name}: training loss", losses, 0, False)]
         if held_out:
             decibels = list(held_out) == ["psnr"]

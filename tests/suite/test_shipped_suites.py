@@ -41,7 +41,7 @@ def concept(request: pytest.FixtureRequest) -> LoadedSuite:
     return load_suite(request.param)
 
 
-@pytest.fixture(params=[*LOOKS, "gan_vs_diffusion"])
+@pytest.fixture(params=[*LOOKS, "diffusion_vs_oracle"])
 def contrasted(request: pytest.FixtureRequest) -> LoadedSuite:
     return load_suite(request.param)
 

@@ -16,8 +16,7 @@ from vgaudit.backends.diffusers_model import find_model
 from vgaudit.errors import SuiteError, Unavailable
 from vgaudit.suite import load_suite
 from vgaudit.zoo import generators, resolve
-from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V, GAN_FILE, GENERATORS, generator_folder
-from vgaudit.zoo.storyworld_gan import DECODER_SHA256
+from vgaudit.zoo.generators import BUNDLED_T2V, GENERATORS, generator_folder
 
 PROMPTS = [
     PromptSpec("dog", "a dog walking along the beach at sunset"),
@@ -48,25 +47,26 @@ def test_digests_are_those_of_the_files(name: str) -> None:
     assert "Apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_gan_s_source_names_the_decoder_it_shares() -> None:
-    assert GENERATORS[BUNDLED_T2V]["vae/diffusion_pytorch_model.safetensors"] == DECODER_SHA256
-
-
 def test_all_that_ships_fits_into_24_mib() -> None:
     files = [p for p in resolve.BUNDLED.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) <= 24 * 2**20
 
 
 def test_a_changed_missing_or_strange_file_is_refused(copies: Path) -> None:
-    file = copies / BUNDLED_GAN / GAN_FILE
+    file = copies / BUNDLED_T2V / "vae" / "diffusion_pytorch_model.safetensors"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(Unavailable, match=r"generator\.safetensors of storyworld-gan is pinned to") as caught:
-        generator_folder(BUNDLED_GAN)
+    with pytest.raises(
+        Unavailable, match=r"vae/diffusion_pytorch_model\.safetensors of storyworld-t2v is pinned to"
+    ) as caught:
+        generator_folder(BUNDLED_T2V)
     assert "reinstall vgaudit" in caught.value.remedy
     file.unlink()
-    with pytest.raises(Unavailable, match=r"but its file generator\.safetensors is not there"):
-        generator_folder(BUNDLED_GAN)
+    with pytest.raises(
+        Unavailable, match=r"but its file vae/diffusion_pytorch_model\.safetensors is not there"
+    ):
+        generator_folder(BUNDLED_T2V)
+    file.write_bytes(whole)
     (copies / BUNDLED_T2V / "model.py").write_text("raise SystemExit")
     with pytest.raises(Unavailable, match=r"ships without a file model\.py"):
         find_model(BUNDLED_T2V, copies / "elsewhere", None, False)
@@ -84,11 +84,10 @@ def test_the_pipeline_is_found_by_name_and_a_folder_of_that_name_comes_first(tmp
 
 @pytest.mark.parametrize("group", GENERATORS)
 def test_each_makes_clips_as_the_suite_has_it(group: str, tmp_path: Path) -> None:
-    options = next(dict(b) for b in load_suite("gan_vs_diffusion").suite.backend if b["name"] == group)
+    options = next(dict(b) for b in load_suite("diffusion_vs_oracle").suite.backend if b["name"] == group)
     kind = registry.load("backends", options.pop("type"))
     options.pop("name")
-    if group == BUNDLED_T2V:
-        options["parameters"] = {"num_inference_steps": 3}
+    options["parameters"] = {"num_inference_steps": 3}
 
     def make(seeds: tuple[int, ...]) -> dict[tuple[str, int], np.ndarray]:
         backend = kind(kind.Options(**options), BackendContext(tmp_path, video=VideoRequest()))

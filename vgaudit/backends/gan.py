@@ -33,7 +33,6 @@ from vgaudit.plan import Sample
 from vgaudit.records import digest
 from vgaudit.registry import nearest
 from vgaudit.zoo.clip_models import ClipChoice, check_model_name, split_name
-from vgaudit.zoo.generators import BUNDLED_GAN, GAN, GAN_FILE, UNKNOWN, generator_folder
 
 if TYPE_CHECKING:
     import torch
@@ -51,9 +50,7 @@ class GanOptions(DomainOptions):
         description="`module:callable` that returns the network; importing it runs that module's code.",
     )
     factory_options: dict[str, Any] = Field(default_factory=dict, description="Keywords for the factory.")
-    weights: str | None = Field(
-        None, description="Safetensors file for the factory's network, or storyworld-gan, which ships along."
-    )
+    weights: str | None = Field(None, description="Safetensors file for the factory's network.")
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Digest that the model or weights file must have."
     )
@@ -118,14 +115,8 @@ class GanBackend:
         self._options = options
         self._context = context
         self._file = context.base_dir / (options.model or options.weights or "")
-        bundled = options.weights == BUNDLED_GAN and not self._file.is_file()
-        if bundled:
-            self._file = generator_folder(BUNDLED_GAN) / GAN_FILE
-        trained = GAN if bundled else UNKNOWN
-        self._name = BUNDLED_GAN if bundled else self._file.stem
-        self.domain = options.domain or trained.domain
-        self.notes = trained.notes
-        fps = options.fps or context.video.fps or trained.fps
+        self.domain = options.domain or ""
+        fps = options.fps or context.video.fps
         if fps is None:
             raise SuiteError(
                 "backend gan: expected a frame rate in `fps` or in the suite's `video.fps`, found neither"
@@ -162,7 +153,7 @@ class GanBackend:
         Raises:
             SuiteError: There are no prompts or seeds, or a prompt has no class or embedding.
         """
-        group = self._context.name or self._name
+        group = self._context.name or self._file.stem
         identity = {p.prompt_id: self._condition(p) for p in prompts}
         samples = expand(
             prompts,
