@@ -232,7 +232,9 @@ def nearest(made: Array, training: Array) -> Array:
 def training_rows(folder: Path) -> Array:
     from storyworld_clips import load
 
-    return np.stack([coarse(np.asarray(clip)) for clip in load(folder)[0]])
+    """Of every clip and its mirror image: both are trained on."""
+    clips = load(folder)[0]
+    return np.stack([coarse(np.asarray(side)) for clip in clips for side in (clip, clip[:, :, ::-1])])
 
 
 def main() -> None:

@@ -40,3 +40,19 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, tmp_path: Path) -> No
     assert len(data.gates) == len(suite.gates) > 0
     assert {g.outcome for g in data.gates} == {Outcome.PASSED}, [g.reason for g in data.gates]
     assert (done.verdict.exit_code, done.verdict.reason) == (0, f"all {len(suite.gates)} gates passed")
+
+
+@pytest.mark.slow
+def test_the_bundled_pipeline_is_held_against_drawings(tmp_path: Path) -> None:
+    done = execute(prepare(load_suite("diffusion_vs_oracle")), tmp_path / "run")
+    assert done is not None
+    assert [entry.clip.outcome for entry in done.data.clips] == ["ok"] * 104
+    assert {(r.name, r.group): r.reason for r in done.data.results if r.status == NOT_COMPUTED} == {}
+    value = {(r.name, r.group): r.value for r in done.data.results}
+    for name in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate"):
+        model, oracle = value[name, "storyworld-t2v"], value[name, "oracle"]
+        assert model is not None
+        assert oracle is not None
+        assert 0.75 * oracle < model < oracle
+    assert done.verdict.exit_code == 0, done.verdict.reason
+    assert any("storyworld-t2v are made by a small model" in note for note in done.data.notes)

@@ -212,6 +212,16 @@ def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped
     assert sum(sizes) < 10 * 2**20
 
 
+def test_curves_in_decibels_are_no_shares(tmp_path: Path) -> None:
+    (tmp_path / "vae").mkdir()
+    line = {"step": 600, "loss": 0.4, "held_out": {"psnr": 23.33, "psnr through the encoder": 14.66}}
+    (tmp_path / "vae" / "curve.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    run("curves.py", "--vae", tmp_path / "vae", "--out", tmp_path)
+    drawn = (tmp_path / "storyworld-t2v-vae.svg").read_text("utf-8")
+    assert "23.33" in drawn
+    assert "%" not in drawn.replace('"100%"', "")
+
+
 @pytest.mark.slow
 def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     drawn, held = tmp_path / "drawn", tmp_path / "held"

@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from vgaudit.zoo.generators import BUNDLED_T2V
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vgaudit" / "zoo" / "bundled"
-_PATH = "_name_or_path"
+_SETTINGS = ("config.json", "model_index.json", "tokenizer_config.json")
+"""Rewritten: the tokenizer's class has a name that transformers 4 does not know, and says how it was loaded."""
+_OF_THE_MACHINE = ("_name_or_path", "is_local", "local_files_only", "backend")
 CLIP_FILES = (
     "open_clip_config.json",
     "open_clip_model.safetensors",
@@ -35,9 +37,12 @@ def put(folder: Path, files: list[Path], base: Path | None = None) -> None:
         to = folder / (file.relative_to(base) if base else file.name)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
-        if file.name == "config.json" and _PATH in (config := json.loads(file.read_text("utf-8"))):
-            del config[_PATH]  # where it lay on the machine that trained it
-            to.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+        if base and file.name in _SETTINGS:
+            settings = json.loads(
+                file.read_text("utf-8").replace("TokenizersBackend", "PreTrainedTokenizerFast")
+            )
+            kept = {k: v for k, v in settings.items() if k not in _OF_THE_MACHINE}
+            to.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", "utf-8")
     print(folder.name)
     for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md"):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()

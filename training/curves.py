@@ -113,7 +113,7 @@ def main() -> None:
         losses = {k: v for k, v in plotted.items() if k == "loss"}
         panels = [panel(f"{name}: training loss", losses, 0, False)]
         if held_out:
-            decibels = list(held_out) == ["psnr"]
+            decibels = all(name.startswith("psnr") for name in held_out)
             title = "PSNR on held-out scenes, dB" if decibels else "right on held-out scenes"
             panels.append(panel(f"{name}: {title}", held_out, step, not decibels))
         page = _PAGE.render(

@@ -66,7 +66,7 @@ def averaged(network: nn.Module, decay: float) -> torch.optim.swa_utils.Averaged
 
 
 def descend(loss: torch.Tensor, *optimizers: torch.optim.Optimizer) -> None:
-    """One step down, with the gradient's length at most 1."""
+    """One step down; AdamW's part of the gradient has length 1 at most. Muon's steps have a length of their own."""
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -303,6 +303,10 @@ def test_a_pipeline_that_asks_for_a_rate_is_told_the_one_that_is_stored(tmp_path
             (clip,) = generator.generate(samples)
         assert clip.fps == told[-1]["frame_rate"]
     assert [t["frame_rate"] for t in told] == [8, 4]
+    with pytest.raises(SuiteError, match="frame_rate is 25, but clips would be stored at 8 frames"):
+        backend(tmp_path, VideoRequest(fps=8), model="storyworld-t2v", parameters={"frame_rate": 25})
+    alone = backend(tmp_path, VideoRequest(), model="storyworld-t2v", parameters={"frame_rate": 25})
+    assert alone._fps == 25
     assert {t["num_frames"] for t in told} == {17}
     assert made.domain == "storyworld"
     assert "small model that ships with vgaudit" in made.notes[0]

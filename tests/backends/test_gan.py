@@ -162,6 +162,12 @@ def test_a_clip_embeds_the_prompts(tmp_path: Path) -> None:
     dog, other_dog, cat, _ = frames(run(generator, (0, 1)))
     np.testing.assert_array_equal(dog, other_dog)
     assert np.abs(dog.astype(int) - cat).max() > 5
+    assert all(a.facts.keys() == {"device"} for a in run(generator, (0,))[:1])
+    strange = backend(tmp_path, **options)
+    long = " ".join(["a castle"] * 40)
+    (made,) = strange.generate(strange.samples([PromptSpec("x", long)], (0,)))
+    assert made.facts["text_cut"] is True
+    assert set(made.facts["unknown_words"]) == {"castle"}
     alone = backend(tmp_path, **options)
     (only,) = alone.generate(alone.samples([PromptSpec("x", PROMPTS[1].text)], (7,)))
     np.testing.assert_array_equal(only.frames, cat)

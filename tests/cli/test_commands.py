@@ -179,6 +179,8 @@ def test_an_interrupt_says_how_to_go_on(clips: Path, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, time\n"
         "from vgaudit.pipeline.generation import ClipStore\n"
+        # A shell that starts something in the background has it ignore this signal: take it up again.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         # The sleep is where the signal arrives: it may come a moment after it was sent.
         "ClipStore.put = lambda *a: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
         f"sys.argv = ['vgaudit', 'run', {str(suite)!r}, '--out', {str(tmp_path / 'run')!r}]\n"

@@ -27,7 +27,7 @@ PROMPTS = [
 
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copies of both, found in place of those in the package."""
+    """A copy, found in place of what is in the package."""
     for name in GENERATORS:
         shutil.copytree(resolve.BUNDLED / name, tmp_path / name)
     monkeypatch.setattr(generators, "BUNDLED", tmp_path)

@@ -36,6 +36,9 @@ from vgaudit.plan import Sample
 from vgaudit.records import digest
 from vgaudit.registry import nearest
 
+_CALL = 2
+"""Raised whenever the same options call a pipeline otherwise: since 2 it is told the frame rate that is stored."""
+
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 
@@ -98,7 +101,13 @@ class DiffusersBackend:
         self.domain = options.domain or trained.domain
         self.notes = trained.notes
         self._class_name = options.pipeline or self._source.class_name
-        fps = options.fps or context.video.fps or trained.fps or TRAINED_FPS.get(self._class_name)
+        fps, told = options.fps or context.video.fps, options.parameters.get("frame_rate")
+        if told is not None and fps is not None and told != fps:
+            raise SuiteError(
+                f"backend diffusers: parameters: frame_rate is {told!r}, but clips would be stored at {fps:g} frames "
+                "a second (`fps` of the backend or of `video`); keep one"
+            )
+        fps = fps or told or trained.fps or TRAINED_FPS.get(self._class_name)
         if fps is None:
             raise SuiteError(
                 f"backend diffusers: the frame rate of {self._class_name} is not known; set `fps` on the backend or "
@@ -111,6 +120,7 @@ class DiffusersBackend:
         self.fingerprint = digest(
             {
                 "type": self.type,
+                "call": _CALL,
                 "model": dict(self._source.identity),
                 "fps": fps,
                 "diffusers": minor_release("diffusers"),
@@ -156,7 +166,13 @@ class DiffusersBackend:
 
         kind = _pipeline_class(self._class_name)
         signature = signature_of(kind)
-        fixed = arguments(signature, self._parameters, replace(self._context.video, fps=self._fps))
+        given = {
+            name: value
+            for name, value in self._parameters.items()
+            if name in signature.names
+            or name in self._options.parameters  # another class may lack a default's
+        }
+        fixed = arguments(signature, given, replace(self._context.video, fps=self._fps))
         device = choose_device(self._options.device)
         pipeline = _load(kind, self._source, self._options, device)
         facts = {

@@ -126,6 +126,7 @@ class GanBackend:
             raise SuiteError(f"backend gan: {self._file} does not exist; expected the generator's weights")
         self._vectors: Mapping[str, NDArray[np.float32]] = {}
         self._encoder: ClipChoice | None = None
+        self._text_facts: Mapping[str, Mapping[str, Any]] = {}
         if options.embeddings:
             self._vectors = read_vectors(context.base_dir / options.embeddings)
         if options.text_encoder:
@@ -210,7 +211,8 @@ class GanBackend:
         if not samples:
             return
         if self._encoder:
-            self._vectors = text_vectors(self._encoder, {s.prompt_id: s.prompt for s in self._plan})
+            texts = {s.prompt_id: s.prompt for s in self._plan}
+            self._vectors, self._text_facts = text_vectors(self._encoder, texts)
         network = load_network(self._file, self._options, self._context)
         for batch, wanted in fixed_batches(self._plan, samples, self._options.batch_size):
             start = time.perf_counter()
@@ -227,7 +229,7 @@ class GanBackend:
     def _answer(
         self, sample: Sample, clip: NDArray[np.uint8] | str, seconds: float, device: str
     ) -> Generated:
-        facts = {"device": device}
+        facts = {"device": device, **self._text_facts.get(sample.prompt_id, {})}
         if isinstance(clip, str):
             return Generated(sample, GenerationOutcome.ERROR, message=clip, seconds=seconds, facts=facts)
         return Generated(sample, frames=clip, fps=self._fps, seconds=seconds, facts=facts)

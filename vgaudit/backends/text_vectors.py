@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,20 @@ def read_vectors(path: Path) -> dict[str, NDArray[np.float32]]:
     return vectors
 
 
-def text_vectors(choice: ClipChoice, texts: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
-    """``prompt_id -> vector`` of length 1 for each text, which goes through alone: no other text changes its vector.
+def text_vectors(
+    choice: ClipChoice, texts: Mapping[str, str]
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, dict[str, Any]]]:
+    """Vectors of length 1 by prompt id, and by prompt id what the CLIP could not read of a text.
+
+    Each text goes through alone: no other text changes its vector.
 
     Args:
         choice: The CLIP.
         texts: Text by prompt id.
+
+    Returns:
+        The vectors; and JSON-able facts, empty for a text that was read whole: ``text_cut``, true where it has more
+        tokens than the CLIP takes; ``unknown_words``, those that it does not know.
 
     Raises:
         Unavailable: Its weights or open_clip are not there.
@@ -55,9 +64,14 @@ def text_vectors(choice: ClipChoice, texts: Mapping[str, str]) -> dict[str, NDAr
     import torch
 
     clip = load_clip(choice)
-    out = {}
+    out: dict[str, NDArray[np.float32]] = {}
+    facts: dict[str, dict[str, Any]] = {}
     with torch.inference_mode():
         for prompt_id, text in texts.items():
             row = clip.network.encode_text(clip.tokenize([text]).to(clip.device), normalize=True)[0]
             out[prompt_id] = row.float().cpu().numpy()
-    return out
+            cut, unknown = clip.count_tokens(text) > clip.context_length, list(clip.unknown_words(text))
+            facts[prompt_id] = {"text_cut": True} if cut else {}
+            if unknown:
+                facts[prompt_id]["unknown_words"] = unknown
+    return out, facts

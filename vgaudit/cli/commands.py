@@ -42,7 +42,7 @@ BackendOption = Annotated[
     str | None,
     typer.Option(
         metavar="TYPE:WHAT",
-        help="Another backend, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or files:clips.",
+        help="Another backend, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers, files:clips or storyworld.",
     ),
 ]
 Gallery = Annotated[

@@ -1,4 +1,7 @@
-"""Precision, recall, density and coverage of generated features against real ones, by nearest neighbours."""
+"""Precision, recall, density and coverage of generated features against real ones, by nearest neighbours.
+
+For scripts, as ``benchmarks/generators.py`` is one; no metric of a suite reports them in this version.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Which weights have a name here: where they come from, which bytes they are, and under what licence.
 
-Three small networks ship with the package, in ``zoo/bundled``; all others are fetched. A digest stands here only
+Three small networks that judge ship with the package, in ``zoo/bundled`` (and a generator,
+:mod:`vgaudit.zoo.generators`); all others are fetched. A digest stands here only
 where it is established; an entry without one cannot be loaded by name alone (see :mod:`vgaudit.zoo.resolve`).
 """
 
