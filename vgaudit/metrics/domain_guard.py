@@ -93,7 +93,7 @@ def guard_needs(weights: str, weights_sha256: str, device: Device) -> dict[str, 
     return {DOMAIN_ROLE: ExtractorSpec("domain", {"device": device})}
 
 
-FOREIGN_QUARTILE = -1.5
+FOREIGN_QUARTILE = -2.5
 """Lower quartile of logits from which on a clip holds foreign frames.
 
 Set by hand, for the guard that ships along, just below what strong faults tint or darken a quarter of a held-out
