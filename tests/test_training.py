@@ -257,6 +257,10 @@ def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopp
         assert [line["step"] for line in lines] == [2, 3], script
         assert all(np.isfinite(v) for line in lines for v in line.values() if isinstance(v, float))
 
+    done = start("train_t2v.py", "--data", held, "--vae", vae, "--out", t2v, "--device", "cpu", "--steps", 4)
+    assert done.returncode == 1
+    assert "latents of another code or of other clips" in done.stderr
+
     bundled = tmp_path / "bundled"
     run("bundle.py", "--t2v", t2v / "pipeline", "--out", bundled)
     there = {p.relative_to(bundled).as_posix(): p.stat().st_size for p in bundled.rglob("*") if p.is_file()}
@@ -290,29 +294,31 @@ def test_the_pipeline_is_asked_as_it_was_trained(monkeypatch: pytest.MonkeyPatch
 
     pipeline.transformer.register_forward_pre_hook(watch, with_kwargs=True)
     pipeline.set_progress_bar_config(disable=True)
-    for length in (train_t2v.TOKENS,):
-        pipeline(
-            "a red ball bouncing in a forest", num_frames=17, width=64, height=64, frame_rate=train_t2v.FRAME_RATE,
-            num_inference_steps=1, guidance_scale=1.0, max_sequence_length=length, output_type="latent",
-        )  # fmt: skip
-        told: dict[str, Any] = {}
+    pipeline(
+        "a red ball bouncing in a forest", num_frames=17, width=64, height=64, frame_rate=train_t2v.FRAME_RATE,
+        num_inference_steps=1, guidance_scale=1.0, max_sequence_length=train_t2v.TOKENS, output_type="latent",
+    )  # fmt: skip
+    told: dict[str, Any] = {}
 
-        def network(told: dict[str, Any] = told, **given: Any) -> tuple[torch.Tensor]:
-            told.update(given)
-            return (torch.zeros_like(given["hidden_states"]),)
+    def network(**given: Any) -> tuple[torch.Tensor]:
+        told.update(given)
+        return (torch.zeros_like(given["hidden_states"]),)
 
-        ids = pipeline.tokenizer(
-            ["a red ball bouncing in a forest"], padding="max_length", max_length=length, return_tensors="pt"
-        ).input_ids
-        latents = torch.randn(1, 80, 96)
-        with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            train_t2v.loss_of(network, pipeline.text_encoder, latents, latents, torch.ones(1), ids)
-        assert asked.keys() - {"attention_kwargs"} == told.keys()
-        for name in ("num_frames", "height", "width", "rope_interpolation_scale", "return_dict"):
-            assert asked[name] == told[name], name
-        torch.testing.assert_close(asked["timestep"].float(), told["timestep"])
-        assert torch.equal(asked["encoder_attention_mask"].bool(), told["encoder_attention_mask"].bool())
-        torch.testing.assert_close(
-            asked["encoder_hidden_states"], told["encoder_hidden_states"].float(), atol=0.05, rtol=0.05
-        )
-        assert asked["hidden_states"].shape == told["hidden_states"].shape
+    ids = pipeline.tokenizer(
+        ["a red ball bouncing in a forest"],
+        padding="max_length",
+        max_length=train_t2v.TOKENS,
+        return_tensors="pt",
+    ).input_ids
+    latents = torch.randn(1, 80, 96)
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        train_t2v.loss_of(network, pipeline.text_encoder, latents, latents, torch.ones(1), ids)
+    assert asked.keys() - {"attention_kwargs"} == told.keys()
+    for name in ("num_frames", "height", "width", "rope_interpolation_scale", "return_dict"):
+        assert asked[name] == told[name], name
+    torch.testing.assert_close(asked["timestep"].float(), told["timestep"])
+    assert torch.equal(asked["encoder_attention_mask"].bool(), told["encoder_attention_mask"].bool())
+    torch.testing.assert_close(
+        asked["encoder_hidden_states"], told["encoder_hidden_states"].float(), atol=0.05, rtol=0.05
+    )
+    assert asked["hidden_states"].shape == told["hidden_states"].shape

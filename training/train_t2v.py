@@ -11,6 +11,7 @@ last checkpoint. Runs on CPU and GPU (``--device``).
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -86,15 +87,21 @@ def said(scene: Scene, rng: np.random.Generator) -> str:
 
 def latents_of(code: BlockCode, folder: Path, out: Path) -> torch.Tensor:
     """Latents of all clips and of their mirror images, half precision ``(N, 2, C, 5, 4, 4)``; computed once."""
-    if out.exists():
-        return torch.load(out, weights_only=True)
     clean, _ = load(folder)
+    of = hashlib.sha256(code.axes.numpy().tobytes() + (folder / "recipe.json").read_bytes()).hexdigest()
+    if out.exists():
+        stored = torch.load(out, weights_only=True)
+        if stored["of"] != of:
+            sys.exit(
+                f"{out} holds latents of another code or of other clips; remove it, or name another --out"
+            )
+        return stored["latents"]
     latents = torch.empty((len(clean), 2, CHANNELS, *LATENT), dtype=torch.float16)
     for first in range(0, len(clean), 100):
         clips = pixels(clean[first : first + 100])
         for side in (0, 1):
             latents[first : first + len(clips), side] = code.encode(clips.flip(3) if side else clips).half()
-    torch.save(latents, out.with_suffix(".part"))
+    torch.save({"of": of, "latents": latents}, out.with_suffix(".part"))
     out.with_suffix(".part").replace(out)
     return latents
 
