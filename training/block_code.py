@@ -58,6 +58,10 @@ class BlockCode:
         found = (blocks_of(clips).flatten(4) - self.middle) @ self.axes
         return found.movedim(-1, 1).contiguous()
 
+    def to(self, device: str) -> BlockCode:
+        """The code on a device."""
+        return BlockCode(self.middle.to(device), self.axes.to(device), self.spread.to(device))
+
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"middle": self.middle, "axes": self.axes, "spread": self.spread}

@@ -79,7 +79,7 @@ def train(
     args: argparse.Namespace,
     parts: Mapping[str, Part],
     optimizers: Sequence[torch.optim.Optimizer],
-    update: Callable[[np.random.Generator], Mapping[str, float]],
+    update: Callable[[np.random.Generator], Mapping[str, float | torch.Tensor]],
     *,
     warm: int = 200,
     measure: Callable[[], Mapping[str, float]] | None = None,
@@ -89,7 +89,8 @@ def train(
     """Call ``update`` once for each step that is left; it learns from one batch and returns what is to be plotted.
 
     Rates of learning rise over ``warm`` steps and fall along a cosine to a fiftieth. ``measure`` is asked every
-    ``measured_every`` steps and at the end. ``write`` is called after each checkpoint.
+    ``measured_every`` steps and at the end. ``write`` is called after each checkpoint. Numbers to plot are read from
+    the device every 50 steps only, so that a GPU need not wait for them.
     """
     args.out.mkdir(parents=True, exist_ok=True)
     curve, checkpoint = args.out / "curve.jsonl", args.out / "checkpoint.pt"
@@ -103,7 +104,7 @@ def train(
         first = int(saved["step"])
         keep_curve(curve, first)
     start = kept_at = time.perf_counter()
-    seen: list[Mapping[str, float]] = []
+    seen: list[Mapping[str, float | torch.Tensor]] = []
     for step in range(first, args.steps):
         share = min(1.0, (step + 1) / warm) * (0.51 + 0.49 * math.cos(math.pi * step / args.steps))
         for optimizer, lrs in zip(optimizers, rates, strict=True):
@@ -114,7 +115,7 @@ def train(
         last = step + 1 == args.steps
         line: dict[str, Any] = {"step": step + 1}
         if len(seen) == 50 or last:
-            line |= {k: round(float(np.mean([s[k] for s in seen if k in s])), 4) for k in seen[-1]}
+            line |= {k: round(float(np.mean([float(s[k]) for s in seen if k in s])), 4) for k in seen[-1]}
             seen.clear()
         if measure is not None and ((step + 1) % measured_every == 0 or last):
             line["held_out"] = dict(measure())

@@ -3,8 +3,8 @@
     python training/train_vae.py --data work/drawn --held-out work/held-out-drawn --out work/vae --compile
     python training/train_t2v.py --data work/drawn --vae work/vae --out work/t2v --compile
 
-Flow matching on latents that are computed once (each clip and its mirror image), with captions worded anew at every
-step; the text encoder learns along. A tenth of the captions is empty, for guidance. The same command goes on from the
+Flow matching on latents that are computed once (each clip and its mirror image), with captions in eight wordings
+each; the text encoder learns along. A tenth of the captions is empty, for guidance. The same command goes on from the
 last checkpoint. Runs on CPU and GPU (``--device``).
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ TOKENS = 32
 """Length of texts, filled up: ``max_sequence_length`` of the pipeline has to be the same, since its encoder sees the
 filling."""
 FRAME_RATE = 8
+WORDINGS = 8
+"""Captions of each clip."""
 WITHOUT_TEXT = 0.1
 WITHOUT_COLOUR = 0.15
 OUTER = ("table", "shared", "embed", "bias", "proj_in", "proj_out")
@@ -77,15 +80,28 @@ def transformer() -> Any:
     )
 
 
-def said(scene: Scene, rng: np.random.Generator) -> str:
-    """A text for a clip of this scene: nothing, or one of its captions, now and then without the colour."""
-    if rng.random() < WITHOUT_TEXT:
-        return ""
-    shown = replace(scene, colour=None) if rng.random() < WITHOUT_COLOUR else scene
-    return caption(shown, int(rng.integers(2**31)))
+def captions_of(
+    scenes: Sequence[Scene], wordings: int, seed: int, without_text: float = WITHOUT_TEXT
+) -> list[str]:
+    """Texts for clips of these scenes, ``wordings`` each: captions, now and then without the colour, or nothing."""
+    rng = np.random.default_rng([seed, 1])
+    texts = []
+    for scene in (scene for scene in scenes for _ in range(wordings)):
+        shown = replace(scene, colour=None) if rng.random() < WITHOUT_COLOUR else scene
+        texts.append("" if rng.random() < without_text else caption(shown, int(rng.integers(2**31))))
+    return texts
 
 
-def latents_of(code: BlockCode, folder: Path, out: Path) -> torch.Tensor:
+def ids_of(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Texts as numbers of words, ``(N, 32)``; 0 is filling."""
+    known = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    found = tokenizer(
+        [*known], padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
+    ).input_ids.short()
+    return found[[known[text] for text in texts]]
+
+
+def latents_of(code: BlockCode, folder: Path, out: Path, device: str) -> torch.Tensor:
     """Latents of all clips and of their mirror images, half precision ``(N, 2, C, 5, 4, 4)``; computed once."""
     clean, _ = load(folder)
     of = hashlib.sha256(code.axes.numpy().tobytes() + (folder / "recipe.json").read_bytes()).hexdigest()
@@ -93,17 +109,18 @@ def latents_of(code: BlockCode, folder: Path, out: Path) -> torch.Tensor:
         stored = torch.load(out, weights_only=True)
         if stored["of"] != of:
             sys.exit(
-                f"{out} holds latents of another code or of other clips; remove it, or name another --out"
+                f"{out} holds latents of another code or of other clips; remove it, or name another --vae"
             )
-        return stored["latents"]
+        return stored["latents"].to(device)
+    code = code.to(device)
     latents = torch.empty((len(clean), 2, CHANNELS, *LATENT), dtype=torch.float16)
     for first in range(0, len(clean), 100):
-        clips = pixels(clean[first : first + 100])
+        clips = pixels(clean[first : first + 100], device)
         for side in (0, 1):
             latents[first : first + len(clips), side] = code.encode(clips.flip(3) if side else clips).half()
     torch.save({"of": of, "latents": latents}, out.with_suffix(".part"))
     out.with_suffix(".part").replace(out)
-    return latents
+    return latents.to(device)
 
 
 def loss_of(
@@ -151,35 +168,30 @@ def train(args: argparse.Namespace) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     network = transformer().to(args.device).train()
     vae = AutoencoderKLLTXVideo.from_pretrained(args.vae / "vae").eval()
-    latents = latents_of(
-        code_of(load(args.data)[0], args.vae / "code.pt"), args.data, args.out / "latents.pt"
-    )
-    scale = vae.latents_std.float().view(1, -1, 1, 1, 1)
-    scenes = [scene_of(label) for label in load(args.data)[1]]
+    clips, labels = load(args.data)
+    code = code_of(clips, args.vae / "code.pt")
+    latents = latents_of(code, args.data, args.vae / "latents.pt", args.device)
+    scale = vae.latents_std.float().view(1, -1, 1, 1, 1).to(args.device)
+    texts = ids_of(tokenizer, captions_of([scene_of(label) for label in labels], WORDINGS, args.seed))
+    texts = texts.unflatten(0, (-1, WORDINGS)).to(args.device)
 
     both = nn.ModuleDict({"network": network, "encoder": encoder})
     optimizers = optimizers_of(both, args.lr, args.lr / 2, 0.01, OUTER)
-    mean = loop.averaged(both, 0.995)
+    mean = loop.averaged(both, 0.999)
     step = loop.compiled(lambda *given: loss_of(network, encoder, *given), args)
 
-    def update(rng: np.random.Generator) -> dict[str, float]:
-        chosen = rng.integers(len(scenes), size=args.batch)
-        sides = rng.integers(2, size=args.batch)
-        x = latents[chosen, sides].float() / scale
-        x = x.flatten(2).transpose(1, 2).to(args.device)
-        ids = tokenizer(
-            [said(scenes[i], rng) for i in chosen],
-            padding="max_length",
-            max_length=TOKENS,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
+    def update(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        chosen, side, wording = (
+            torch.from_numpy(rng.integers(count, size=args.batch)).to(args.device)
+            for count in (len(texts), 2, WORDINGS)
+        )
+        x = (latents[chosen, side].float() / scale).flatten(2).transpose(1, 2).contiguous()
         # Logit-normal: the middle of the way is learnt most, as in Stable Diffusion 3 (Esser et al. 2024).
-        share = torch.sigmoid(torch.randn(args.batch) + 0.4).to(args.device)
-        loss = step(x, torch.randn_like(x), share, ids.to(args.device))
+        share = torch.sigmoid(torch.randn(args.batch, device=args.device) + 0.4)
+        loss = step(x, torch.randn_like(x), share, texts[chosen, wording].long())
         loop.descend(loss, *optimizers)
         mean.update_parameters(both)
-        return {"loss": float(loss.detach())}
+        return {"loss": loss.detach()}
 
     def write() -> None:
         save(args.out / "pipeline", vae, tokenizer, mean.module["encoder"], mean.module["network"])

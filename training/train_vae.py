@@ -79,15 +79,16 @@ def code_of(clean: NDArray[np.uint8], file: Path) -> BlockCode:
     return code
 
 
-def pixels(clips: NDArray[np.uint8]) -> torch.Tensor:
+def pixels(clips: NDArray[np.uint8], device: str = "cpu") -> torch.Tensor:
     """In [-1, 1]."""
-    return torch.from_numpy(np.array(clips)).float() / 127.5 - 1
+    return torch.from_numpy(np.array(clips)).to(device).float() / 127.5 - 1
 
 
-def clips_of(clean: NDArray[np.uint8], rng: np.random.Generator, count: int) -> torch.Tensor:
+def clips_of(clean: NDArray[np.uint8], rng: np.random.Generator, count: int, device: str) -> torch.Tensor:
     """Clips ``(B, 17, 64, 64, 3)`` in [-1, 1], half of them mirrored."""
     chosen = rng.choice(len(clean), count, replace=False)
-    return pixels(np.stack([clean[i][:, :, ::-1] if rng.random() < 0.5 else clean[i] for i in chosen]))
+    clips = [clean[i][:, :, ::-1] if rng.random() < 0.5 else clean[i] for i in chosen]
+    return pixels(np.stack(clips), device)
 
 
 def loss_of(found: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
@@ -107,11 +108,9 @@ def held_out(vae: Any, code: BlockCode, folder: Path, device: str) -> dict[str, 
     vae.eval()
     errors: dict[str, list[float]] = {"psnr": [], "psnr through the encoder": []}
     for clip in load(folder)[0][:32]:
-        x = pixels(clip[None])
-        given = x.permute(0, 4, 1, 2, 3).to(device)
-        for name, latent in zip(
-            errors, (code.encode(x).to(device), vae.encode(given).latent_dist.mode()), strict=True
-        ):
+        x = pixels(clip[None], device)
+        given = x.permute(0, 4, 1, 2, 3)
+        for name, latent in zip(errors, (code.encode(x), vae.encode(given).latent_dist.mode()), strict=True):
             errors[name].append(float(functional.mse_loss(vae.decode(latent).sample.clamp(-1, 1), given)))
     vae.train()
     return {k: round(float(np.mean([10 * math.log10(4 / e) for e in v])), 2) for k, v in errors.items()}
@@ -128,7 +127,8 @@ def train(args: argparse.Namespace) -> None:
     vae = vae.to(args.device).train()
     optimizers = optimizers_of(vae, args.lr, args.lr / 3, outer=("conv_out",))
     mean = loop.averaged(vae, 0.995)
-    spread = code.spread.view(1, -1, 1, 1, 1).to(args.device)
+    code = code.to(args.device)
+    spread = code.spread.view(1, -1, 1, 1, 1)
 
     def both_ways(clips: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         with torch.autocast(args.device, torch.bfloat16):
@@ -140,13 +140,13 @@ def train(args: argparse.Namespace) -> None:
 
     step = loop.compiled(both_ways, args)
 
-    def update(rng: np.random.Generator) -> dict[str, float]:
-        clips = clips_of(clean, rng, args.batch)
-        latents = code.encode(clips).to(args.device)
-        loss = step(clips.permute(0, 4, 1, 2, 3).to(args.device), latents, torch.randn_like(latents))
+    def update(rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        clips = clips_of(clean, rng, args.batch, args.device)
+        latents = code.encode(clips)
+        loss = step(clips.permute(0, 4, 1, 2, 3), latents, torch.randn_like(latents))
         loop.descend(loss, *optimizers)
         mean.update_parameters(vae)
-        return {"loss": float(loss.detach())}
+        return {"loss": loss.detach()}
 
     loop.train(
         args,

@@ -58,14 +58,14 @@ GENERATORS: Mapping[str, Mapping[str, str]] = {
     BUNDLED_T2V: {
         "model_index.json": "ce41af5a9934b578523c5582e1fa80f3aefea6ed71bb290ef40e921a12195504",
         "scheduler/scheduler_config.json": "1b2c047cffb02b1f325d8fd2d754c664770dff6ec690553db906651a7df71692",
-        "text_encoder/config.json": "a1dca388d6b647b43ef6b9fe5f5e9cc9fb407135da3dbb999c92907fd871b5b0",
-        "text_encoder/model.safetensors": "f2342a2c919ee970c85a60486a56767c5e215f5fdc64f219ce058489e583461c",
+        "text_encoder/config.json": "783d1cbd131f270eda0405dbcc45edb39879e665a018f2c27738644ba9b0b972",
+        "text_encoder/model.safetensors": "d58adb05f0492dfb3cbf58b27f0c1548ed62c4ed58c8e54bfadb1d12fb52fae0",
         "tokenizer/tokenizer.json": "db738b2b2ae5eefbe7263b83a74cee77deac918f972508ad397743324da4e184",
         "tokenizer/tokenizer_config.json": "d810ea23341ca17640db73bfc75cc073dffc7b5c923ce42148ffa904f2bd96b7",
         "transformer/config.json": "aca43741405aea159c090ae7e1871c4d186533bda35b12b6f5b78d4e028dd156",
-        "transformer/diffusion_pytorch_model.safetensors": "d3d9894ab8ed25ca036731802ae1d06bceb81c521a2652844a7fd13b853f0dfe",  # noqa: E501
+        "transformer/diffusion_pytorch_model.safetensors": "2ea8b9149e00161b4a9aa30208807385b7b7a3399ac551af15f1473e704dee33",  # noqa: E501
         "vae/config.json": "2e77222079e81bcd7a23738ffc0ec438f2f79f9fd2b12b7de643f629383ad7da",
-        "vae/diffusion_pytorch_model.safetensors": "e2bf8bd94f078369e5493838b1778cf3c5800ce5b340eaae0ed805f043dcd188",
+        "vae/diffusion_pytorch_model.safetensors": "3530931171c3b0ccc2f738815aacb5248c02519b8a7188b36534e4e5f8fd8e2e",
     },
 }
 """Name -> file below its folder -> SHA-256."""
