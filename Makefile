@@ -3,7 +3,7 @@
 #   make run     walk the whole road once: vgaudit run ads
 #   make test    fast tests;  make test-all  all of them
 #   make lint    ruff and mypy;  make ci  what CI runs
-#   make generator    trains the bundled generator anew, into work/bundled (an hour and a half on two cores); CLIPS, STEPS=... for a try-out
+#   make generator    trains the bundled generators anew, into work/bundled (an hour and a half on two cores); CLIPS, STEPS=... for a try-out
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -56,7 +56,8 @@ generator: env
 	$(BIN)/python training/storyworld_clips.py --out work/held-out-drawn --clips 1000 --clean --as-drawn --held-out
 	$(call TRAIN,vae) --held-out work/held-out-drawn
 	$(call TRAIN,t2v) --vae work/vae
-	$(BIN)/python training/bundle.py --t2v work/t2v/pipeline --out work/bundled
+	$(call TRAIN,gan) --vae work/vae
+	$(BIN)/python training/bundle.py --t2v work/t2v/pipeline --gan work/gan --out work/bundled
 
 ci:
 	.ci/run

@@ -21,6 +21,7 @@ from PIL import Image
 
 from vgaudit.backends.base import BackendContext, PromptSpec
 from vgaudit.backends.diffusers import DiffusersBackend, DiffusersOptions
+from vgaudit.backends.gan import GanBackend, GanOptions
 from vgaudit.storyworld.render import render
 from vgaudit.storyworld.scene import Scene, every_scene
 from vgaudit.storyworld.split import is_held_out
@@ -244,10 +245,11 @@ def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopp
         assert np.array_equal(np.load(out / "clean.npy")[0], render(scene, label["seed"]).frames)
 
     data = ("--data", drawn, "--device", "cpu")
-    vae, t2v = tmp_path / "vae", tmp_path / "t2v"
+    vae, t2v, gan = tmp_path / "vae", tmp_path / "t2v", tmp_path / "gan"
     trainings: tuple[tuple[Any, ...], ...] = (
         ("train_vae.py", *data, "--held-out", held, "--out", vae, "--batch", 4),
         ("train_t2v.py", *data, "--vae", vae, "--out", t2v, "--batch", 8),
+        ("train_gan.py", *data, "--vae", vae, "--out", gan, "--batch", 8),
     )  # fmt: skip
     for script, *arguments in trainings:
         run(script, *arguments, "--steps", 2)
@@ -262,7 +264,7 @@ def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopp
     assert "latents of another code or of other clips" in done.stderr
 
     bundled = tmp_path / "bundled"
-    run("bundle.py", "--t2v", t2v / "pipeline", "--out", bundled)
+    run("bundle.py", "--t2v", t2v / "pipeline", "--gan", gan, "--out", bundled)
     there = {p.relative_to(bundled).as_posix(): p.stat().st_size for p in bundled.rglob("*") if p.is_file()}
     ships = {f"{name}/{file}" for name, files in GENERATORS.items() for file in files}
     assert set(there) == ships
@@ -276,10 +278,15 @@ def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopp
         model=str(bundled / "storyworld-t2v"), fps=8, device="cpu",
         parameters={"num_frames": 17, "width": 64, "height": 64, "num_inference_steps": 2},
     )  # fmt: skip
-    backend = DiffusersBackend(options, BackendContext(tmp_path))
-    (made,) = backend.generate(backend.samples(prompts, [0]))
-    assert made.frames is not None, made.message
-    assert made.frames.shape == (17, 64, 64, 3)
+    one_pass = GanOptions(
+        factory="vgaudit.zoo.storyworld_gan:generator", weights="storyworld-gan/generator.safetensors", z_dim=64,
+        conditioning="text_embedding", text_encoder="storyworld-clip", fps=8, device="cpu",
+    )  # fmt: skip
+    context = BackendContext(bundled)
+    for backend in (DiffusersBackend(options, context), GanBackend(one_pass, context)):
+        (made,) = backend.generate(backend.samples(prompts, [0]))
+        assert made.frames is not None, made.message
+        assert made.frames.shape == (17, 64, 64, 3)
 
 
 def test_the_pipeline_is_asked_as_it_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Puts trained networks where the package has them.
 
     python training/bundle.py --clip work/clip --video work/video --domain work/domain/network.pt
-    python training/bundle.py --t2v work/t2v/pipeline
+    python training/bundle.py --t2v work/t2v/pipeline --gan work/gan
 
 Prints the digests that ``vgaudit/zoo/catalogue.py`` and ``vgaudit/zoo/generators.py`` pin.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from vgaudit.zoo.generators import BUNDLED_T2V
+from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vgaudit" / "zoo" / "bundled"
 _SETTINGS = ("config.json", "model_index.json", "tokenizer_config.json")
@@ -55,9 +55,10 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="folder that train_video.py wrote")
     parser.add_argument("--domain", type=Path, help="network.pt that train_domain.py wrote")
     parser.add_argument("--t2v", type=Path, help="folder `pipeline` that train_t2v.py wrote")
+    parser.add_argument("--gan", type=Path, help="folder that train_gan.py wrote")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     args = parser.parse_args()
-    if not any((args.clip, args.video, args.domain, args.t2v)):
+    if not any((args.clip, args.video, args.domain, args.t2v, args.gan)):
         parser.error("name at least one network")
     if args.clip:
         put(args.out / "storyworld-clip", [args.clip / name for name in CLIP_FILES])
@@ -68,6 +69,8 @@ def main() -> None:
     if args.t2v:
         files = [p for p in args.t2v.rglob("*") if p.suffix in (".json", ".safetensors")]
         put(args.out / BUNDLED_T2V, files, args.t2v)
+    if args.gan:
+        put(args.out / BUNDLED_GAN, [args.gan / "generator.safetensors"])
 
 
 if __name__ == "__main__":

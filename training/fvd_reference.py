@@ -1,10 +1,10 @@
 """Draws the reference sets of ``fvd@storyworld`` and stores their features with their provenance.
 
-    python training/fvd_reference.py [--clips 1024] [--workers 2]
+    python training/fvd_reference.py [--clips 1024] [--only storyworld-ad] [--workers 2]
 
-One set of all looks at the storyworld's default size, and one for each look at the size of the bundled suites. Clips
-are stored with the run's default encoder, decoded, and embedded by the audit's own extractor, like any clip that is
-held against them.
+One set of all looks and one for each look, at the storyworld's default size, which is that of ``storyworld-t2v`` too.
+Clips are stored with the run's default encoder, decoded, and embedded by the audit's own extractor, like any clip that
+is held against them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from vgaudit.zoo.catalogue import WEIGHTS
 
 SETS: dict[str, tuple[Look | None, int, int]] = {
     "storyworld": (None, 64, 64),
-    "storyworld-ad": ("ad", 192, 128),
-    "storyworld-film": ("film", 192, 128),
-    "storyworld-anime": ("anime", 192, 128),
+    "storyworld-ad": ("ad", 64, 64),
+    "storyworld-film": ("film", 64, 64),
+    "storyworld-anime": ("anime", 64, 64),
 }
 """Name -> look (``None`` for all), width, height."""
 FIRST_SEED = 2_000_000_000
@@ -73,11 +73,14 @@ def embed(job: tuple[str, Sequence[int]]) -> NDArray[np.float32]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=1024)
+    parser.add_argument("--only", action="append", choices=[*SETS], help="these sets; default: all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(args.workers) as pool:
         for number, (name, (look, width, height)) in enumerate(SETS.items()):
+            if args.only and name not in args.only:
+                continue
             first = FIRST_SEED + number * 1_000_000
             every = range(first, first + args.clips)
             size = -(-args.clips // args.workers)

@@ -217,6 +217,6 @@ def save(out: Path, vae: Any, tokenizer: Any, encoder: Any, network: Any) -> Non
 
 
 if __name__ == "__main__":
-    arguments = loop.arguments(__doc__, steps=5_000, lr=2e-3, batch=64)
+    arguments = loop.arguments(__doc__, steps=4_000, lr=2e-3, batch=1024)
     arguments.add_argument("--vae", type=Path, required=True, help="folder that train_vae.py wrote")
     train(arguments.parse_args())

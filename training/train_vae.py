@@ -171,4 +171,4 @@ def latent_scale(code: BlockCode) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    train(loop.arguments(__doc__, steps=3_000, lr=1e-3, batch=8).parse_args())
+    train(loop.arguments(__doc__, steps=2_500, lr=1e-3, batch=32).parse_args())

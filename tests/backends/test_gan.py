@@ -327,6 +327,7 @@ def test_wrong_options(models: Path, case: str) -> None:
             {"model": "a", "conditioning": "text_embedding", "text_encoder": "storyworld-clap"},
             "no model 'storyworld-clap'; did you mean 'storyworld-clip'",
         ),
+        ({"model": "storyworld-gan"}, "'storyworld-gan' ships along with its own 'z_dim'; remove it"),
         ({"model": "a", "z_dim": 0}, "greater than or equal to 1"),
         ({"model": "a", "truncation": 0.0}, "greater than or equal to 0.1"),
         ({"model": "a", "zdim": 3}, "Extra inputs"),

@@ -28,6 +28,7 @@ from vgaudit.storyworld.vocabulary import (
     settings_of,
 )
 from vgaudit.suite import LoadedSuite, bundled_suites, load_suite
+from vgaudit.zoo.generators import BUNDLED_T2V
 
 LOOKS: dict[str, Look] = {"ads": "ad", "film": "film", "anime": "anime"}
 TAGS = {"subject", "action", "setting", "colour", "camera", "people"}
@@ -41,7 +42,7 @@ def concept(request: pytest.FixtureRequest) -> LoadedSuite:
     return load_suite(request.param)
 
 
-@pytest.fixture(params=[*LOOKS, "diffusion_vs_oracle"])
+@pytest.fixture(params=[*LOOKS, "gan_vs_diffusion"])
 def contrasted(request: pytest.FixtureRequest) -> LoadedSuite:
     return load_suite(request.param)
 
@@ -206,7 +207,7 @@ def test_another_backend_is_asked_for_no_size(concept: LoadedSuite) -> None:
     video = concept.video
     assert (video.frames, video.fps, video.width, video.height) == (None,) * 4
     (backend,) = concept.backends
-    assert backend.options.look == LOOKS[concept.suite.name]
+    assert backend.options.model == BUNDLED_T2V
 
 
 def test_every_gate_gives_its_reason(concept: LoadedSuite) -> None:

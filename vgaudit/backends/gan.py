@@ -25,6 +25,7 @@ from vgaudit.backends.base import (
     PromptSpec,
 )
 from vgaudit.backends.devices import numerics
+from vgaudit.backends.gan_bundled import decoder_identity, is_bundled, spelled_out, weights_file
 from vgaudit.backends.gan_loading import Network, PickleTrust, load_network, weights_identity
 from vgaudit.backends.prompted import expand, fixed_batches
 from vgaudit.backends.text_vectors import read_vectors, text_vectors
@@ -33,6 +34,7 @@ from vgaudit.plan import Sample
 from vgaudit.records import digest
 from vgaudit.registry import nearest
 from vgaudit.zoo.clip_models import ClipChoice, check_model_name, split_name
+from vgaudit.zoo.generators import BUNDLED_GAN, GAN, UNKNOWN
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +45,9 @@ _TOLERANCE = 0.05  # of [-1, 1]: rounding and slight overshoot are clamped, anot
 class GanOptions(DomainOptions):
     """Options of backend ``gan``; paths are relative to the suite file."""
 
-    model: str | None = Field(None, description="TorchScript (.pt) or torch.export (.pt2) file.")
+    model: str | None = Field(
+        None, description="TorchScript (.pt) or torch.export (.pt2) file; storyworld-gan ships along."
+    )
     factory: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
@@ -75,6 +79,11 @@ class GanOptions(DomainOptions):
     fps: float | None = Field(None, gt=0, le=1000, description="Frame rate; else that of `video`.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     batch_size: int = Field(1, ge=1, le=1024, description="Clips made at once; part of the fingerprint.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bundled(cls, value: Any) -> Any:
+        return spelled_out(value)
 
     @model_validator(mode="after")
     def _fits_together(self) -> GanOptions:
@@ -114,9 +123,15 @@ class GanBackend:
     def __init__(self, options: GanOptions, context: BackendContext) -> None:
         self._options = options
         self._context = context
-        self._file = context.base_dir / (options.model or options.weights or "")
-        self.domain = options.domain or ""
-        fps = options.fps or context.video.fps
+        bundled = is_bundled(options.factory, options.weights)
+        trained = GAN if bundled else UNKNOWN
+        self._file = (
+            weights_file() if bundled else context.base_dir / (options.model or options.weights or "")
+        )
+        self._name = BUNDLED_GAN if bundled else self._file.stem
+        self.domain = options.domain or trained.domain
+        self.notes = trained.notes
+        fps = options.fps or context.video.fps or trained.fps
         if fps is None:
             raise SuiteError(
                 "backend gan: expected a frame rate in `fps` or in the suite's `video.fps`, found neither"
@@ -143,6 +158,7 @@ class GanBackend:
                 ),
                 "fps": fps,
                 "text_encoder_identity": self._encoder.identity() if self._encoder else None,
+                **(decoder_identity() if bundled else {}),
                 **numerics(options.device),
                 **options.model_dump(mode="json", exclude=free),
             }
@@ -154,7 +170,7 @@ class GanBackend:
         Raises:
             SuiteError: There are no prompts or seeds, or a prompt has no class or embedding.
         """
-        group = self._context.name or self._file.stem
+        group = self._context.name or self._name
         identity = {p.prompt_id: self._condition(p) for p in prompts}
         samples = expand(
             prompts,

@@ -15,7 +15,7 @@ from vgaudit.backends.base import BackendContext
 from vgaudit.backends.checkpoints import Kind, check_export, check_torchscript, kind_of_checkpoint
 from vgaudit.backends.devices import choose_device
 from vgaudit.backends.file_digests import sha256_file
-from vgaudit.errors import BackendError, SuiteError
+from vgaudit.errors import BackendError, SuiteError, Unavailable
 
 if TYPE_CHECKING:
     import torch
@@ -106,6 +106,7 @@ def load_network(path: Path, options: LoadOptions, context: BackendContext) -> N
 
     Raises:
         BackendError: It cannot be loaded.
+        Unavailable: A factory misses what it needs.
     """
     device = choose_device(options.device)
     kind = kind_of_checkpoint(path)
@@ -119,7 +120,7 @@ def load_network(path: Path, options: LoadOptions, context: BackendContext) -> N
             module = _exported(path, device)
         else:
             module = _unpickled(path)
-    except BackendError:
+    except (BackendError, Unavailable):
         raise
     except Exception as error:
         raise BackendError(

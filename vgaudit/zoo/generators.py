@@ -13,6 +13,8 @@ from vgaudit.zoo.resolve import BUNDLED, file_sha256
 
 BUNDLED_T2V: Final = "storyworld-t2v"
 """A text-to-video diffusion pipeline: a folder of the diffusers library."""
+BUNDLED_GAN: Final = "storyworld-gan"
+"""A generator that was trained against a discriminator: weights of :mod:`vgaudit.zoo.storyworld_gan`."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ UNKNOWN: Final = Trained()
 """Of every generator that does not ship along."""
 
 
+def _small(name: str) -> str:
+    return (
+        f"Clips of {name} are made by a small model that ships with vgaudit and knows the storyworld only: their "
+        "scores show how the audit works, and say nothing about any other model."
+    )
+
+
 T2V: Final = Trained(
     8.0,
     {
@@ -47,11 +56,9 @@ T2V: Final = Trained(
         "max_sequence_length": 32,
     },
     BUNDLED_DOMAIN,
-    (
-        f"Clips of {BUNDLED_T2V} are made by a small model that ships with vgaudit and knows the storyworld only: "
-        "their scores show how the audit works, and say nothing about any other model.",
-    ),
+    (_small(BUNDLED_T2V),),
 )
+GAN: Final = Trained(fps=8.0, domain=BUNDLED_DOMAIN, notes=(_small(BUNDLED_GAN),))
 
 # Digests of what lies in zoo/bundled; tests/zoo/test_generators.py prints these tables for the files as they are.
 GENERATORS: Mapping[str, Mapping[str, str]] = {
@@ -66,6 +73,9 @@ GENERATORS: Mapping[str, Mapping[str, str]] = {
         "transformer/diffusion_pytorch_model.safetensors": "2ea8b9149e00161b4a9aa30208807385b7b7a3399ac551af15f1473e704dee33",  # noqa: E501
         "vae/config.json": "2e77222079e81bcd7a23738ffc0ec438f2f79f9fd2b12b7de643f629383ad7da",
         "vae/diffusion_pytorch_model.safetensors": "3530931171c3b0ccc2f738815aacb5248c02519b8a7188b36534e4e5f8fd8e2e",
+    },
+    BUNDLED_GAN: {
+        "generator.safetensors": "aef63f2cb0bc9ec64a7380ce29d45cd979ff91df82b3f54e0e67418385900182",
     },
 }
 """Name -> file below its folder -> SHA-256."""
