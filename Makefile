@@ -3,7 +3,7 @@
 #   make run     walk the whole road once: vgaudit run ads
 #   make test    fast tests;  make test-all  all of them
 #   make lint    ruff and mypy;  make ci  what CI runs
-#   make generator    trains the bundled generators anew, into work/bundled (an hour and a half on two cores); CLIPS, STEPS=... for a try-out
+#   make generator    trains the bundled generators anew, into work/bundled (ten minutes on a GPU, most of a day on two cores); CLIPS, STEPS=... for a try-out
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -11,9 +11,9 @@ with the default settings, decoded, embedded by the audit's own extractors. Prin
 * how far clips of one prompt and two seeds lie apart; with --train, how near the nearest training clip is;
 * seconds a clip, and whether a seed repeats exactly.
 
-Fails where storyworld-t2v has less than 80 % of the subjects or settings or 75 % of the colours by either judge, where
-its distance is not above the floor and below a tenth of noise's, where a clip of it takes more than 1.5 s, or where of
-any group a seed does not repeat or two seeds agree. Else the GAN's numbers are printed as they are.
+Fails where storyworld-t2v has less than 80 % of the subjects or settings or 75 % of the colours by either judge,
+where its distance is not above the floor and below a tenth of noise's, where a clip of it takes more than 1.5 s, or
+where of any group a seed does not repeat or two seeds agree. Else the GAN's numbers are printed as they are.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Outcome
 from vgaudit.suite import load_suite
+from vgaudit.zoo.generators import GENERATORS
 
 
 @pytest.mark.slow
@@ -43,11 +44,14 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_bundled_pipeline_is_held_against_drawings(tmp_path: Path) -> None:
-    done = execute(prepare(load_suite("diffusion_vs_oracle")), tmp_path / "run")
+def test_the_bundled_generators_are_held_against_drawings(tmp_path: Path) -> None:
+    done = execute(prepare(load_suite("gan_vs_diffusion")), tmp_path / "run")
     assert done is not None
-    assert [entry.clip.outcome for entry in done.data.clips] == ["ok"] * 104
-    assert {(r.name, r.group): r.reason for r in done.data.results if r.status == NOT_COMPUTED} == {}
+    assert [entry.clip.outcome for entry in done.data.clips] == ["ok"] * 156
+    missing = {(r.name, r.group): r.reason for r in done.data.results if r.status == NOT_COMPUTED}
+    # The guard does not take all that the GAN makes for this world's pictures, and says so.
+    assert {group for _, group in missing} <= {"storyworld-gan"}
+    assert all("out of domain" in reason for reason in missing.values()), missing
     value = {(r.name, r.group): r.value for r in done.data.results}
     for name in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate"):
         model, oracle = value[name, "storyworld-t2v"], value[name, "oracle"]
@@ -55,4 +59,5 @@ def test_the_bundled_pipeline_is_held_against_drawings(tmp_path: Path) -> None:
         assert oracle is not None
         assert 0.75 * oracle < model < oracle
     assert done.verdict.exit_code == 0, done.verdict.reason
-    assert any("storyworld-t2v are made by a small model" in note for note in done.data.notes)
+    for name in GENERATORS:
+        assert any(f"{name} are made by a small model" in note for note in done.data.notes)

@@ -1,7 +1,7 @@
 """Draws the curves of training runs, as measured, into one SVG each for the docs.
 
     python training/curves.py --clip work/clip --video work/video --out docs/bundled-models
-    python training/curves.py --vae work/vae --t2v work/t2v --out docs/bundled-models
+    python training/curves.py --vae work/vae --t2v work/t2v --gan work/gan --out docs/bundled-models
 
 Copies ``curve.jsonl`` of each beside the picture, so that the numbers behind it can be read.
 """
@@ -89,11 +89,15 @@ def curves(folder: Path) -> tuple[Series, Series]:
     return plotted, held_out
 
 
+_UNITS = {"psnr": "PSNR on held-out scenes, dB", "distance": "Fréchet distance of latents"}
+"""Titles of what is no share."""
+
 TRAININGS = {
     "clip": "storyworld-clip",
     "video": "storyworld-video",
     "vae": "storyworld-t2v-vae",
     "t2v": "storyworld-t2v",
+    "gan": "storyworld-gan",
 }
 
 
@@ -110,12 +114,11 @@ def main() -> None:
             continue
         plotted, held_out = curves(folder)
         step = WIDTH + 190
-        losses = {k: v for k, v in plotted.items() if k == "loss"}
+        losses = {k: v for k, v in plotted.items() if k in ("loss", "discriminator", "generator")}
         panels = [panel(f"{name}: training loss", losses, 0, False)]
         if held_out:
-            decibels = all(name.startswith("psnr") for name in held_out)
-            title = "PSNR on held-out scenes, dB" if decibels else "right on held-out scenes"
-            panels.append(panel(f"{name}: {title}", held_out, step, not decibels))
+            title = _UNITS.get(next(iter(held_out)), "right on held-out scenes")
+            panels.append(panel(f"{name}: {title}", held_out, step, title not in _UNITS.values()))
         page = _PAGE.render(
             panels=panels,
             width=step * len(panels),
