@@ -3,14 +3,16 @@
     python training/storyworld_clips.py --out work/shapes --clips 5000 --any-size
     python training/storyworld_clips.py --out work/held-out-shapes --clips 500 --any-size --held-out
     python training/train_domain.py --data work/train --shapes work/shapes --held-out work/held-out \\
-        --held-out-shapes work/held-out-shapes --pictures work/pictures --out work/domain
+        --held-out-shapes work/held-out-shapes --pictures work/pictures --out work/domain \\
+        --made work/made-t2v work/made-gan --held-out-made work/held-out-made-t2v work/held-out-made-gan
 
-One side are drawn clips of any size and shape, with and without faults, softened as a generator softens; the other
-are photographs, clip art and patterns (``outliers.py``). A seventh of the pictures, chosen by how they look from
-afar, is kept from training. The threshold lies half-way between the 99.9 % quantile of what is made of the kept
-pictures and the least sure faultless held-out clip, and is baked into the network. A clip is drawn when the mean of
-its frames' logits is above 0 and no quarter of them is far below. The same command goes on from the last checkpoint.
-Runs on CPU and GPU (``--device``).
+One side are drawn clips of any size and shape, with and without faults, softened as a generator softens, and clips
+that generators made which learnt to draw (``generated_clips.py``); the other are photographs, clip art and patterns
+(``outliers.py``). A seventh of the pictures, chosen by how they look from afar, is kept from training. The threshold
+lies half-way between the 99.9 % quantile of what is made of the kept pictures and the least sure faultless held-out
+clip, drawn or made, and is baked into the network. A clip is the storyworld's when the mean of its frames' logits is
+above 0 and no quarter of them is far below. The same command goes on from the last checkpoint. Runs on CPU and GPU
+(``--device``).
 """
 
 from __future__ import annotations
@@ -76,24 +78,35 @@ class Guard(nn.Module):
 
 @dataclass(frozen=True)
 class Clips:
-    """Drawn clips of one folder, mapped."""
+    """Clips of one folder, mapped; of those that a generator made there are none with faults planted."""
 
     clean: Picture
-    faulty: Picture
+    faulty: Picture | None
     labels: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, folder: Path) -> Clips:
+    def of(cls, folder: Path, made: bool = False) -> Clips:
         """The clips of a finished folder."""
         clean, labels = load(folder)
-        return cls(clean, load_faulty(folder), labels)
+        return cls(clean, None if made else load_faulty(folder), labels)
 
     def picture(self, rng: np.random.Generator) -> Picture:
-        """One frame, of a faulty clip half of the time."""
+        """One frame, of a faulty clip half of the time if there are any."""
         i = int(rng.integers(len(self.labels)))
-        if rng.random() < 0.5:
+        if self.faulty is not None and rng.random() < 0.5:
             return self.faulty[i][int(rng.integers(self.labels[i]["faulty_frames"]))]
         return self.clean[i][int(rng.integers(self.clean.shape[1]))]
+
+
+def picture_of(
+    drawn: Sequence[Clips], made: Sequence[Clips], share: float, rng: np.random.Generator
+) -> Picture:
+    """A picture of the storyworld; ``share`` of them a generator made."""
+    if rng.random() >= share:
+        return drawn_of(drawn, rng)
+    source = made[int(rng.integers(len(made)))]
+    picture = np.ascontiguousarray(source.picture(rng))
+    return compressed(np.ascontiguousarray(picture[:, ::-1]) if rng.random() < 0.5 else picture, rng)
 
 
 def drawn_of(sources: Sequence[Clips], rng: np.random.Generator) -> Picture:
@@ -130,31 +143,41 @@ def logits_of(network: nn.Module, pictures: Picture, device: str) -> NDArray[np.
 
 
 def spread(
-    network: nn.Module, held_out: Sequence[Clips], kept: Outliers, count: int, device: str
+    network: nn.Module,
+    held_out: Sequence[Clips],
+    made: Sequence[Clips],
+    kept: Outliers,
+    count: int,
+    device: str,
 ) -> dict[str, float]:
     """How far the sides are apart: clips by the mean of their frames, kept pictures one by one.
 
-    Of the clips without faults the least, the median and the least lower quartile; of those with, the 1 % quantile.
-    Pictures that are partly the storyworld's are learnt from but not measured by: there is no right answer to them.
+    Of clips without faults, drawn ones and made ones apart, the least, the median and the least lower quartile; of
+    those with, the 1 % quantile. Pictures that are partly the storyworld's are learnt from but not measured by: there
+    is no right answer to them.
     """
-    clean = [logits_of(network, clip[::4], device) for side in held_out for clip in side.clean]
     faulty = [
         logits_of(network, clip[: label["faulty_frames"]][::4], device)
         for side in held_out
+        if side.faulty is not None
         for clip, label in zip(side.faulty, side.labels, strict=True)
     ]
-    means = np.array([each.mean() for each in clean])
     rng = np.random.default_rng(5)
     others = logits_of(network, np.stack([kept(rng, whole=True) for _ in range(count)]), device)
     found = {
-        "drawn_least": means.min(),
-        "drawn_median": np.median(means),
-        "drawn_least_quartile": min(np.quantile(each, 0.25, method="lower") for each in clean),
         "faulty_100": np.quantile([each.mean() for each in faulty], 0.01),
         "others_median": np.median(others),
         "others_999": np.quantile(others, 0.999),
         "others_most": others.max(),
     }
+    for name, sides in (("drawn", held_out), ("made", made)):
+        clean = [logits_of(network, clip[::4], device) for side in sides for clip in side.clean]
+        means = np.array([each.mean() for each in clean])
+        found |= {
+            f"{name}_least": means.min(),
+            f"{name}_median": np.median(means),
+            f"{name}_least_quartile": min(np.quantile(each, 0.25, method="lower") for each in clean),
+        }
     return {name: round(float(value), 2) for name, value in found.items()}
 
 
@@ -170,6 +193,9 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     sources = [Clips.of(args.data), Clips.of(args.shapes)]
     held_out = [Clips.of(args.held_out), Clips.of(args.held_out_shapes)]
+    made, held_out_made = (
+        [Clips.of(folder, made=True) for folder in folders] for folders in (args.made, args.held_out_made)
+    )
     photographs, drawings = read_pictures(args.pictures)
     print(f"{len(photographs)} photographs, {len(drawings)} pieces of clip art", flush=True)
     sides = [[[p for p in part if is_kept(p) == side] for part in (photographs, drawings)] for side in (0, 1)]
@@ -183,7 +209,7 @@ def train(args: argparse.Namespace) -> None:
     target = torch.tensor([0.99] * half + [0.01] * half, device=args.device)
 
     def update(rng: np.random.Generator) -> dict[str, float]:
-        pictures = [drawn_of(sources, rng) for _ in range(half)]
+        pictures = [picture_of(sources, made, args.share, rng) for _ in range(half)]
         pictures += [outliers(rng) for _ in range(half)]
         x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(args.device)
         loss = functional.binary_cross_entropy_with_logits(network(x), target)
@@ -191,7 +217,7 @@ def train(args: argparse.Namespace) -> None:
         return {"loss": float(loss.detach())}
 
     def found() -> dict[str, float]:
-        return spread(network, held_out, kept, args.kept, args.device)
+        return spread(network, held_out, held_out_made, kept, args.kept, args.device)
 
     loop.train(
         args,
@@ -207,12 +233,13 @@ def train(args: argparse.Namespace) -> None:
 
 
 def write_network(network: nn.Module, found: dict[str, float], path: Path) -> None:
-    """The network as TorchScript with its threshold, half-way between the others and the drawn."""
+    """The network as TorchScript with its threshold, half-way between the others and the storyworld's clips."""
     copy = Guard()
     copy.load_state_dict(network.state_dict())
-    if found["drawn_least"] <= found["others_999"]:
-        sys.exit(f"drawn clips and others overlap ({found}): train on, or on more pictures")
-    copy.threshold = (found["others_999"] + found["drawn_least"]) / 2
+    least = min(found["drawn_least"], found["made_least"])
+    if least <= found["others_999"]:
+        sys.exit(f"the storyworld's clips and others overlap ({found}): train on, or on more pictures")
+    copy.threshold = (found["others_999"] + least) / 2
     print(json.dumps({**found, "threshold": copy.threshold}))
     torch.jit.script(copy.eval()).save(str(path))
 
@@ -221,6 +248,19 @@ if __name__ == "__main__":
     arguments = loop.arguments(__doc__, steps=4_000, lr=2e-3, batch=96, measured=True)
     arguments.add_argument("--shapes", type=Path, required=True, help="further clips, of any size")
     arguments.add_argument("--held-out-shapes", type=Path, required=True, help="the same, held out")
+    arguments.add_argument(
+        "--made",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders of generated_clips.py, learnt from as well",
+    )
+    arguments.add_argument(
+        "--held-out-made", type=Path, nargs="+", required=True, help="others of them to measure on"
+    )
+    arguments.add_argument(
+        "--share", type=float, default=0.35, help="share of made pictures among the storyworld's"
+    )
     arguments.add_argument(
         "--pictures", type=Path, required=True, help="what is not drawn: photographs, clip art"
     )

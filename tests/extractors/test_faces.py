@@ -37,6 +37,7 @@ def test_shapes_types_and_facts() -> None:
         "frame_index": ("i", (1,)), "pts_s": ("f", (1,)), "box": ("f", (1, 4)), "landmarks": ("f", (1, 5, 2)),
         "confidence": ("f", (1,)), "usable": ("b", (1,)), "reason": ("U", (1,)), "embedding": ("f", (1, 128)),
         "frames_examined": ("i", (9,)), "examined_pts_s": ("f", (9,)), "frames_failed": ("i", (0,)),
+        "beside": ("b", (1,)),
     }  # fmt: skip
     assert faces.facts["faces"] == faces.facts["usable"] == 1
     assert faces.facts["frames_examined"] == 9

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgaudit.extractors.base import Features
-from vgaudit.likeness.assessability import assess, box_overlaps, link_faces, runs
+from vgaudit.extractors.face_neighbours import box_overlaps
+from vgaudit.likeness.assessability import assess, link_faces, runs
 
 
 def features(
     faces: list[tuple[int, float, str]], *, frames: int, failed: list[int] | None = None,
-    confidence: float | list[float] = 1.0, every_s: float = 0.25,
+    confidence: float | list[float] = 1.0, every_s: float = 0.25, beside: bool | list[bool] = True,
 ) -> Features:  # fmt: skip
     """Features with a 20 px face per (examined frame, left edge, reason it cannot be compared or '')."""
     faces = sorted(faces, key=lambda face: face[0])
@@ -24,6 +25,7 @@ def features(
     arrays = {
         "frame_index": index * 5, "pts_s": index * every_s, "box": box, "usable": reason == "", "reason": reason,
         "confidence": np.broadcast_to(np.float32(confidence), len(faces)),
+        "beside": np.broadcast_to(beside, len(faces)),
         "frames_examined": np.arange(frames, dtype=np.int32) * 5, "examined_pts_s": np.arange(frames) * every_s,
         "frames_failed": np.array(failed or [], np.int32) * 5,
     }  # fmt: skip
@@ -85,6 +87,39 @@ def test_what_is_taken_for_a_face(
     found = assess(features(faces, frames=frames, confidence=confidence))
     assert (found.faces, found.doubtful) == (likely, len(faces) - likely)
     assert bool(found.reason) == (likely > 0)
+
+
+@pytest.mark.parametrize(
+    ("faces", "confidence", "beside", "likely"),
+    [
+        ([(3, 0, "too small")], [0.998], [False], 0),
+        ([(3, 0, "too small")], [0.9995], [False], 1),
+        ([(3, 0, "too small")], [0.85], [True], 1),
+        ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9], [False, False], 0),
+        ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9995], [False, False], 2),
+        ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9], [False, True], 2),
+        ([(3, 0, "too small"), (4, 60, "x"), (5, 60, "x")], [0.9, 0.75, 0.75], [False, False, False], 3),
+        ([(3, 0, "")], [0.9], [False], 1),
+    ],
+    ids=[
+        "one frame only", "sure", "the next frame too", "twice, in two places", "beside a sure one",
+        "beside one that lasts", "beside one that is seen again", "compared all the same",
+    ],
+)  # fmt: skip
+def test_one_frame_s_face_is_believed_where_the_clip_shows_another_or_it_lasts(
+    faces: list[tuple[int, float, str]], confidence: list[float], beside: list[bool], likely: int
+) -> None:
+    found = assess(features(faces, frames=8, confidence=confidence, beside=beside))
+    assert (found.faces, found.doubtful) == (likely, len(faces) - likely)
+
+
+def test_without_a_gallery_a_face_that_could_be_compared_is_doubted_like_any() -> None:
+    once = features([(3, 0, "")], frames=8, confidence=0.9, beside=False)
+    assert (assess(once).faces, assess(once).compared) == (1, 1)
+    unasked = assess(once, compare=False)
+    assert (unasked.faces, unasked.compared, unasked.doubtful, unasked.seen) == (0, 0, 1, ())
+    lasting = assess(features([(3, 0, "")], frames=8, confidence=0.9, beside=True), compare=False)
+    assert (lasting.faces, len(lasting.seen)) == (1, 1)
 
 
 @given(

@@ -14,6 +14,7 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
 from vgaudit.extractors.face_detection import DetectionFailed, Detections, FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder
+from vgaudit.extractors.face_neighbours import SURE_CONFIDENCE, Neighbours
 from vgaudit.extractors.face_quality import DETAIL_SIDE, MIN_CONTRAST, MIN_DETAIL, TOO_MANY, unusable_reason
 from vgaudit.extractors.frame_choice import EVERY_S, MAX_GAP, MIN_FRAMES, FrameChooser
 from vgaudit.video import ClipInfo, Frames
@@ -84,6 +85,8 @@ class FacesExtractor:
         frames_examined: int32 ``(K,)``, ascending.
         examined_pts_s: float64 ``(K,)``.
         frames_failed: int32: examined frames the detector broke on or that are too small to hold a face.
+        beside: bool ``(F,)``: the frame before or after shows a face at the same place too, or that was not looked
+            into: every frame is examined, the clip shows a sure face already, or neither frame was at hand.
     """
 
     name: ClassVar[str] = "faces"
@@ -99,9 +102,10 @@ class FacesExtractor:
         )
         self.fingerprint = make_fingerprint(
             self.name,
-            1,
+            2,
             plain
-            | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY_S, MIN_FRAMES, MAX_GAP]},
+            | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY_S, MIN_FRAMES, MAX_GAP]}
+            | {"sure": SURE_CONFIDENCE},
             detector=self.detector.fingerprint,
             embedder=self.embedder.fingerprint,
         )
@@ -129,13 +133,16 @@ class FacesExtraction:
         self._failed: dict[int, str] = {}
         self._found: dict[int, tuple[Detections, list[str]]] = {}
         self._chips: dict[int, NDArray[np.uint8]] = {}
+        self._neighbours = Neighbours(extractor.detector, every_frame=extractor.options.stride == 1)
 
     def push(self, frames: Frames) -> None:
         """Take the next block of consecutive frames."""
         self._size = frames.rgb.shape[1:3] if len(frames) else self._size
         for offset, rgb in enumerate(frames.rgb):
+            self._neighbours.push(frames.start + offset, rgb)
             self._chooser.push(frames.start + offset, float(frames.pts_s[offset]), rgb)
         self._chooser.end_block()
+        self._neighbours.end_block()
 
     def finish(self) -> Features:
         """Features of all frames pushed."""
@@ -159,6 +166,7 @@ class FacesExtraction:
             "frames_examined": np.array(examined, np.int32),
             "examined_pts_s": np.array([self._examined[i] for i in examined], np.float64),
             "frames_failed": np.array(sorted(self._failed), np.int32),
+            "beside": np.array([seen for i in order for seen in self._neighbours.seen[i]], dtype=bool),
         }
         return Features(arrays, self._facts(reasons))
 
@@ -175,6 +183,7 @@ class FacesExtraction:
             return
         if not len(found):
             return
+        self._neighbours.look(index, found)
         reasons = [self._reason(rgb, found, i) for i in range(len(found))]
         keep = [i for i, reason in enumerate(reasons) if not reason]
         for i in keep[self._options.max_faces :]:

@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
-
-SAME_FACE_IOU = 0.3
-"""Overlap (intersection over union) from which on boxes are taken for one face."""
+from vgaudit.extractors.face_neighbours import SAME_FACE_IOU, SURE_CONFIDENCE, box_overlaps
 
 LINK_FRAMES = 2
 """A face is looked for in this many examined frames after the one it was last seen in."""
@@ -110,16 +108,6 @@ class Assessability:
         return "; ".join(reasons)
 
 
-def box_overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Intersection over union, ``(n, m)`` in [0, 1], of boxes ``(n, 4)`` and ``(m, 4)``: left, top, right, bottom."""
-    x, y = a.astype(np.float64)[:, None], b.astype(np.float64)[None]
-    size = np.minimum(x[..., 2:], y[..., 2:]) - np.maximum(x[..., :2], y[..., :2])
-    shared = size.clip(min=0).prod(-1)
-    union = (x[..., 2:] - x[..., :2]).prod(-1) + (y[..., 2:] - y[..., :2]).prod(-1) - shared
-    overlaps: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return overlaps
-
-
 def link_faces(frame: NDArray[np.intp], boxes: NDArray[np.float32]) -> NDArray[np.intp]:
     """Which faces are one face over time: the track's number of each, ``(f,)``.
 
@@ -177,32 +165,44 @@ def runs(positions: NDArray[np.intp], gap: int) -> Iterator[tuple[int, int]]:
 
 
 def likely_faces(
-    confidence: NDArray[np.float32], track: NDArray[np.intp], examined: int
+    confidence: NDArray[np.float32], track: NDArray[np.intp], beside: NDArray[np.bool_], examined: int
 ) -> NDArray[np.bool_]:
     """Detections ``(f,)`` that are to be taken for faces whether or not they can be compared.
 
-    The detector also sees faces in rabbits and smoke: unsurely, and in a single frame. A detection is taken for
-    none only if it is below :data:`LONE_CONFIDENCE` and no neighbouring examined frame shows it again.
+    The detector also sees faces in rabbits and smoke: unsurely, and in a single frame. A detection that no
+    neighbouring examined frame shows again is taken for none if it is below :data:`LONE_CONFIDENCE`, and if nothing
+    in the clip is a face for certain: seen in two examined frames, or in one with ``SURE_CONFIDENCE``, or in one and
+    in the frame right before or after.
     """
     seen_again = np.bincount(track, minlength=1)[track] > 1
+    alone = (confidence >= LONE_CONFIDENCE) & (beside | (confidence >= SURE_CONFIDENCE))
+    if examined >= 2 and not (seen_again | alone).any():
+        return np.zeros(len(confidence), bool)
     likely: NDArray[np.bool_] = (confidence >= LONE_CONFIDENCE) | seen_again | (examined < 2)
     return likely
 
 
-def assess(faces: Features) -> Assessability:
-    """What of a clip could not be assessed, from the ``faces`` features."""
+def assess(faces: Features, compare: bool = True) -> Assessability:
+    """What of a clip could not be assessed, from the ``faces`` features.
+
+    Args:
+        faces: Features of the extractor ``faces``.
+        compare: There is a gallery: whatever can be compared is compared, and counts as a face.
+    """
     examined, failed = faces["frames_examined"], faces["frames_failed"]
     frame = np.searchsorted(examined, faces["frame_index"])
     boxes, usable = faces["box"], faces["usable"]
     track = link_faces(frame, boxes)
-    likely = usable | likely_faces(faces["confidence"], track, len(examined))
+    likely = likely_faces(faces["confidence"], track, faces["beside"], len(examined))
+    if compare:
+        likely = likely | usable
     left = np.flatnonzero(likely & ~accounted_for(usable, frame, faces["pts_s"], boxes, track))
     return Assessability(
         examined=len(examined),
         failed=len(failed),
         failures=tuple(faces.facts.get("failures", ())),
         faces=int(likely.sum()),
-        compared=int(usable.sum()),
+        compared=int((usable & likely).sum()),
         doubtful=int((~likely).sum()),
         seen=tuple(_stretches(np.flatnonzero(likely), frame, track, faces)),
         uncompared=tuple(_stretches(left, frame, track, faces)),

@@ -88,7 +88,7 @@ class Likeness:
     """
 
     name: ClassVar[str] = "likeness"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = LikenessOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -233,7 +233,7 @@ class Likeness:
             raise ValueError(f"features of the faces are not finite: {', '.join(sorted(broken))}")
         # Also for clips without a face: a gallery that cannot be used must never look like one that found nothing.
         gallery = self.prepare()
-        found = assess(faces)
+        found = assess(faces, compare=gallery is not None)
         facts: dict[str, Any] = {
             **{k: faces.facts[k] for k in _FACE_FACTS if k in faces.facts},
             "faces": found.faces,

@@ -1,0 +1,96 @@
+"""Clips that a bundled generator makes, for the guard: what is to count as the storyworld although nobody drew it.
+
+    python training/generated_clips.py storyworld-t2v --out work/made-t2v --clips 1500
+    python training/generated_clips.py storyworld-t2v --out work/held-out-made-t2v --clips 250 --held-out
+
+A folder is laid out as that of ``storyworld_clips.py --clean``. Prompts are captions of scenes drawn evenly; seeds
+are used by nothing else, and those of ``--held-out`` not by the other clips. Clips go through the run's own encoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from storyworld_clips import FRAMES, SIDE, Clip, stored
+
+from vgaudit import registry
+from vgaudit.backends.base import BackendContext, PromptSpec, VideoRequest
+from vgaudit.storyworld.scene import caption, random_scene
+from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V
+
+FIRST_SEED = 6_000_000_000
+HELD_OUT_SEED = 6_500_000_000
+BACKENDS = {BUNDLED_T2V: "diffusers", BUNDLED_GAN: "gan"}
+
+
+def alone() -> None:
+    """One thread for a process: several processes with several each would mostly wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def made(job: tuple[str, list[int]]) -> list[Clip]:
+    """A clip ``(17, 64, 64, 3)`` for each seed: its scene's caption, and the seed itself, as in a run."""
+    model, seeds = job
+    implementation = registry.load("backends", BACKENDS[model])
+    backend: Any = implementation(
+        implementation.Options(model=model, batch_size=8), BackendContext(Path(), video=VideoRequest())
+    )
+    clips = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        for seed in seeds:
+            prompt = PromptSpec(str(seed), caption(random_scene(seed), seed % 2**31))
+            (one,) = backend.generate(backend.samples([prompt], [seed % 2**31]))
+            if one.frames is None:
+                raise RuntimeError(f"{prompt.text!r}: {one.message}")
+            clips.append(stored(one.frames, path, crf=10))
+    return clips
+
+
+def shares(seeds: list[int], size: int) -> Iterator[list[int]]:
+    for first in range(0, len(seeds), size):
+        yield seeds[first : first + size]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", choices=BACKENDS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=1500)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--held-out", action="store_true", help="clips to measure on")
+    args = parser.parse_args()
+    first = HELD_OUT_SEED if args.held_out else FIRST_SEED
+    seeds = list(range(first, first + args.clips))
+    (args.out / "labels").mkdir(parents=True, exist_ok=True)
+    clips: list[Clip] = []
+    with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), initializer=alone) as pool:
+        for part in pool.map(made, [(args.model, share) for share in shares(seeds, 50)]):
+            clips += part
+            print(f"{len(clips)} of {len(seeds)} clips", flush=True)
+    whole = np.stack(clips)
+    if whole.shape[1:] != (FRAMES, SIDE, SIDE, 3):
+        sys.exit(f"{args.model} makes clips of {whole.shape[1:]}, expected {(FRAMES, SIDE, SIDE, 3)}")
+    np.save(args.out / "clean.npy", whole)
+    labels = [{"seed": seed, "model": args.model} for seed in seeds]
+    (args.out / "labels" / "00000.json").write_text(json.dumps(labels), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
