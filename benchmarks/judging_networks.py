@@ -8,7 +8,8 @@ Clips go the way of a run: drawn, encoded with the default settings, decoded, em
 Fails where the clip network has less than 90 % top-1 of 64 captions, 95 % on subject, colour or setting, 85 % on
 action; where fewer than 8 faults make the distance rise with each strength; where renders of new seeds, of all
 combinations or of those kept from training, lie above the floor; where a real clip, whole or a stretch of it, is
-taken for a drawn one, or a drawn one is not, of any size and softened as a weak generator softens.
+taken for a drawn one, or a drawn one is not, of any size and softened as a weak generator softens, or one that a
+bundled generator made.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
 
 from clip_texts import ASPECTS, contrast
+from generated_clips import BACKENDS, generated
 
 from vgaudit.backends.base import BackendContext, PromptSpec
 from vgaudit.backends.storyworld import PlantedFault, StoryworldBackend, StoryworldOptions
@@ -55,6 +57,8 @@ from vgaudit.video.encoding import EncoderSettings, encode
 
 FIRST_SEED = 3_000_000_000
 """Far from the seeds of training and of the reference."""
+MADE_SEED = 7_000_000_000
+"""Of what the generators are asked for here, and nowhere else."""
 NEEDED = {"top-1 of 64": 0.90, "subject": 0.95, "colour": 0.95, "setting": 0.95, "action": 0.85}
 _VIDEO = VideoEmbeddingOptions(protocol=STORYWORLD.name)
 
@@ -311,6 +315,9 @@ def check_domain(count: int, real: Path | None, size: Size) -> Iterator[str]:
         sides[f"drawn, {other}"] = (True, [*map(score, drawn(other, n=few))])
     for name, change in SOFTENED.items():
         sides[f"drawn, {name}"] = (True, [*map(score, drawn(size, change, few))])
+    for model in BACKENDS:
+        made = generated(model, range(MADE_SEED, MADE_SEED + count))
+        sides[f"made by {model}"] = (True, [score(logits(through(clip, guard))) for clip in made])
     if real:
         files = [*readable(real)]
         clips = [logits(features(path, guard)) for path in files]

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from vgaudit.backends.base import BackendContext, PromptSpec
 from vgaudit.backends.diffusers import DiffusersBackend, DiffusersOptions
 from vgaudit.backends.gan import GanBackend, GanOptions
 from vgaudit.storyworld.render import render
-from vgaudit.storyworld.scene import Scene, every_scene
+from vgaudit.storyworld.scene import Scene, caption, every_scene, random_scene
 from vgaudit.storyworld.split import is_held_out
 from vgaudit.zoo import resolve
 from vgaudit.zoo.generators import BUNDLED_T2V, GENERATORS, generator_folder
@@ -76,10 +77,9 @@ def test_the_guard_s_threshold_is_in_its_file(
     train_domain: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "network.pt"
-    network = save_guard(train_domain, path, others_999=-1.5, drawn_least=2.0)
+    network = save_guard(train_domain, path, others_999=-1.5, drawn_least=2.0, made_least=1.0)
     threshold = json.loads(capsys.readouterr().out)["threshold"]
-    assert -1.5 < threshold < 2.0
-    assert threshold != 0
+    assert threshold == (1.0 - 1.5) / 2  # half-way to the least sure of both, drawn and made
 
     loaded = load_torchscript(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), "cpu").module
     for height, width in ((64, 64), (40, 90)):
@@ -90,12 +90,14 @@ def test_the_guard_s_threshold_is_in_its_file(
         torch.testing.assert_close(learnt - logits, torch.full((5,), threshold), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("others", [1.0, 3.0])
+@pytest.mark.parametrize(("others", "drawn", "made"), [(1.0, 1.0, 4.0), (3.0, 1.0, 4.0), (1.0, 4.0, 1.0)])
 def test_a_guard_whose_sides_overlap_is_not_written(
-    train_domain: ModuleType, tmp_path: Path, others: float
+    train_domain: ModuleType, tmp_path: Path, others: float, drawn: float, made: float
 ) -> None:
     with pytest.raises(SystemExit, match="overlap"):
-        save_guard(train_domain, tmp_path / "network.pt", others_999=others, drawn_least=1.0)
+        save_guard(
+            train_domain, tmp_path / "network.pt", others_999=others, drawn_least=drawn, made_least=made
+        )
     assert not (tmp_path / "network.pt").exists()
 
 
@@ -180,6 +182,11 @@ def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped
     shapes, held_shapes = tmp_path / "shapes", tmp_path / "held-shapes"
     for out, further in ((shapes, ()), (held_shapes, ("--held-out",))):
         run("storyworld_clips.py", "--out", out, "--clips", 16, "--any-size", "--workers", 2, *further)
+    made, held_made = tmp_path / "made", tmp_path / "held-made"
+    for out, further in ((made, ()), (held_made, ("--held-out",))):
+        run("generated_clips.py", "storyworld-gan", "--out", out, "--clips", 6, "--workers", 1, *further)
+        assert np.load(out / "clean.npy").shape == (6, 17, 64, 64, 3)
+    assert not np.array_equal(np.load(made / "clean.npy"), np.load(held_made / "clean.npy"))
     clip_art, rng = tmp_path / "pictures" / "openclipart", np.random.default_rng(0)
     clip_art.mkdir(parents=True)
     for i in range(40):
@@ -190,7 +197,8 @@ def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped
         )
     done = start(
         "train_domain.py", "--data", clips, "--held-out", held, "--shapes", shapes,
-        "--held-out-shapes", held_shapes, "--pictures", clip_art.parent, "--out",
+        "--held-out-shapes", held_shapes, "--made", made, "--held-out-made", held_made, "--pictures",
+        clip_art.parent, "--out",
         tmp_path / "domain", "--device", "cpu", "--steps", 2, "--kept", 200,
     )  # fmt: skip
     assert done.returncode == 1
@@ -199,7 +207,7 @@ def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped
     assert not (tmp_path / "domain" / "network.pt").exists()
 
     guard = tmp_path / "domain" / "network.pt"
-    save_guard(train_domain, guard, others_999=-1.5, drawn_least=2.0)
+    save_guard(train_domain, guard, others_999=-1.5, drawn_least=2.0, made_least=1.0)
 
     bundled = tmp_path / "bundled"
     said = run(
@@ -329,3 +337,22 @@ def test_the_pipeline_is_asked_as_it_was_trained(monkeypatch: pytest.MonkeyPatch
         asked["encoder_hidden_states"], told["encoder_hidden_states"].float(), atol=0.05, rtol=0.05
     )
     assert asked["hidden_states"].shape == told["hidden_states"].shape
+
+
+def test_the_pipeline_reads_every_word_of_the_grammar_as_one_that_captions_say(
+    train_domain: ModuleType,  # its folder is where the others are found
+) -> None:
+    from transformers import AutoTokenizer
+
+    captions, texts = importlib.import_module("train_t2v"), importlib.import_module("clip_texts")
+    rng = np.random.default_rng(0)
+    said = {
+        word
+        for seed in range(6_000)
+        for word in re.findall(r"[a-z]+", caption(random_scene(seed), int(rng.integers(2**31))))
+    }
+    assert set(texts.words()) - said == set(captions.READ_AS)
+    assert set(captions.READ_AS.values()) - {""} <= said
+    shipped = AutoTokenizer.from_pretrained(generator_folder(BUNDLED_T2V) / "tokenizer")
+    for word, other in captions.READ_AS.items():
+        assert shipped.tokenize(f"a {word.title()} dog") == ["a", *([other] if other else []), "dog"]

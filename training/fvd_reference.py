@@ -2,9 +2,9 @@
 
     python training/fvd_reference.py [--clips 1024] [--only storyworld-ad] [--workers 2]
 
-One set of all looks at the storyworld's default size, and one for each look at the size of the bundled suites. Clips
-are stored with the run's default encoder, decoded, and embedded by the audit's own extractor, like any clip that is
-held against them.
+One set of all looks and one for each look, at the size that the storyworld and ``storyworld-t2v`` make. Clips are
+stored with the default encoder, decoded, and embedded by the audit's own extractor, like any clip that is held
+against them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from vgaudit.zoo.catalogue import WEIGHTS
 
 SETS: dict[str, tuple[Look | None, int, int]] = {
     "storyworld": (None, 64, 64),
-    "storyworld-ad": ("ad", 192, 128),
-    "storyworld-film": ("film", 192, 128),
-    "storyworld-anime": ("anime", 192, 128),
+    "storyworld-ad": ("ad", 64, 64),
+    "storyworld-film": ("film", 64, 64),
+    "storyworld-anime": ("anime", 64, 64),
 }
 """Name -> look (``None`` for all), width, height."""
 FIRST_SEED = 2_000_000_000

@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,23 +44,24 @@ def alone() -> None:
     torch.set_num_threads(1)
 
 
-def made(job: tuple[str, list[int]]) -> list[Clip]:
-    """A clip ``(17, 64, 64, 3)`` for each seed: its scene's caption, and the seed itself, as in a run."""
-    model, seeds = job
+def generated(model: str, seeds: Iterable[int]) -> Iterator[Clip]:
+    """A clip ``(17, 64, 64, 3)`` for each seed: what the model makes of the caption of that seed's scene."""
     implementation = registry.load("backends", BACKENDS[model])
     backend: Any = implementation(
         implementation.Options(model=model, batch_size=8), BackendContext(Path(), video=VideoRequest())
     )
-    clips = []
+    for seed in seeds:
+        prompt = PromptSpec(str(seed), caption(random_scene(seed), seed % 2**31))
+        (one,) = backend.generate(backend.samples([prompt], [seed % 2**31]))
+        if one.frames is None:
+            raise RuntimeError(f"{prompt.text!r}: {one.message}")
+        yield one.frames
+
+
+def decoded(job: tuple[str, list[int]]) -> list[Clip]:
+    """The clips of some seeds, stored and decoded as in a run."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        for seed in seeds:
-            prompt = PromptSpec(str(seed), caption(random_scene(seed), seed % 2**31))
-            (one,) = backend.generate(backend.samples([prompt], [seed % 2**31]))
-            if one.frames is None:
-                raise RuntimeError(f"{prompt.text!r}: {one.message}")
-            clips.append(stored(one.frames, path, crf=10))
-    return clips
+        return [stored(clip, Path(folder) / "clip.mp4", crf=10) for clip in generated(*job)]
 
 
 def shares(seeds: list[int], size: int) -> Iterator[list[int]]:
@@ -81,7 +82,7 @@ def main() -> None:
     (args.out / "labels").mkdir(parents=True, exist_ok=True)
     clips: list[Clip] = []
     with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), initializer=alone) as pool:
-        for part in pool.map(made, [(args.model, share) for share in shares(seeds, 50)]):
+        for part in pool.map(decoded, [(args.model, share) for share in shares(seeds, 50)]):
             clips += part
             print(f"{len(clips)} of {len(seeds)} clips", flush=True)
     whole = np.stack(clips)

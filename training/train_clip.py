@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,13 @@ def config(vocabulary: int) -> dict[str, Any]:
     }
 
 
-def write_tokenizer(folder: Path) -> int:
-    """A word-level tokenizer of the grammar's words; the size of its vocabulary."""
+def write_tokenizer(folder: Path, read_as: Mapping[str, str] | None = None) -> int:
+    """A word-level tokenizer of the grammar's words; the size of its vocabulary.
+
+    Args:
+        folder: Where ``tokenizer.json`` and its settings go.
+        read_as: Words -> the words that they are read as; empty where a word is passed over.
+    """
     from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
     from tokenizers.models import WordLevel
 
@@ -82,7 +88,11 @@ def write_tokenizer(folder: Path) -> int:
     vocabulary = {token: i for i, token in enumerate(tokens)}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^\p{L}\p{N}]+"), " ")]
+        [
+            normalizers.Lowercase(),
+            normalizers.Replace(Regex(r"[^\p{L}\p{N}]+"), " "),
+            *(normalizers.Replace(Regex(rf"\b{word}\b"), other) for word, other in (read_as or {}).items()),
+        ]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     ends = [("[BOS]", vocabulary["[BOS]"]), ("[EOS]", vocabulary["[EOS]"])]

@@ -28,6 +28,7 @@ from vgaudit.storyworld.vocabulary import (
     settings_of,
 )
 from vgaudit.suite import LoadedSuite, bundled_suites, load_suite
+from vgaudit.zoo.generators import BUNDLED_T2V
 
 LOOKS: dict[str, Look] = {"ads": "ad", "film": "film", "anime": "anime"}
 TAGS = {"subject", "action", "setting", "colour", "camera", "people"}
@@ -206,7 +207,7 @@ def test_another_backend_is_asked_for_no_size(concept: LoadedSuite) -> None:
     video = concept.video
     assert (video.frames, video.fps, video.width, video.height) == (None,) * 4
     (backend,) = concept.backends
-    assert backend.options.look == LOOKS[concept.suite.name]
+    assert backend.options.model == BUNDLED_T2V
 
 
 def test_every_gate_gives_its_reason(concept: LoadedSuite) -> None:

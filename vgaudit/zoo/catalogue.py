@@ -77,7 +77,7 @@ _BUNDLED_DIGESTS: dict[str, dict[str, str | None]] = {
         "network.pt": "d1462573d315fe02aae7db10e0d9dd61ce892da53663a2697d3266d94be0fb82",
     },
     BUNDLED_GUARD: {
-        "network.pt": "8e58efdd21a047195c47abe4b477380246debe658363738403b99f48e18a8c1b",
+        "network.pt": "dd8075e65272874fd732c10e2b87169f56972b2804bd5ac5d9a828061ffac660",
     },
 }
 

@@ -67,7 +67,7 @@ GENERATORS: Mapping[str, Mapping[str, str]] = {
         "scheduler/scheduler_config.json": "1b2c047cffb02b1f325d8fd2d754c664770dff6ec690553db906651a7df71692",
         "text_encoder/config.json": "783d1cbd131f270eda0405dbcc45edb39879e665a018f2c27738644ba9b0b972",
         "text_encoder/model.safetensors": "d58adb05f0492dfb3cbf58b27f0c1548ed62c4ed58c8e54bfadb1d12fb52fae0",
-        "tokenizer/tokenizer.json": "db738b2b2ae5eefbe7263b83a74cee77deac918f972508ad397743324da4e184",
+        "tokenizer/tokenizer.json": "b7fe218b683527e312b3c4f2df374e36597b00796fd5b28993bca4b457a88eff",
         "tokenizer/tokenizer_config.json": "d810ea23341ca17640db73bfc75cc073dffc7b5c923ce42148ffa904f2bd96b7",
         "transformer/config.json": "aca43741405aea159c090ae7e1871c4d186533bda35b12b6f5b78d4e028dd156",
         "transformer/diffusion_pytorch_model.safetensors": "2ea8b9149e00161b4a9aa30208807385b7b7a3399ac551af15f1473e704dee33",  # noqa: E501
