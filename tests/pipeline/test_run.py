@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.clips import clip_folder, moving_square, write_clip, write_suite
@@ -19,6 +21,7 @@ from vgaudit.pipeline.prepare import census_suite, prepare
 from vgaudit.pipeline.run import execute, score_run
 from vgaudit.rundir import RunDir
 from vgaudit.suite import load_suite
+from vgaudit.suite.loading import load_suite_text
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -382,3 +385,28 @@ def test_a_report_is_read_from_the_run_directory_alone(clips: Path, tmp_path: Pa
     done = run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run")
     (tmp_path / "s.yaml").unlink()
     assert read_report_data(RunDir.open(tmp_path / "run")) == done.data
+
+
+def test_the_frames_around_a_temporal_finding_are_kept_and_shown(tmp_path: Path) -> None:
+    suite = load_suite_text(
+        "name: frozen\n"
+        "backend: {type: storyworld, faults: [{kind: freeze, strength: strong}]}\n"
+        "metrics: {temporal: }\n"
+        "prompts: [a black dog running through the forest with the camera panning]\n",
+        base_dir=tmp_path,
+    )
+    done = execute(prepare(suite), tmp_path / "run")
+    assert done is not None
+    (entry,) = done.data.clips
+    finding = max(entry.findings, key=lambda f: f.score)
+    span, strip = finding.evidence
+    assert span.endswith(f"#t={finding.start_s:.3f},{finding.end_s:.3f}")
+    picture = cv2.imread(str(done.run_dir / strip))
+    assert picture is not None
+    assert picture.shape[1] > 3 * picture.shape[0] // 2
+    page = next((done.run_dir / "report" / "clips").glob("*.html")).read_text("utf-8")
+    shown = [
+        done.run_dir / "report" / f for f in re.findall(r'<img src="\.\./(media/[^"]+)" alt="Evidence', page)
+    ]
+    assert len(shown) == len(entry.findings)
+    assert (done.run_dir / strip).read_bytes() in [file.read_bytes() for file in shown]

@@ -107,6 +107,8 @@ class Metric(Protocol):
         finding_kinds: Kinds of finding it can make; required where it makes any, so that gates on misspelt kinds
             are refused.
 
+    ``filmstrips = True``, optional, has the frames around each of its findings stored as evidence.
+
     Constructing a metric must not import torch nor read large files. What it compares with (a gallery) it may load
     in an optional ``prepare()``, which is called once before the first clip is decoded; a ``UsageError`` there ends
     the run, ``Unavailable`` ends the metric. Where :meth:`summarize` needs less of ``summary_features`` than was

@@ -66,6 +66,7 @@ class Temporal:
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
     finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze",)
+    filmstrips: ClassVar[bool] = True
 
     def __init__(self, options: TemporalOptions, context: MetricContext) -> None:
         self.options = options

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -26,6 +26,7 @@ from vgaudit.records import ClipRecord, Finding, Measurement, digest, fingerprin
 from vgaudit.rundir import STORED_CLIP_LOST, RunDir, atomic_write
 from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, probe
 from vgaudit.video.encoding import EncoderSettings, PreviewWriter, is_browser_playable
+from vgaudit.video.filmstrip import Moment, filmstrips
 
 _FACTS = "__facts__"
 
@@ -110,11 +111,41 @@ class _Preview:
                 self.abort()
 
 
+_STRIPS = 12
+"""Filmstrips of one clip and metric at most, of the worst findings."""
+
+
 def _with_evidence(finding: Finding, record: ClipRecord) -> Finding:
     """``finding`` with the span of its clip as evidence (a W3C media fragment), where the metric gave none."""
     if finding.evidence:
         return finding
     return replace(finding, evidence=(f"{record.file}#t={finding.start_s:.3f},{finding.end_s:.3f}",))
+
+
+def _with_filmstrips(
+    findings: Sequence[Finding], record: ClipRecord, run: RunDir, limits: MediaLimits
+) -> tuple[Finding, ...]:
+    """The findings, the worst of them with the frames around them as evidence; the clip is decoded once more."""
+    assert record.file is not None
+    worst = sorted(findings, key=lambda f: (-f.severity.rank, f.start_s))[:_STRIPS]
+    if not worst:
+        return tuple(findings)
+    moments = [Moment(f.start_s, f.end_s, f.box) for f in worst]
+    try:
+        drawn = filmstrips(run.path / record.file, moments, limits)
+    except MediaError:  # it was decoded before: the findings stand, with the span alone
+        return tuple(findings)
+    shown: dict[str, str] = {}
+    for finding, data in zip(worst, drawn, strict=True):
+        if data:
+            path = run.preview_path(record.sha256, f".{finding.fingerprint}.jpg")
+            with atomic_write(path) as file:
+                file.write(data)
+            shown[finding.fingerprint] = path.relative_to(run.path).as_posix()
+    return tuple(
+        replace(f, evidence=(*f.evidence, shown[f.fingerprint])) if f.fingerprint in shown else f
+        for f in findings
+    )
 
 
 class Scorer:
@@ -331,6 +362,8 @@ class Scorer:
         found = tuple(
             fingerprinted(_with_evidence(f, record), record.sha256, detector) for f in measurement.findings
         )
+        if getattr(bound.metric, "filmstrips", False):
+            found = _with_filmstrips(found, record, self.run, self.limits)
         measurement = replace(measurement, findings=found)
         return {
             "key": self.key(bound, sample, record),
