@@ -132,6 +132,7 @@ def test_a_side_of_the_split_without_pictures_is_refused(train_domain: ModuleTyp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_networks_are_trained_from_nothing_and_training_goes_on_where_it_stopped(
     train_domain: ModuleType, tmp_path: Path
 ) -> None:
@@ -232,6 +233,7 @@ def test_curves_in_decibels_are_no_shares(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_generators_are_trained_from_nothing_and_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     drawn, held = tmp_path / "drawn", tmp_path / "held"
     for out, further in ((drawn, ()), (held, ("--held-out",))):

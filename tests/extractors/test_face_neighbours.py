@@ -86,10 +86,20 @@ def test_where_every_frame_is_examined_nothing_is_searched_twice() -> None:
     assert detector.asked == list(range(9))
 
 
-def test_a_frame_that_was_held_back_is_not_doubted() -> None:
+@pytest.mark.parametrize(("index", "known"), [(1, False), (4, False), (5, True), (0, False)])
+def test_a_frame_that_was_held_back_is_not_doubted_for_want_of_a_look(index: int, known: bool) -> None:
+    """Only the latest frames are at hand; of the last one but one, the frame before is gone."""
     neighbours = Neighbours(Detector({}), every_frame=False)  # type: ignore[arg-type]
     frame = np.zeros((4, 4, 3), np.uint8)
     for i in range(6):
         neighbours.push(i, frame)
-    neighbours.look(1, Detector({0: (0,)}).detect(frame))
-    assert neighbours.seen[1].tolist() == [True]
+    neighbours.look(index, Detector({0: (0,)}).detect(frame))
+    assert neighbours.seen[index].tolist() == [not known]
+
+
+def test_of_the_first_two_frames_both_are_at_hand() -> None:
+    neighbours = Neighbours(Detector({0: (), 1: (0,)}), every_frame=False)  # type: ignore[arg-type]
+    for i in range(2):
+        neighbours.push(i, np.full((4, 4, 3), i, np.uint8))
+    neighbours.look(0, Detector({0: (0,)}).detect(np.zeros((4, 4, 3), np.uint8)))
+    assert neighbours.seen[0].tolist() == [True]

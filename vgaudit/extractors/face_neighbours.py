@@ -58,13 +58,16 @@ class Neighbours:
     def look(self, index: int, found: Detections) -> None:
         """Take the faces of an examined frame, one of those pushed last or an earlier one."""
         self._sure |= bool((found.confidence >= SURE_CONFIDENCE).any())
-        at_hand = index in self._recent  # a frame held back and examined at the end: its neighbours are gone
+        before, after = self._recent.get(index - 1), self._recent.get(index + 1)
+        at_hand = index in self._recent and (before is not None or index == 0)  # else held back until the end
         if self._sure or self._every_frame or not at_hand:
             self.seen[index] = np.ones(len(found), bool)
             return
-        before = self._recent.get(index - 1)
         self.seen[index] = np.zeros(len(found), bool) if before is None else self._shows(found, before)
-        self._waiting[index] = found
+        if after is None:
+            self._waiting[index] = found
+        else:
+            self.seen[index] |= self._shows(found, after)
 
     def _shows(self, found: Detections, rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
         try:
