@@ -166,20 +166,20 @@ class MotionQuality:
         side = min(forward.shape[:2])
         flow = np.ascontiguousarray(forward[::STRIDE, ::STRIDE])
         small = self._pictures[-1].small
-        weight = cv2.magnitude(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
+        weight = _length(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
         weight += np.float32(1e-3)  # a picture without texture has equal weights
         gap = flow + back[::STRIDE, ::STRIDE]
-        mismatch = np.minimum(cv2.magnitude(gap[..., 0], gap[..., 1]), np.float32(MISMATCH_CAP))
+        mismatch = np.minimum(_length(gap[..., 0], gap[..., 1]), np.float32(MISMATCH_CAP))
         u, v = flow[..., 0], flow[..., 1]
         step = np.float32(1 / STRIDE)
         ux, uy = (u[:-1, 1:] - u[:-1, :-1]) * step, (u[1:, :-1] - u[:-1, :-1]) * step
         vx, vy = (v[:-1, 1:] - v[:-1, :-1]) * step, (v[1:, :-1] - v[:-1, :-1]) * step
         area = np.clip((1 + ux) * (1 + vy) - uy * vx, *AREA_RANGE)
-        row["motion"] = float(cv2.magnitude(u, v).mean(dtype=np.float64)) / side
+        row["motion"] = float(_length(u, v).mean(dtype=np.float64)) / side
         row["mismatch"] = _weighted(mismatch, weight) / side
-        row["deformation"] = _weighted(np.abs(cv2.log(area)), np.ascontiguousarray(weight[:-1, :-1]))
-        x = u * step + np.arange(flow.shape[1], dtype=np.float32)
-        y = v * step + np.arange(flow.shape[0], dtype=np.float32)[:, None]
+        row["deformation"] = _weighted(np.abs(np.log(area)), np.ascontiguousarray(weight[:-1, :-1]))
+        x: Float32 = u * step + np.arange(flow.shape[1], dtype=np.float32)
+        y: Float32 = v * step + np.arange(flow.shape[0], dtype=np.float32)[:, None]
         return _Step(flow, x, y, np.ascontiguousarray(seen[::STRIDE, ::STRIDE]), weight, side)
 
     def _two_pairs(self, row: dict[str, float], before: _Step, now: _Step, latest: _Picture) -> None:
@@ -187,7 +187,7 @@ class MotionQuality:
         first, middle = self._pictures[-2], self._pictures[-1]
         onward = _sample(now.flow, before.x, before.y)
         turn = onward - before.flow
-        change = cv2.magnitude(turn[..., 0], turn[..., 1])
+        change = _length(turn[..., 0], turn[..., 1])
         there = cv2.remap(
             now.seen.astype(np.uint8), before.x, before.y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
         )
@@ -222,6 +222,12 @@ def _picture(luma: UInt8) -> _Picture:
 
 def _sample(image: Float32, x: Float32, y: Float32) -> Float32:
     found: Float32 = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found
+
+
+def _length(x: Float32, y: Float32) -> Float32:
+    # OpenCV's magnitude() gives other last bits where an array happens to lie elsewhere in memory.
+    found: Float32 = np.sqrt(x * x + y * y)
     return found
 
 
