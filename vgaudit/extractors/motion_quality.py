@@ -178,8 +178,10 @@ class MotionQuality:
         row["motion"] = float(_length(u, v).mean(dtype=np.float64)) / side
         row["mismatch"] = _weighted(mismatch, weight) / side
         row["deformation"] = _weighted(np.abs(np.log(area)), np.ascontiguousarray(weight[:-1, :-1]))
-        x: Float32 = u * step + np.arange(flow.shape[1], dtype=np.float32)
-        y: Float32 = v * step + np.arange(flow.shape[0], dtype=np.float32)[:, None]
+        columns = np.arange(flow.shape[1], dtype=np.float32)
+        rows = np.arange(flow.shape[0], dtype=np.float32)[:, None]
+        x: Float32 = np.add(u * step, columns, dtype=np.float32)
+        y: Float32 = np.add(v * step, rows, dtype=np.float32)
         return _Step(flow, x, y, np.ascontiguousarray(seen[::STRIDE, ::STRIDE]), weight, side)
 
     def _two_pairs(self, row: dict[str, float], before: _Step, now: _Step, latest: _Picture) -> None:

@@ -113,17 +113,17 @@ def parse_coefficients(data: Mapping[str, Any]) -> Coefficients:
 def clip_motion(arrays: Mapping[str, NDArray[Any]]) -> ClipMotion | str:
     """Features of a clip, or in words why it has none.
 
-    With means over pairs of distinct pictures, ``m`` the mean motion:
+    Over pairs of distinct pictures, with ``m`` the mean motion and ``d2`` second differences over time:
 
     * ``acceleration``: log of (mean acceleration + 0.0002) / (m + 0.0005)
     * ``mismatch``: log of (mean mismatch + 0.0002) / (m + 0.0005)
     * ``deformation``: log of (median deformation + 0.002) / (m + 0.0005)
-    * ``mismatch_unrest``: log of (mean |second difference over time of the mismatch| / (mean mismatch + 0.0002) + 0.05)
-    * ``sharpness_unrest``: log of (half the mean |second difference over time of log(sharpness + 0.5)| + 0.005)
-    * ``flicker``: log of (median flicker + 0.002) / sqrt(m + 0.0005)
+    * ``mismatch_unrest``: log of (median |d2 mismatch| / (mean mismatch + 0.0002) + 0.05)
+    * ``sharpness_unrest``: log of (half the median |d2 log(sharpness + 0.5)| + 0.005)
+    * ``flicker``: log of (median flicker + 0.002) / (m + 0.0005)^0.3
 
-    and ``mixed`` the larger of the mean ``|log((d_t + 0.05) / (d_{t-1} + 0.05))|`` of second and third differences:
-    frames that were made from their neighbours come in a rhythm.
+    and ``mixed`` the larger of the mean ``|log((r_t + 0.05) / (r_{t-1} + 0.05))|`` of ``second_difference`` and
+    ``third_difference``: frames that were made from their neighbours come in a rhythm.
 
     Args:
         arrays: ``quality_*`` ``(T-1,)`` as :class:`~vgaudit.extractors.motion_quality.MotionQuality` describes them.
@@ -149,15 +149,15 @@ def clip_motion(arrays: Mapping[str, NDArray[Any]]) -> ClipMotion | str:
     chained = chain >= 1
     mismatch = get["mismatch"][distinct]
     sharpness = np.log(get["sharpness"][distinct] + 0.5)
-    unrest = np.abs(np.diff(mismatch, 2)).mean() / (mismatch.mean() + 2e-4)
+    unrest = np.median(np.abs(np.diff(mismatch, 2))) / (mismatch.mean() + 2e-4)
     features = np.array(
         [
             np.log(get["acceleration"][chained].mean() + 2e-4) - moved,
             np.log(mismatch.mean() + 2e-4) - moved,
             np.log(np.median(get["deformation"][distinct]) + 2e-3) - moved,
             np.log(unrest + 0.05),
-            np.log(np.abs(np.diff(sharpness, 2)).mean() / 2 + 5e-3),
-            np.log(np.median(get["flicker"][chained]) + 2e-3) - 0.5 * moved,
+            np.log(np.median(np.abs(np.diff(sharpness, 2))) / 2 + 5e-3),
+            np.log(np.median(get["flicker"][chained]) + 2e-3) - 0.3 * moved,
         ]
     )
     mixed = max(_rhythm(get["second_difference"][chained]), _rhythm(get["third_difference"][chain >= 2]))
