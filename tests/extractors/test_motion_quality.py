@@ -1,6 +1,8 @@
-"""Statistics of bad motion against closed forms: translation, stillness, noise, mixtures; and what blocks may not do."""
+"""Statistics of bad motion against closed forms: translation, stillness, noise, mixtures."""
 
 from __future__ import annotations
+
+import itertools
 
 import cv2
 import numpy as np
@@ -16,7 +18,9 @@ SHAPE = (64, 96)
 SEEN = np.ones(SHAPE, bool)
 
 
-def push(quality: MotionQuality, first: NDArray[np.uint8], second: NDArray[np.uint8], there: NDArray[np.float32]) -> None:
+def push(
+    quality: MotionQuality, first: NDArray[np.uint8], second: NDArray[np.uint8], there: NDArray[np.float32]
+) -> None:
     quality.push(first, second, there, -there, SEEN)
 
 
@@ -25,14 +29,16 @@ def shifted(step: float, count: int, shape: tuple[int, int] = SHAPE) -> list[NDA
     out = []
     for t in range(count):
         matrix = np.float32([[1, 0, -step * t], [0, 1, 0]])
-        out.append(cv2.warpAffine(wide, matrix, (shape[1] + 80, shape[0]), flags=cv2.INTER_LINEAR)[:, : shape[1]])
+        out.append(
+            cv2.warpAffine(wide, matrix, (shape[1] + 80, shape[0]), flags=cv2.INTER_LINEAR)[:, : shape[1]]
+        )
     return out
 
 
 def test_a_translation_moves_and_does_nothing_else() -> None:
     quality = MotionQuality()
     frames = shifted(4, 5)
-    for first, second in zip(frames, frames[1:], strict=False):
+    for first, second in itertools.pairwise(frames):
         push(quality, first, second, flow(-4.0, 0.0, SHAPE))
     a = quality.arrays()
     assert a["motion"] == pytest.approx([4 / 64] * 4)
@@ -82,7 +88,9 @@ def test_light_that_blinks_is_flicker_and_not_motion() -> None:
     for first, second in ((calm, calm + 10), (calm + 10, calm), (calm, calm + 10)):
         push(quality, first, second.astype(np.uint8), flow(0.0, 0.0, SHAPE))
     a = quality.arrays()
-    half = cv2.GaussianBlur(cv2.resize(calm, (48, 32), interpolation=cv2.INTER_AREA).astype(np.float32), (3, 3), 0)
+    half = cv2.GaussianBlur(
+        cv2.resize(calm, (48, 32), interpolation=cv2.INTER_AREA).astype(np.float32), (3, 3), 0
+    )
     assert a["flicker"] == pytest.approx([0, 20 / half.std(), 20 / half.std()], rel=1e-3)
     assert a["motion"].max() == 0
     assert a["difference"] == pytest.approx([10, 10, 10])
@@ -101,10 +109,15 @@ def test_a_mean_of_its_neighbours_has_no_second_difference() -> None:
 
 def test_two_mixtures_that_meet_two_of_the_next_pair_have_no_third_difference() -> None:
     a, b, c = (smooth(*SHAPE, k) // 4 * 4 for k in (1, 2, 3))
-    m = [(3 * a.astype(int) + b) // 4, (a.astype(int) + 3 * b) // 4, (3 * b.astype(int) + c) // 4, (b.astype(int) + 3 * c) // 4]
+    m = [
+        (3 * a.astype(int) + b) // 4,
+        (a.astype(int) + 3 * b) // 4,
+        (3 * b.astype(int) + c) // 4,
+        (b.astype(int) + 3 * c) // 4,
+    ]
     frames = [f.astype(np.uint8) for f in m]
     quality = MotionQuality()
-    for first, second in zip([a, *frames], frames, strict=False):
+    for first, second in itertools.pairwise([a, *frames]):
         push(quality, first, second, flow(0.0, 0.0, SHAPE))
     found = quality.arrays()
     assert found["third_difference"][3] == pytest.approx(0.0, abs=1e-6)
@@ -184,7 +197,7 @@ def test_it_holds_few_frames() -> None:
     quality = MotionQuality()
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (30, *SHAPE), dtype=np.uint8)
-    for first, second in zip(frames, frames[1:], strict=False):
+    for first, second in itertools.pairwise(frames):
         push(quality, first, second, flow(0.0, 0.0, SHAPE))
     assert len(quality._pictures) == 3
 

@@ -27,9 +27,8 @@ PREFIX = "quality_"
 MIN_PAIRS = 5
 """Fewest pairs of distinct pictures: below, neither alternation nor a median says anything."""
 
-FEATURES = (
-    "acceleration", "mismatch", "deformation", "mismatch_unrest", "sharpness_unrest", "flicker",
-)  # fmt: skip
+FEATURES = ("acceleration", "deformation", "mismatch_unrest", "sharpness_unrest", "flicker")
+"""All of them are worse the higher they are."""
 
 TOO_STILL = f"{NOT_APPLICABLE_PREFIX} too little moves in this clip to judge how it moves"
 
@@ -48,8 +47,9 @@ class Coefficients:
         limit: Standard deviations beyond which a feature counts no more.
         held: Points of rating that a clip loses whose pairs all repeat their picture.
         frozen: The same for one that is frozen all along.
-        mixed: The same for each unit of rhythm in how frames mix their neighbours, above ``mixed_from``.
-        mixed_from: Rhythm that ordinary clips have.
+        mixed: The same for each unit of rhythm above what ordinary clips have ...
+        second_from: ... of second differences, ...
+        third_from: ... and of third differences.
         intercept: Of the calibration.
         slope: Of the calibration, per point of rating, above 0.
     """
@@ -62,7 +62,8 @@ class Coefficients:
     held: float
     frozen: float
     mixed: float
-    mixed_from: float
+    second_from: float
+    third_from: float
     intercept: float
     slope: float
 
@@ -72,14 +73,16 @@ class ClipMotion:
     """What the score is made of.
 
     Attributes:
-        features: float64 ``(6,)``, in the order of :data:`FEATURES`; higher is worse in each.
+        features: float64 ``(5,)``, in the order of :data:`FEATURES`.
         held: Share of pairs that repeat their picture, 0..1.
-        mixed: Rhythm in how much frames mix their neighbours, >= 0.
+        second: Rhythm of second differences in place, >= 0: how regularly frames mix their neighbours.
+        third: Rhythm of third differences in place, >= 0.
     """
 
     features: Floats
-    held: float
-    mixed: float
+    held: float = 0.0
+    second: float = 0.0
+    third: float = 0.0
 
 
 @cache
@@ -105,7 +108,7 @@ def parse_coefficients(data: Mapping[str, Any]) -> Coefficients:
         raise ValueError("expected finite numbers")
     if min(found.scales) <= 0 or max(found.weights) > 0 or found.slope <= 0:
         raise ValueError("expected positive scales and slope, and no positive weight")
-    if min(found.held, found.frozen, found.mixed, found.mixed_from, found.limit) < 0:
+    if min(found.held, found.frozen, found.mixed, found.second_from, found.third_from, found.limit) < 0:
         raise ValueError("expected no negative penalty or limit")
     return found
 
@@ -116,14 +119,13 @@ def clip_motion(arrays: Mapping[str, NDArray[Any]]) -> ClipMotion | str:
     Over pairs of distinct pictures, with ``m`` the mean motion and ``d2`` second differences over time:
 
     * ``acceleration``: log of (mean acceleration + 0.0002) / (m + 0.0005)
-    * ``mismatch``: log of (mean mismatch + 0.0002) / (m + 0.0005)
     * ``deformation``: log of (median deformation + 0.002) / (m + 0.0005)
-    * ``mismatch_unrest``: log of (median |d2 mismatch| / (mean mismatch + 0.0002) + 0.05)
+    * ``mismatch_unrest``: log of (mean |d2 mismatch| / (mean mismatch + 0.0002) + 0.05)
     * ``sharpness_unrest``: log of (half the median |d2 log(sharpness + 0.5)| + 0.005)
     * ``flicker``: log of (median flicker + 0.002) / (m + 0.0005)^0.3
 
-    and ``mixed`` the larger of the mean ``|log((r_t + 0.05) / (r_{t-1} + 0.05))|`` of ``second_difference`` and
-    ``third_difference``: frames that were made from their neighbours come in a rhythm.
+    and the rhythms, the mean of ``|log((r_t + 0.05) / (r_{t-1} + 0.05))|`` with ``r`` the ``second_difference`` or
+    the ``third_difference``: frames that were made from their neighbours alternate with others.
 
     Args:
         arrays: ``quality_*`` ``(T-1,)`` as :class:`~vgaudit.extractors.motion_quality.MotionQuality` describes them.
@@ -149,19 +151,22 @@ def clip_motion(arrays: Mapping[str, NDArray[Any]]) -> ClipMotion | str:
     chained = chain >= 1
     mismatch = get["mismatch"][distinct]
     sharpness = np.log(get["sharpness"][distinct] + 0.5)
-    unrest = np.median(np.abs(np.diff(mismatch, 2))) / (mismatch.mean() + 2e-4)
+    unrest = np.abs(np.diff(mismatch, 2)).mean() / (mismatch.mean() + 2e-4)
     features = np.array(
         [
             np.log(get["acceleration"][chained].mean() + 2e-4) - moved,
-            np.log(mismatch.mean() + 2e-4) - moved,
             np.log(np.median(get["deformation"][distinct]) + 2e-3) - moved,
             np.log(unrest + 0.05),
             np.log(np.median(np.abs(np.diff(sharpness, 2))) / 2 + 5e-3),
             np.log(np.median(get["flicker"][chained]) + 2e-3) - 0.3 * moved,
         ]
     )
-    mixed = max(_rhythm(get["second_difference"][chained]), _rhythm(get["third_difference"][chain >= 2]))
-    return ClipMotion(features, float(np.count_nonzero(repeat)) / len(repeat), mixed)
+    return ClipMotion(
+        features,
+        held=float(np.count_nonzero(repeat)) / len(repeat),
+        second=_rhythm(get["second_difference"][chained]),
+        third=_rhythm(get["third_difference"][chain >= 2]),
+    )
 
 
 def predicted_rating(clip: ClipMotion, frozen: float, c: Coefficients) -> float:
@@ -178,7 +183,7 @@ def predicted_rating(clip: ClipMotion, frozen: float, c: Coefficients) -> float:
         + float(z @ np.array(c.weights))
         - c.held * clip.held
         - c.frozen * frozen
-        - c.mixed * max(0.0, clip.mixed - c.mixed_from)
+        - c.mixed * max(0.0, clip.second - c.second_from, clip.third - c.third_from)
     )
 
 
