@@ -161,6 +161,7 @@ class Measured:
     third: float = 0.0
     frozen: float = 0.0
     motion: float = 0.0
+    failed: float = 0.0
     why: str = ""
 
     def rating(self, c: Coefficients) -> float:
@@ -193,8 +194,15 @@ def measure(frames: Clip) -> Measured:
     if isinstance(clip, str):
         return Measured([], why=clip)
     moved = arrays["quality_motion"][arrays["quality_chain"] >= 0].mean()
+    failed = float(arrays["occluded_fraction"].mean())
     return Measured(
-        list(map(float, clip.features)), clip.held, clip.second, clip.third, freezes.fraction, float(moved)
+        list(map(float, clip.features)),
+        clip.held,
+        clip.second,
+        clip.third,
+        freezes.fraction,
+        float(moved),
+        failed,
     )
 
 
@@ -417,14 +425,22 @@ def main() -> None:
         tell(f"  feature {name}, pooled", study.interval(lambda at, k=k: study.pooled(features[:, k], at)))  # type: ignore[misc]
         tell(f"  feature {name}, within", study.interval(lambda at, k=k: study.within(features[:, k], at)))  # type: ignore[misc]
     best = max(range(len(FEATURES)), key=lambda k: study.pooled(features[:, k], every))
+    failed = -np.array([clip.failed for clip in study.clips])
     tell(
-        f"score minus {FEATURES[best]}, pooled",
-        study.interval(lambda at: study.pooled(crossed, at) - study.pooled(features[:, best], at)),
+        "share of pixels that fail the check (negated), pooled",
+        study.interval(lambda at: study.pooled(failed, at)),
     )
     tell(
-        f"score minus {FEATURES[best]}, within",
-        study.interval(lambda at: study.within(crossed, at) - study.within(features[:, best], at)),
+        "share of pixels that fail the check (negated), within",
+        study.interval(lambda at: study.within(failed, at)),
     )
+    rivals = {FEATURES[best]: features[:, best], "share of failing pixels": failed}
+    for name, rival in rivals.items():
+        for how, of in (("pooled", study.pooled), ("within", study.within)):
+            tell(
+                f"score minus {name}, {how}",
+                study.interval(lambda at, of=of, rival=rival: of(crossed, at) - of(rival, at)),  # type: ignore[misc]
+            )
 
     c = study.fit(study.generated)
     scores = np.array([quality_score(clip.rating(c), c) for clip in study.clips])
