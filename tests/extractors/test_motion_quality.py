@@ -103,25 +103,20 @@ def test_a_mean_of_its_neighbours_has_no_second_difference() -> None:
     for first, second in ((one, between), (between, other), (other, one)):
         push(quality, first, second, flow(0.0, 0.0, SHAPE))
     found = quality.arrays()["second_difference"]
-    assert found[1] == pytest.approx(0.0, abs=1e-6)
+    assert found[1] < 0.05  # halving rounds
     assert found[2] > 0.5
 
 
 def test_two_mixtures_that_meet_two_of_the_next_pair_have_no_third_difference() -> None:
-    a, b, c = (smooth(*SHAPE, k) // 4 * 4 for k in (1, 2, 3))
-    m = [
-        (3 * a.astype(int) + b) // 4,
-        (a.astype(int) + 3 * b) // 4,
-        (3 * b.astype(int) + c) // 4,
-        (b.astype(int) + 3 * c) // 4,
-    ]
-    frames = [f.astype(np.uint8) for f in m]
+    a, b, c = (smooth(*SHAPE, k).astype(int) // 4 * 4 for k in (1, 2, 3))
+    mixed = [(3 * a + b) // 4, (a + 3 * b) // 4, (3 * b + c) // 4, (b + 3 * c) // 4]
+    frames = [f.astype(np.uint8) for f in mixed]
     quality = MotionQuality()
-    for first, second in itertools.pairwise([a, *frames]):
+    for first, second in itertools.pairwise([a.astype(np.uint8), *frames]):
         push(quality, first, second, flow(0.0, 0.0, SHAPE))
     found = quality.arrays()
-    assert found["third_difference"][3] == pytest.approx(0.0, abs=1e-6)
-    assert found["third_difference"][2] > 0.05
+    assert found["third_difference"][3] < 0.02  # halving rounds
+    assert found["third_difference"][2] > 0.2
 
 
 def test_noise_contradicts_itself() -> None:
