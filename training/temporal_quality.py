@@ -56,7 +56,7 @@ RIDGE = 300.0
 """How strongly the weights are held to the prior, in clips."""
 
 LIMIT = 3.0
-PENALTIES = {"held": 1.0, "frozen": 8.0, "mixed": 8.0, "second_from": 0.35, "third_from": 0.25}
+PENALTIES = {"held": 1.0, "frozen": 8.0, "mixed": 8.0, "second_from": 0.2, "third_from": 0.25}
 """Chosen on altered copies of clips and never fitted to ratings."""
 
 FAULTS = (

@@ -21,6 +21,7 @@ from vgaudit.metrics.freezes import find_freezes
 from vgaudit.metrics.temporal_quality import (
     FEATURES,
     MIN_PAIRS,
+    TOO_SMALL,
     TOO_STILL,
     ClipMotion,
     clip_motion,
@@ -156,20 +157,25 @@ def test_a_rhythm_of_differences_is_seen() -> None:
 
 
 def test_too_few_distinct_pairs_are_said() -> None:
-    why = temporal_quality(arrays(MIN_PAIRS - 1), MOVES)
+    why = temporal_quality(arrays(MIN_PAIRS - 1), MOVES, 256)
     assert isinstance(why, str)
     assert f"{MIN_PAIRS} are needed" in why
-    assert isinstance(temporal_quality(arrays(MIN_PAIRS), MOVES), float)
-    assert isinstance(temporal_quality(arrays(0), MOVES), str)
+    assert isinstance(temporal_quality(arrays(MIN_PAIRS), MOVES, 96), float)
+    assert isinstance(temporal_quality(arrays(0), MOVES, 256), str)
 
 
 def test_stillness_has_no_score() -> None:
-    assert temporal_quality(arrays(), None) == TOO_STILL
+    assert temporal_quality(arrays(), None, 256) == TOO_STILL
+
+
+def test_small_pictures_have_no_score() -> None:
+    assert temporal_quality(arrays(), MOVES, 95) == TOO_SMALL
+    assert measure_frames(example_clips(1)[0]).missing["quality"] == TOO_SMALL
 
 
 def test_nan_never_becomes_a_number() -> None:
     broken = arrays(10, mismatch=np.full(10, np.nan))
-    assert "not a finite number" in str(temporal_quality(broken, MOVES))
+    assert "not a finite number" in str(temporal_quality(broken, MOVES, 256))
 
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
@@ -185,7 +191,7 @@ def score(frames: NDArray[np.uint8]) -> float | None:
 
 
 def test_a_clip_has_a_score_in_the_unit_interval() -> None:
-    found = score(example_clips(1)[0])
+    found = score(example_clips(1)[0].repeat(2, axis=1).repeat(2, axis=2))
     assert found is not None
     assert 0 <= found <= 1
 

@@ -171,7 +171,7 @@ def _quality(motion: Features, report: FreezeReport | None) -> float | str:
         return "the picture is too small for optical flow"
     if "quality_chain" not in motion.arrays:
         return "the motion features hold no statistics of quality"
-    return temporal_quality(motion.arrays, report)
+    return temporal_quality(motion.arrays, report, min(motion.facts["height"], motion.facts["width"]))
 
 
 def _require_pairs(n_pairs: int, **arrays: NDArray[Any]) -> None:

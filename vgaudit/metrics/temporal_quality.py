@@ -30,6 +30,17 @@ MIN_PAIRS = 5
 FEATURES = ("acceleration", "deformation", "mismatch_unrest", "sharpness_unrest", "flicker")
 """All of them are worse the higher they are."""
 
+SMALLEST_SIDE = 96
+"""Pixels; pictures with a smaller short side have no score. The rated clips have 120 and more, and drawn clips of 64
+pixels, whose edges move by half pixels, alternate as mixed frames do."""
+
+TOO_SMALL = (
+    f"the picture's short side is under {SMALLEST_SIDE} pixels, less than any clip the score was fitted to"
+)
+
+LARGEST_SECOND = 1.2
+"""Second differences above this count as this: how uneven ordinary motion is says nothing about mixed frames."""
+
 TOO_STILL = f"{NOT_APPLICABLE_PREFIX} too little moves in this clip to judge how it moves"
 
 Floats = NDArray[np.float64]
@@ -124,8 +135,8 @@ def clip_motion(arrays: Mapping[str, NDArray[Any]]) -> ClipMotion | str:
     * ``sharpness_unrest``: log of (half the median |d2 log(sharpness + 0.5)| + 0.005)
     * ``flicker``: log of (median flicker + 0.002) / (m + 0.0005)^0.3
 
-    and the rhythms, the mean of ``|log((r_t + 0.05) / (r_{t-1} + 0.05))|`` with ``r`` the ``second_difference`` or
-    the ``third_difference``: frames that were made from their neighbours alternate with others.
+    and the rhythms, the mean of ``|log((r_t + 0.05) / (r_{t-1} + 0.05))|`` with ``r`` the ``second_difference``, 1.2
+    at most, or the ``third_difference``: frames that were made from their neighbours alternate with others.
 
     Args:
         arrays: ``quality_*`` ``(T-1,)`` as :class:`~vgaudit.extractors.motion_quality.MotionQuality` describes them.
@@ -164,7 +175,7 @@ def clip_motion(arrays: Mapping[str, NDArray[Any]]) -> ClipMotion | str:
     return ClipMotion(
         features,
         held=float(np.count_nonzero(repeat)) / len(repeat),
-        second=_rhythm(get["second_difference"][chained]),
+        second=_rhythm(np.minimum(get["second_difference"][chained], LARGEST_SECOND)),
         third=_rhythm(get["third_difference"][chain >= 2]),
     )
 
@@ -193,7 +204,9 @@ def quality_score(rating: float, c: Coefficients) -> float:
     return float(1.0 / (1.0 + np.exp(-exponent)))
 
 
-def temporal_quality(arrays: Mapping[str, NDArray[Any]], freezes: FreezeReport | None) -> float | str:
+def temporal_quality(
+    arrays: Mapping[str, NDArray[Any]], freezes: FreezeReport | None, side: int
+) -> float | str:
     """The score of a clip in [0, 1], or in words why it has none.
 
     A clip in which nothing moves has no score: a frozen picture is no better than a moving one, and a missing score
@@ -202,9 +215,12 @@ def temporal_quality(arrays: Mapping[str, NDArray[Any]], freezes: FreezeReport |
     Args:
         arrays: As for :func:`clip_motion`.
         freezes: Of the same clip; ``None`` where too little moves to tell a freeze from stillness.
+        side: Short side in pixels of the pictures that the flow ran on.
     """
     if freezes is None:
         return TOO_STILL
+    if side < SMALLEST_SIDE:
+        return TOO_SMALL
     clip = clip_motion(arrays)
     if isinstance(clip, str):
         return clip
