@@ -35,7 +35,8 @@ SMALLEST_SIDE = 96
 pixels, whose edges move by half pixels, alternate as mixed frames do."""
 
 TOO_SMALL = (
-    f"the picture's short side is under {SMALLEST_SIDE} pixels, less than any clip the score was fitted to"
+    f"{NOT_APPLICABLE_PREFIX} the picture's short side is under {SMALLEST_SIDE} pixels, less than that of any clip "
+    "the score was fitted to"
 )
 
 LARGEST_SECOND = 1.2
