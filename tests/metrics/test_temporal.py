@@ -102,7 +102,7 @@ def test_clips_without_a_pair_say_so(count: int) -> None:
     }
     m = METRIC.measure(view(arrays, empty, {}))
     assert m.values == {}
-    assert set(m.missing) == {"warp_error", "motion", "freeze_fraction"}
+    assert set(m.missing) == {"warp_error", "motion", "freeze_fraction", "quality"}
     assert f"{count} frame" in m.missing["motion"]
     assert not m.missing["motion"].startswith("not applicable")
 
@@ -111,7 +111,12 @@ def test_clips_without_a_pair_say_so(count: int) -> None:
     "pts", [[0, 0.1, 0.1, 0.2], [0, 0.2, 0.1, 0.3], [0, 0, 0, 0], [0, float("nan"), 0.2, 0.3]]
 )
 def test_time_stamps_that_do_not_increase_measure_nothing(pts: list[float]) -> None:
-    assert set(measure([5.0] * 3, pts=pts).missing) == {"warp_error", "motion", "freeze_fraction"}
+    assert set(measure([5.0] * 3, pts=pts).missing) == {
+        "warp_error",
+        "motion",
+        "freeze_fraction",
+        "quality",
+    }
 
 
 def test_nothing_visible_in_two_frames_is_a_gap_and_not_a_zero() -> None:
@@ -122,7 +127,7 @@ def test_nothing_visible_in_two_frames_is_a_gap_and_not_a_zero() -> None:
 
 def test_too_small_pictures_have_freezes_only() -> None:
     m = measure([5.0] * 3, error=[0.0] * 3, valid=[False] * 3, too_small=True)
-    assert set(m.missing) == {"warp_error", "motion"}
+    assert set(m.missing) == {"warp_error", "motion", "quality"}
     assert m.series["warp_error"].values == (None, None, None)
 
 
@@ -166,7 +171,8 @@ PAUSE = [5.0] * 4 + [0.3, 0.0, 0.01, 0.0, 0.0] + [5.0] * 3
 def test_who_was_asked_to_stand_still_may_pause() -> None:
     m = measure(PAUSE, asked="static")
     assert m.findings == ()
-    assert m.missing == {"freeze_fraction": "not applicable: the prompt asks for a still shot"}
+    why = "not applicable: the prompt asks for a still shot"
+    assert m.missing == {"freeze_fraction": why, "quality": why}
     assert m.values == {k: v for k, v in measure(PAUSE).values.items() if k != "freeze_fraction"}
     broken = measure([5.0, float("nan"), 5.0], asked="static")
     assert "not a finite number" in broken.missing["freeze_fraction"]
@@ -298,7 +304,12 @@ def test_results_are_means_over_prompts_with_intervals() -> None:
     results = {
         r.name: r for r in METRIC.summarize(clips, SummaryContext("g", [c.sample for c in clips], {}, 0.9))
     }
-    assert set(results) == {"temporal.warp_error", "temporal.motion", "temporal.freeze_fraction"}
+    assert set(results) == {
+        "temporal.warp_error",
+        "temporal.motion",
+        "temporal.freeze_fraction",
+        "temporal.quality",
+    }
     error = results["temporal.warp_error"]
     assert error.value == pytest.approx(0.045)
     assert (error.n, error.n_clusters, error.confidence, error.higher_is_better) == (16, 8, 0.9, False)

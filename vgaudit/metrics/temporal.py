@@ -1,4 +1,4 @@
-"""Temporal consistency: what a viewer notices between frames - flicker along the motion, speed, freezes."""
+"""Temporal consistency: what a viewer notices between frames - flicker along the motion, speed, freezes, quality."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from vgaudit.extractors.base import ExtractorSpec
+from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.freezes import FreezeReport, find_freezes
+from vgaudit.metrics.temporal_quality import temporal_quality
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Measurement, Result, Series, Severity
 from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_results
@@ -41,13 +42,15 @@ class Temporal:
     * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
       (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
       no motion (``motion: static``).
+    * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
+      "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
 
     Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
     that counts, both in seconds.
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -62,6 +65,10 @@ class Temporal:
         ValueSpec(
             "freeze_fraction", "fraction of frame pairs", False,
             "Share of frame pairs inside a stretch of repeated frames, in clips that otherwise move.", 0.0, 1.0,
+        ),
+        ValueSpec(
+            "quality", "share of the way from the worst to the best rating", True,
+            "Predicted human rating of how the clip moves, from its optical flow.", 0.0, 1.0,
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
@@ -120,17 +127,26 @@ class Temporal:
 
         findings: tuple[Finding, ...] = ()
         if not np.isfinite(difference).all():
-            missing["freeze_fraction"] = "the difference of a pair is not a finite number"
+            missing["freeze_fraction"] = missing["quality"] = (
+                "the difference of a pair is not a finite number"
+            )
         elif clip.sample.prompt and clip.sample.tags.get("motion") == "static":
             # Who was asked to stand still may pause: little motion that ceases is what was ordered, no fault.
-            missing["freeze_fraction"] = ASKED_STILL
-        elif (report := find_freezes(difference, pts)) is None:
-            why = f"{NOT_APPLICABLE_PREFIX} too little moves in this clip to tell a freeze from stillness"
-            missing["freeze_fraction"] = why
+            missing["freeze_fraction"] = missing["quality"] = ASKED_STILL
         else:
-            values["freeze_fraction"] = report.fraction
-            facts |= {"freeze_tolerance": report.tolerance, "rhythm_frames": report.rhythm}
-            findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
+            report = find_freezes(difference, pts)
+            quality = _quality(motion, report)
+            if isinstance(quality, str):
+                missing["quality"] = quality
+            else:
+                values["quality"] = quality
+            if report is None:
+                why = f"{NOT_APPLICABLE_PREFIX} too little moves in this clip to tell a freeze from stillness"
+                missing["freeze_fraction"] = why
+            else:
+                values["freeze_fraction"] = report.fraction
+                facts |= {"freeze_tolerance": report.tolerance, "rhythm_frames": report.rhythm}
+                findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
@@ -149,6 +165,14 @@ class Temporal:
             replace(r, detail={**r.detail, **told}) if r.name == f"{self.name}.warp_error" else r
             for r in results
         ]
+
+
+def _quality(motion: Features, report: FreezeReport | None) -> float | str:
+    if motion.facts.get("too_small"):
+        return "the picture is too small for optical flow"
+    if "quality_chain" not in motion.arrays:
+        return "the motion features hold no statistics of quality"
+    return temporal_quality(motion.arrays, report, min(motion.facts["height"], motion.facts["width"]))
 
 
 def _require_pairs(n_pairs: int, **arrays: NDArray[Any]) -> None:

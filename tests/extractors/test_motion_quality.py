@@ -1,0 +1,202 @@
+"""Statistics of bad motion against closed forms: translation, stillness, noise, mixtures."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.extractors.test_motion import extract, flow, panning, smooth
+from vgaudit.extractors.motion import MotionExtractor, MotionOptions
+from vgaudit.extractors.motion_quality import STATISTICS, MotionQuality
+from vgaudit.testing import example_clips
+
+SHAPE = (64, 96)
+SEEN = np.ones(SHAPE, bool)
+
+
+def push(
+    quality: MotionQuality, first: NDArray[np.uint8], second: NDArray[np.uint8], there: NDArray[np.float32]
+) -> None:
+    quality.push(first, second, there, -there, SEEN)
+
+
+def shifted(step: float, count: int, shape: tuple[int, int] = SHAPE) -> list[NDArray[np.uint8]]:
+    wide = smooth(shape[0], shape[1] + 80, 3)
+    out = []
+    for t in range(count):
+        matrix = np.float32([[1, 0, -step * t], [0, 1, 0]])
+        out.append(
+            cv2.warpAffine(wide, matrix, (shape[1] + 80, shape[0]), flags=cv2.INTER_LINEAR)[:, : shape[1]]
+        )
+    return out
+
+
+def test_a_translation_moves_and_does_nothing_else() -> None:
+    quality = MotionQuality()
+    frames = shifted(4, 5)
+    for first, second in itertools.pairwise(frames):
+        push(quality, first, second, flow(-4.0, 0.0, SHAPE))
+    a = quality.arrays()
+    assert a["motion"] == pytest.approx([4 / 64] * 4)
+    assert a["chain"].tolist() == [0, 1, 2, 2]
+    assert not a["repeat"].any()
+    for name in ("mismatch", "deformation", "acceleration"):
+        assert a[name] == pytest.approx([0.0] * 4, abs=1e-6), name
+    assert (a["flicker"][1:] < 0.1).all()  # but for what the left border brings in
+
+
+def test_mismatch_is_the_distance_of_the_two_flows() -> None:
+    quality = MotionQuality()
+    first, second = shifted(4, 2)
+    quality.push(first, second, flow(3.0, 0.0, SHAPE), flow(0.0, 4.0, SHAPE), SEEN)
+    quality.push(second, first, flow(300.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE), SEEN)
+    assert quality.arrays()["mismatch"] == pytest.approx([5 / 64, 20 / 64], rel=1e-5)
+
+
+def test_deformation_is_the_logarithm_of_the_area() -> None:
+    y, x = np.mgrid[0:64, 0:96].astype(np.float32)
+    grow = np.dstack([0.1 * x, 0.2 * y])
+    turn = np.dstack([(np.cos(0.3) - 1) * x - np.sin(0.3) * y, np.sin(0.3) * x + (np.cos(0.3) - 1) * y])
+    quality = MotionQuality()
+    first, second = shifted(4, 2)
+    for field in (grow, turn.astype(np.float32), -2 * grow[..., ::-1] * 10):
+        push(quality, first, second, np.ascontiguousarray(field))
+        first, second = second, first
+    a = quality.arrays()["deformation"]
+    assert a[0] == pytest.approx(np.log(1.1 * 1.2), rel=1e-3)
+    assert a[1] == pytest.approx(0.0, abs=1e-3)
+    assert a[2] <= np.log(10) + 1e-6
+
+
+def test_acceleration_follows_the_trajectory() -> None:
+    quality = MotionQuality()
+    first, second = shifted(4, 2)
+    for step in (2.0, 2.0, 6.0, -1.0):
+        push(quality, first, second, flow(step, 0.0, SHAPE))
+        first, second = second, first
+    assert quality.arrays()["acceleration"] == pytest.approx([0, 0, 4 / 64, 7 / 64], abs=1e-6)
+
+
+def test_light_that_blinks_is_flicker_and_not_motion() -> None:
+    still = smooth(*SHAPE)
+    calm = (still // 2 + 60).astype(np.uint8)
+    quality = MotionQuality()
+    for first, second in ((calm, calm + 10), (calm + 10, calm), (calm, calm + 10)):
+        push(quality, first, second.astype(np.uint8), flow(0.0, 0.0, SHAPE))
+    a = quality.arrays()
+    half = cv2.GaussianBlur(
+        cv2.resize(calm, (48, 32), interpolation=cv2.INTER_AREA).astype(np.float32), (3, 3), 0
+    )
+    assert a["flicker"] == pytest.approx([0, 20 / half.std(), 20 / half.std()], rel=1e-3)
+    assert a["motion"].max() == 0
+    assert a["difference"] == pytest.approx([10, 10, 10])
+
+
+def test_a_mean_of_its_neighbours_has_no_second_difference() -> None:
+    one, other = smooth(*SHAPE, 1) // 4 * 2, smooth(*SHAPE, 2) // 4 * 2
+    between = ((one.astype(int) + other) // 2).astype(np.uint8)
+    quality = MotionQuality()
+    for first, second in ((one, between), (between, other), (other, one)):
+        push(quality, first, second, flow(0.0, 0.0, SHAPE))
+    found = quality.arrays()["second_difference"]
+    assert found[1] < 0.05  # halving rounds
+    assert found[2] > 0.5
+
+
+def test_two_mixtures_that_meet_two_of_the_next_pair_have_no_third_difference() -> None:
+    a, b, c = (smooth(*SHAPE, k).astype(int) // 4 * 4 for k in (1, 2, 3))
+    mixed = [(3 * a + b) // 4, (a + 3 * b) // 4, (3 * b + c) // 4, (b + 3 * c) // 4]
+    frames = [f.astype(np.uint8) for f in mixed]
+    quality = MotionQuality()
+    for first, second in itertools.pairwise([a.astype(np.uint8), *frames]):
+        push(quality, first, second, flow(0.0, 0.0, SHAPE))
+    found = quality.arrays()
+    assert found["third_difference"][3] < 0.02  # halving rounds
+    assert found["third_difference"][2] > 0.2
+
+
+def test_noise_contradicts_itself() -> None:
+    rng = np.random.default_rng(0)
+    noise = np.repeat(rng.integers(0, 256, (4, *SHAPE, 1), dtype=np.uint8), 3, axis=3)
+    bad, good = extract(noise), extract(panning(2))
+    for name in ("mismatch", "deformation"):
+        assert bad[f"quality_{name}"].min() > 5 * good[f"quality_{name}"].max(), name
+    assert bad["quality_flicker"][1:].min() > 5 * good["quality_flicker"][1:].max()
+
+
+def test_a_repeated_picture_is_passed_over() -> None:
+    frames = example_clips(1)[0]
+    once, twice = extract(frames), extract(np.repeat(frames, 2, axis=0))
+    assert twice["quality_repeat"].tolist() == ([True, False] * len(frames))[:-1]
+    moving = ~twice["quality_repeat"]
+    for name in (*STATISTICS, "chain"):
+        assert np.array_equal(twice[f"quality_{name}"][moving], once[f"quality_{name}"]), name
+    assert (twice["quality_chain"][~moving] == -1).all()
+
+
+def test_a_still_clip_has_repeats_only() -> None:
+    features = extract(np.repeat(panning(1, 1), 4, axis=0))
+    assert features["quality_repeat"].all()
+    for name in STATISTICS:
+        assert (features[f"quality_{name}"] == 0).all(), name
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 12])
+def test_blocks_do_not_change_a_bit(block: int) -> None:
+    frames = np.concatenate([example_clips(1)[0][:6], example_clips(1)[0][5:9]])  # with a repeat in it
+    whole, parts = extract(frames), extract(frames, block)
+    for name in (*STATISTICS, "chain", "repeat"):
+        assert np.array_equal(whole[f"quality_{name}"], parts[f"quality_{name}"]), name
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_short_clips_have_finite_arrays(count: int) -> None:
+    features = extract(panning(2)[:count])
+    for name in (*STATISTICS, "chain", "repeat"):
+        array = features[f"quality_{name}"]
+        assert array.shape == (max(0, count - 1),), name
+        assert np.isfinite(array).all(), name
+    assert features["quality_chain"].tolist() == [0, 1][: max(0, count - 1)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 96), (31, 200)])
+def test_pictures_too_small_for_flow_have_no_statistics(height: int, width: int) -> None:
+    features = extract(np.random.default_rng(0).integers(0, 256, (4, height, width, 3), dtype=np.uint8))
+    assert features["quality_chain"].tolist() == [-1] * 3
+    assert not features["quality_repeat"].any()
+    for name in STATISTICS:
+        assert (features[f"quality_{name}"] == 0).all(), name
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 45), (91, 37), (32, 600)])
+def test_odd_sizes_work(height: int, width: int) -> None:
+    features = extract(np.random.default_rng(0).integers(0, 256, (5, height, width, 3), dtype=np.uint8))
+    for name in STATISTICS:
+        assert np.isfinite(features[f"quality_{name}"]).all(), name
+        assert (features[f"quality_{name}"] >= 0).all(), name
+
+
+def test_flat_pictures_give_numbers() -> None:
+    grey = np.stack([np.full((48, 64, 3), v, np.uint8) for v in (10, 60, 10, 60, 10)])
+    features = extract(grey)
+    for name in STATISTICS:
+        assert np.isfinite(features[f"quality_{name}"]).all(), name
+    assert features["quality_flicker"][1:] == pytest.approx([100.0] * 3)
+
+
+def test_it_holds_few_frames() -> None:
+    quality = MotionQuality()
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (30, *SHAPE), dtype=np.uint8)
+    for first, second in itertools.pairwise(frames):
+        push(quality, first, second, flow(0.0, 0.0, SHAPE))
+    assert len(quality._pictures) == 3
+
+
+def test_the_extractor_says_that_it_changed() -> None:
+    assert MotionExtractor.version == 2
+    assert MotionExtractor(MotionOptions()).fingerprint

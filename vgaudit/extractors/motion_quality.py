@@ -1,0 +1,241 @@
+"""What moves badly: statistics of a pair of frames and its flow that follow how people rate motion.
+
+By-products of the flow that :mod:`vgaudit.extractors.motion` computes anyway: one pass at half of its resolution, no
+weights, and no sums over frames, so that neither length nor size of a clip shows in them. What the numbers are good
+for is :mod:`vgaudit.metrics.temporal_quality`'s business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+STRIDE = 2
+"""Everything is taken at every second pixel of every second row: the grid."""
+
+MISMATCH_CAP = 20.0
+"""Pixels; a forward-backward mismatch counts no more than this."""
+
+AREA_RANGE = (0.1, 10.0)
+"""What the flow makes of a unit of area is clipped to this."""
+
+SURE_REPEAT = 0.1
+"""Grey levels: a pair that differs by no more repeats its picture, whatever the clip."""
+
+LARGEST_REPEAT = 0.5
+"""Grey levels: a pair that differs by more repeats nothing."""
+
+REPEAT_SHARE = 0.1
+"""In between, a pair repeats its picture if it differs by no more than this share of the median of the moving
+pairs so far: the tolerance of :mod:`vgaudit.metrics.freezes`, as far as a stream can know it."""
+
+STATISTICS = (
+    "difference",
+    "motion",
+    "mismatch",
+    "deformation",
+    "acceleration",
+    "flicker",
+    "sharpness",
+    "second_difference",
+    "third_difference",
+)
+"""Names of the float64 arrays of :meth:`MotionQuality.arrays`."""
+
+UInt8 = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A frame on the grid: halved luma, the same smoothed, and its sharpness."""
+
+    small: Float32
+    smooth: Float32
+    sharpness: float
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The latest pair of distinct pictures, on the grid; ``x`` and ``y`` are where its points lead, in grid units."""
+
+    flow: Float32
+    x: Float32
+    y: Float32
+    seen: Bool
+    weight: Float32
+    side: int  # the frame's short side in pixels
+
+
+class MotionQuality:
+    """Takes one clip's pairs in order; holds four pictures at half resolution and one flow, whatever the length.
+
+    A pair that repeats its picture is passed over: the next pair continues where the picture last changed, so that a
+    clip whose frames are each shown twice gives the numbers of the clip itself. Arrays, for a clip of T frames, all
+    ``(T-1,)``, finite, and 0 where a pair has no such statistic:
+
+    * ``repeat`` bool: the pair repeats its picture. Its mean absolute luma difference is at most
+      :data:`SURE_REPEAT` grey levels, or at most :data:`REPEAT_SHARE` of the median of the moving pairs so far and
+      at most :data:`LARGEST_REPEAT`.
+    * ``chain`` int64: how many pairs of distinct pictures came before this one, 2 if more; -1 for a repeat and for a
+      pair without flow (a picture too small), neither of which has any of the statistics below but ``difference``.
+    * ``difference``, 0..255: mean absolute luma difference.
+    * ``motion``, short sides: mean of ``|f|``, with ``f`` the forward flow.
+    * ``mismatch``, short sides: mean of ``min(|f + b_w|, 20 pixels)``, with ``b_w`` the backward flow where ``f``
+      leads: how far the two flows contradict each other (the check of Sundaram et al., ECCV 2010, undecided).
+    * ``deformation``, no unit: mean of ``|log det(I + grad f)|``, the determinant clipped to :data:`AREA_RANGE`: how
+      much surfaces swell and shrink. Zero for translation and rotation.
+    * ``acceleration``, short sides, from ``chain`` 1 on: mean of ``|f_t(x + f_{t-1}(x)) - f_{t-1}(x)|``.
+    * ``flicker``, no unit, from ``chain`` 1 on: mean of ``|I_{t-1} - 2 I_t + I_{t+1}|`` along the trajectory of the
+      two flows, of smoothed luma, over the standard deviation of that luma (at least 1 grey level).
+    * ``sharpness``, grey levels: mean absolute Laplacian of the second frame at the flow's resolution.
+    * ``second_difference``, from ``chain`` 1 on: ``|I_{t-1} - 2 I_t + I_{t+1}|_1 / |I_{t+1} - I_{t-1}|_1`` in place.
+      0 where the middle picture is the mean of its neighbours.
+    * ``third_difference``, from ``chain`` 2 on: ``|I_{t+1} - 3 I_t + 3 I_{t-1} - I_{t-2}|_1`` over the sum of the
+      three first differences' norms. 0 where two mixtures of one pair of pictures meet two of the next.
+
+    Means of ``mismatch``, ``deformation`` and ``acceleration`` are weighted by the magnitude of the luma gradient of
+    the first frame (Sobel, at half resolution): where there is no texture, flow is a guess and nobody sees it.
+    ``acceleration`` and ``flicker`` are taken where both steps pass the forward-backward check, or over the whole
+    picture if nothing passes.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, float]] = []
+        self._chain: list[int] = []
+        self._repeat: list[bool] = []
+        self._differences: list[float] = []
+        self._step: _Step | None = None
+        self._pictures: deque[_Picture] = deque(maxlen=3)  # distinct ones, the latest last
+
+    def skip(self) -> None:
+        """Take a pair of pictures too small for flow."""
+        self._rows.append({})
+        self._chain.append(-1)
+        self._repeat.append(False)
+
+    def push(self, first: UInt8, second: UInt8, forward: Float32, back: Float32, seen: Bool) -> None:
+        """Take the next pair.
+
+        Args:
+            first: uint8 ``(h, w)`` luma.
+            second: The same of the next frame.
+            forward: float32 ``(h, w, 2)`` flow (x, y) in pixels from ``first`` to ``second``.
+            back: float32 ``(h, w, 2)``: the flow from ``second`` to ``first``, sampled where ``forward`` leads.
+            seen: bool ``(h, w)``: passes the forward-backward check and stays inside the frame.
+        """
+        difference = float(cv2.norm(first, second, cv2.NORM_L1)) / first.size
+        row = {"difference": difference}
+        self._rows.append(row)
+        limit = SURE_REPEAT
+        if self._differences:
+            share = REPEAT_SHARE * float(np.median(self._differences))
+            limit = max(limit, min(LARGEST_REPEAT, share))
+        self._repeat.append(difference <= limit)
+        if difference <= limit:
+            self._chain.append(-1)
+            return
+        self._chain.append(min(2, len(self._differences)))
+        self._differences.append(difference)
+        if not self._pictures:
+            self._pictures.append(_picture(first))
+        step = self._one_pair(row, forward, back, seen)
+        latest = _picture(second)
+        row["sharpness"] = latest.sharpness
+        if self._step is not None:
+            self._two_pairs(row, self._step, step, latest)
+        self._pictures.append(latest)
+        self._step = step
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays that the class describes."""
+        out: dict[str, NDArray[np.generic]] = {
+            name: np.array([row.get(name, 0.0) for row in self._rows], dtype=np.float64)
+            for name in STATISTICS
+        }
+        out["repeat"] = np.array(self._repeat, dtype=bool)
+        out["chain"] = np.array(self._chain, dtype=np.int64)
+        return out
+
+    def _one_pair(self, row: dict[str, float], forward: Float32, back: Float32, seen: Bool) -> _Step:
+        side = min(forward.shape[:2])
+        flow = np.ascontiguousarray(forward[::STRIDE, ::STRIDE])
+        small = self._pictures[-1].small
+        weight = _length(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
+        weight += np.float32(1e-3)  # a picture without texture has equal weights
+        gap = flow + back[::STRIDE, ::STRIDE]
+        mismatch = np.minimum(_length(gap[..., 0], gap[..., 1]), np.float32(MISMATCH_CAP))
+        u, v = flow[..., 0], flow[..., 1]
+        step = np.float32(1 / STRIDE)
+        ux, uy = (u[:-1, 1:] - u[:-1, :-1]) * step, (u[1:, :-1] - u[:-1, :-1]) * step
+        vx, vy = (v[:-1, 1:] - v[:-1, :-1]) * step, (v[1:, :-1] - v[:-1, :-1]) * step
+        area = np.clip((1 + ux) * (1 + vy) - uy * vx, *AREA_RANGE)
+        row["motion"] = float(_length(u, v).mean(dtype=np.float64)) / side
+        row["mismatch"] = _weighted(mismatch, weight) / side
+        row["deformation"] = _weighted(np.abs(np.log(area)), np.ascontiguousarray(weight[:-1, :-1]))
+        columns = np.arange(flow.shape[1], dtype=np.float32)
+        rows = np.arange(flow.shape[0], dtype=np.float32)[:, None]
+        x: Float32 = np.add(u * step, columns, dtype=np.float32)
+        y: Float32 = np.add(v * step, rows, dtype=np.float32)
+        return _Step(flow, x, y, np.ascontiguousarray(seen[::STRIDE, ::STRIDE]), weight, side)
+
+    def _two_pairs(self, row: dict[str, float], before: _Step, now: _Step, latest: _Picture) -> None:
+        """``before`` leads from the last picture but one to the last one, ``now`` from there to ``latest``."""
+        first, middle = self._pictures[-2], self._pictures[-1]
+        onward = _sample(now.flow, before.x, before.y)
+        turn = onward - before.flow
+        change = _length(turn[..., 0], turn[..., 1])
+        there = cv2.remap(
+            now.seen.astype(np.uint8), before.x, before.y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
+        )
+        seen = before.seen & (there > 0)
+        if not seen.any():
+            seen = np.ones_like(seen)
+        row["acceleration"] = _weighted(change, before.weight * seen) / now.side
+        step = np.float32(1 / STRIDE)
+        half_way = _sample(middle.smooth, before.x, before.y)
+        end = _sample(latest.smooth, before.x + onward[..., 0] * step, before.y + onward[..., 1] * step)
+        wave = np.abs(first.smooth - 2 * half_way + end)
+        spread = max(1.0, float(first.smooth.std(dtype=np.float64)))
+        row["flicker"] = float(wave[seen].mean(dtype=np.float64)) / spread
+        bend = first.small - 2 * middle.small + latest.small
+        row["second_difference"] = _l1(bend) / max(_l1(latest.small - first.small), 1e-6 * bend.size)
+        if len(self._pictures) == 3:
+            zeroth = self._pictures[0]
+            third = (latest.small - zeroth.small) - 3 * (middle.small - first.small)
+            steps = (first.small - zeroth.small, middle.small - first.small, latest.small - middle.small)
+            row["third_difference"] = _l1(third) / max(sum(_l1(s) for s in steps), 1e-6 * third.size)
+
+
+def _picture(luma: UInt8) -> _Picture:
+    height, width = luma.shape
+    size = (-(-width // STRIDE), -(-height // STRIDE))
+    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    edges = cv2.Laplacian(luma, cv2.CV_16S)
+    return _Picture(
+        small, cv2.GaussianBlur(small, (3, 3), 0), float(cv2.norm(edges, cv2.NORM_L1)) / luma.size
+    )
+
+
+def _sample(image: Float32, x: Float32, y: Float32) -> Float32:
+    found: Float32 = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found
+
+
+def _length(x: Float32, y: Float32) -> Float32:
+    # OpenCV's magnitude() gives other last bits where an array happens to lie elsewhere in memory.
+    found: Float32 = np.sqrt(x * x + y * y)
+    return found
+
+
+def _weighted(values: Float32, weight: Float32) -> float:
+    return float((values * weight).sum(dtype=np.float64)) / float(weight.sum(dtype=np.float64))
+
+
+def _l1(image: Float32) -> float:
+    return float(cv2.norm(image, cv2.NORM_L1))
