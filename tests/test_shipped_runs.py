@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,17 +36,24 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, changed: list[str], t
     assert [entry.clip.outcome for entry in data.clips] == ["ok"] * 80
     assert {r.name: r.reason for r in data.results if r.status == NOT_COMPUTED} == {}
     # Nobody has a face, and no gallery is given, so that there is nobody to compare.
-    no_face = {"best_similarity", "best_distance", "match_rate", "coverage"}
-    assert {r.name for r in data.results if r.status == NOT_APPLICABLE} == {f"likeness.{v}" for v in no_face}
+    absent = {f"likeness.{v}" for v in ("best_similarity", "best_distance", "match_rate", "coverage")}
+    if not changed:
+        absent.add("temporal.quality")  # was fitted to pictures of 160 pixels and more; these have 64
+    assert {r.name for r in data.results if r.status == NOT_APPLICABLE} == absent
     computed = {r.name: r for r in data.results}
     assert {metric.name for metric in suite.metrics} <= {name.partition(".")[0] for name in computed}
     assert (computed["likeness.face_rate"].value, computed["likeness.face_rate"].n) == (0, 80)
     for shown in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate", "fvd.distance"):
         assert computed[shown].n == 80, shown
 
-    # The gate lets the network be wrong about some of what it reads; nothing else is found in faultless clips.
-    found = {f.kind for e in data.clips for m in e.measurements.values() for f in m.findings}
-    assert found <= {MISMATCH}
+    # The gate lets the network be wrong about some of what it reads. Of parts of pictures that appear or change, the
+    # detectors tell two a minute where there are none; whole pictures of drawings have no fault.
+    kinds = Counter(f.kind for e in data.clips for m in e.measurements.values() for f in m.findings)
+    assert all(kind == MISMATCH or kind.startswith("temporal.") for kind in kinds)
+    artifacts = Counter({kind: n for kind, n in kinds.items() if kind != MISMATCH})
+    assert artifacts.total() <= 2 * 80 * 17 / 8 / 60
+    if changed:
+        assert set(artifacts) <= {"temporal.popping", "temporal.subject_swap"}
 
     assert len(data.gates) == len(suite.gates) > 0
     assert {g.outcome for g in data.gates} == {Outcome.PASSED}, [g.reason for g in data.gates]

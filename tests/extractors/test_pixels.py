@@ -72,8 +72,9 @@ def test_short_clips_give_short_arrays(frames: int) -> None:
     features = extract(still(frames))
     for name, array in features.arrays.items():
         expected = max(0, frames - 1) if name in ("mae_next", "max_abs_next") else frames
-        assert array.shape == (expected,), name
-        assert array.dtype == np.float64
+        thumb = name == "thumb"
+        assert array.shape == ((expected, 32, 32, 3) if thumb else (expected,)), name
+        assert array.dtype == (np.uint8 if thumb else np.float64)
         assert np.isfinite(array).all()
 
 
@@ -104,5 +105,22 @@ def test_contract() -> None:
     extractor = PixelsExtractor()
     extractor.load()
     assert isinstance(extractor, Extractor)
-    assert extractor.fingerprint.startswith("pixels-v1-")
+    assert extractor.fingerprint.startswith("pixels-v2-")
     assert extractor.fingerprint == PixelsExtractor().fingerprint
+
+
+@pytest.mark.parametrize("sigma", [2.0, 8.0, 20.0])
+def test_noise_is_measured_in_grey_levels(sigma: float) -> None:
+    rng = np.random.default_rng(0)
+    ramp = np.broadcast_to(np.linspace(60, 190, 240)[None, None, :, None], (2, 160, 240, 3))
+    grey = rng.normal(0, sigma, (2, 160, 240, 1))
+    found = extract(np.clip(ramp + grey, 0, 255).round().astype(np.uint8))["noise"]
+    np.testing.assert_allclose(found, sigma, rtol=0.05)
+    assert (extract(ramp.astype(np.uint8))["noise"] < 0.5).all()
+
+
+def test_a_thumbnail_holds_the_means_of_cells() -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    clip = cells.repeat(4, axis=1).repeat(6, axis=2)
+    assert np.array_equal(extract(clip)["thumb"], cells)

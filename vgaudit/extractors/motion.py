@@ -25,6 +25,12 @@ MIN_SIDE = 32
 """Smaller pictures get no flow and their pairs are marked invalid: where the shorter side is under 32 pixels, OpenCV
 sizes its pyramid by the width alone and reads past the end of wide pictures, which ends the process."""
 
+CELLS = 8
+"""Cells along each side of what is left of differences."""
+
+SPARSE = 8
+"""The median flow is that of every so many pixels."""
+
 Float32 = NDArray[np.float32]
 
 
@@ -48,6 +54,10 @@ class MotionExtractor:
     * ``motion_top5`` float64 ``(T-1,)``: mean of the largest 5 % of flow magnitudes, as a fraction of the
       short side, per step of one frame; divide by the step's duration for a speed.
     * ``motion_mean`` float64 ``(T-1,)``: mean flow magnitude, in the same unit.
+    * ``shift`` float64 ``(T-1, 2)``: median flow (x, y) as a fraction of the short side: what the camera does.
+    * ``residual`` float32 ``(T-1, 8, 8)``: ``|f_t - warp(f_{t+1})|`` averaged over 8x8 cells of the picture (every
+      second pixel of every second row), grey levels, occluded pixels included: where the next frame shows what this
+      one does not explain.
     * ``valid`` bool ``(T-1,)``: whether a pixel was left to compare, so that ``warp_error`` exists (it is 0
       otherwise). False also where the picture is too small for flow; every value of such a pair is 0.
     * ``pts_s`` float64 ``(T,)``: seconds from the clip's first frame.
@@ -57,7 +67,7 @@ class MotionExtractor:
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = MotionOptions
     unit: ClassVar[Unit] = "pair"
 
@@ -83,6 +93,8 @@ class MotionExtraction:
         self._previous: NDArray[np.uint8] | None = None
         self._rows: list[tuple[float, float, float, float, bool]] = []
         self._pts: list[float] = []
+        self._shifts: list[tuple[float, float]] = []
+        self._residuals: list[Float32] = []
 
     def push(self, frames: Frames) -> None:
         """Take the next block; the pair across the border of two blocks is not lost."""
@@ -104,6 +116,10 @@ class MotionExtraction:
                 "occluded_fraction": columns[:, 1].copy(),
                 "motion_top5": columns[:, 2].copy(),
                 "motion_mean": columns[:, 3].copy(),
+                "shift": np.array(self._shifts, dtype=np.float64).reshape(-1, 2),
+                "residual": (
+                    np.stack(self._residuals) if self._residuals else np.zeros((0, CELLS, CELLS), np.float32)
+                ),
                 "valid": valid,
                 "pts_s": np.array(self._pts, dtype=np.float64),
                 **{f"quality_{name}": array for name, array in self._quality.arrays().items()},
@@ -122,9 +138,15 @@ class MotionExtraction:
             raise ValueError(f"frames of one clip differ in size: {first.shape} and {second.shape}")
         if min(first.shape) < MIN_SIDE:
             self._quality.skip()
+            self._shifts.append((0.0, 0.0))
+            self._residuals.append(np.zeros((CELLS, CELLS), np.float32))
             return 0.0, 0.0, 0.0, 0.0, False
         forward, backward = dense_flow(first, second), dense_flow(second, first)
-        statistics, back, seen = _compare(first, second, forward, backward)
+        statistics, back, seen, left = _compare(first, second, forward, backward)
+        self._residuals.append(cv2.resize(left[::2, ::2], (CELLS, CELLS), interpolation=cv2.INTER_AREA))
+        coarse = forward[SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
+        x, y = (float(np.median(coarse[..., i])) / min(first.shape) for i in (0, 1))
+        self._shifts.append((x, y))
         self._quality.push(first, second, forward, back, seen)
         return statistics
 
@@ -158,8 +180,10 @@ def pair_statistics(
 
 def _compare(
     first: NDArray[np.uint8], second: NDArray[np.uint8], forward: Float32, backward: Float32
-) -> tuple[tuple[float, float, float, float, bool], Float32, NDArray[np.bool_]]:
-    """A pair's statistics, the backward flow sampled where the forward flow leads, and where both agree inside."""
+) -> tuple[tuple[float, float, float, float, bool], Float32, NDArray[np.bool_], Float32]:
+    """A pair's statistics, the backward flow where the forward flow leads, where both agree inside, and what is left
+    of each pixel's difference.
+    """
     height, width = first.shape
     x = forward[..., 0] + np.arange(width, dtype=np.float32)
     y = forward[..., 1] + np.arange(height, dtype=np.float32)[:, None]
@@ -170,7 +194,8 @@ def _compare(
     seen = inside & ~occluded
     n_seen = int(np.count_nonzero(seen))
     warped = cv2.remap(second.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    error = float(np.abs(first - warped)[seen].mean(dtype=np.float64)) / 255 if n_seen else 0.0
+    left = np.abs(first - warped)
+    error = float(left[seen].mean(dtype=np.float64)) / 255 if n_seen else 0.0
     lengths = np.sqrt(length2).ravel()
     top = max(1, round(0.05 * lengths.size))
     largest = np.partition(lengths, lengths.size - top)[lengths.size - top :]
@@ -182,7 +207,7 @@ def _compare(
         float(lengths.mean(dtype=np.float64)) / side,
         n_seen > 0,
     )
-    return statistics, back, seen
+    return statistics, back, seen, left
 
 
 def _squared(vectors: Float32) -> Float32:

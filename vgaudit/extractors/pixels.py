@@ -15,6 +15,13 @@ from vgaudit.video import ClipInfo, Frames
 SHARPNESS_SIDE = 256
 """Short side, in pixels, at which sharpness is measured, so that it can be compared between sizes."""
 
+THUMB = 32
+"""Cells along each side of a thumbnail."""
+
+_PLANES_OUT = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_HALF_NORMAL = 0.32449
+"""Mean of the smaller half of ``|x|`` for ``x`` normal with standard deviation 1."""
+
 UInt8 = NDArray[np.uint8]
 
 
@@ -35,12 +42,16 @@ class PixelsExtractor:
     * ``max_abs_next`` float64 ``(T-1,)``, 0..255: the largest such difference.
     * ``mae_first`` float64 ``(T,)``, 0..255: as ``mae_next``, but between each frame and the first.
     * ``luma_mean``, ``luma_std`` float64 ``(T,)``, 0..255: of BT.601 luma at full resolution (population std).
+    * ``noise`` float64 ``(T,)``, grey levels: standard deviation of white noise that would explain what is left of
+      luma at that short side after planes are taken out of 3x3 pixels (Immerkaer, "Fast Noise Variance Estimation",
+      CVIU 1996, with the mean of the smaller half, so that edges count less).
+    * ``thumb`` uint8 ``(T, 32, 32, 3)``: each frame averaged over 32x32 cells, whatever its shape.
     * ``sharpness`` float64 ``(T,)``: variance of the Laplacian (4-neighbour kernel) of luma at a short side
       of 256 pixels at most (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000).
     """
 
     name: ClassVar[str] = "pixels"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[BaseModel]] = PixelsOptions
     unit: ClassVar[Unit] = "frame"
 
@@ -64,12 +75,14 @@ class PixelsExtraction:
     def __init__(self) -> None:
         self._first: UInt8 | None = None
         self._previous: UInt8 | None = None
-        self._frames: list[tuple[float, float, float, float, float]] = []
+        self._frames: list[tuple[float, float, float, float, float, float]] = []
+        self._thumbs: list[UInt8] = []
         self._pairs: list[tuple[float, float]] = []
 
     def push(self, frames: Frames) -> None:
         """Take the next block; the pair across the border of two blocks is not lost."""
         luma, small = frames.luma(), frames.luma_short_side(SHARPNESS_SIDE)
+        colours = frames.rgb_short_side(SHARPNESS_SIDE)
         for index, (picture, seconds) in enumerate(zip(frames.rgb, frames.pts_s, strict=True)):
             if self._first is None:
                 self._first = picture.copy()  # a view would keep its whole block in memory
@@ -78,20 +91,23 @@ class PixelsExtraction:
                 self._pairs.append((_mean_abs(picture, self._previous), float(largest)))
             mean, std = _moments(luma[index])
             _, spread = _moments(cv2.Laplacian(small[index], cv2.CV_16S))
-            self._frames.append((float(seconds), _mean_abs(picture, self._first), mean, std, spread**2))
+            first = _mean_abs(picture, self._first)
+            self._frames.append((float(seconds), first, mean, std, spread**2, _noise(small[index])))
+            self._thumbs.append(thumb(colours[index]))
             self._previous = picture
         if self._previous is not None:
             self._previous = self._previous.copy()
 
     def finish(self) -> Features:
         """Features of all frames pushed."""
-        frames = np.array(self._frames, dtype=np.float64).reshape(-1, 5)
+        frames = np.array(self._frames, dtype=np.float64).reshape(-1, 6)
         pairs = np.array(self._pairs, dtype=np.float64).reshape(-1, 2)
-        per_frame = ("pts_s", "mae_first", "luma_mean", "luma_std", "sharpness")
+        per_frame = ("pts_s", "mae_first", "luma_mean", "luma_std", "sharpness", "noise")
         return Features(
             arrays={
                 **{name: frames[:, i].copy() for i, name in enumerate(per_frame)},
                 **{name: pairs[:, i].copy() for i, name in enumerate(("mae_next", "max_abs_next"))},
+                "thumb": np.stack(self._thumbs) if self._thumbs else np.zeros((0, THUMB, THUMB, 3), np.uint8),
             },
             facts={"sharpness_side": SHARPNESS_SIDE},
         )
@@ -107,3 +123,21 @@ def _mean_abs(one: UInt8, other: UInt8) -> float:
 def _moments(image: NDArray[np.generic]) -> tuple[float, float]:
     mean, std = cv2.meanStdDev(image)
     return float(mean[0, 0]), float(std[0, 0])
+
+
+def thumb(rgb: UInt8) -> UInt8:
+    """uint8 ``(32, 32, 3)``: a frame's means over cells."""
+    return np.asarray(cv2.resize(rgb, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _noise(luma: UInt8) -> float:
+    if min(luma.shape) < 3:
+        return 0.0
+    left = np.abs(cv2.filter2D(luma, cv2.CV_16S, _PLANES_OUT)[1:-1:2, 1:-1:2]).ravel()
+    counts = np.bincount(left, minlength=1)  # a histogram sorts integers faster than a partition does
+    half = len(left) // 2
+    below = np.cumsum(counts)
+    last = int(np.searchsorted(below, half))
+    total = float((counts[:last] * np.arange(last)).sum())
+    total += last * (half - (int(below[last - 1]) if last else 0))
+    return total / max(half, 1) / 6 / _HALF_NORMAL

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.freezes import FreezeReport, find_freezes
+from vgaudit.metrics.temporal_findings import DUPLICATES, KINDS, artifacts
 from vgaudit.metrics.temporal_quality import temporal_quality
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Measurement, Result, Series, Severity
@@ -46,11 +47,13 @@ class Temporal:
       "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
 
     Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
-    that counts, both in seconds.
+    that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of light,
+    drifting colours, noise, blur, jitter, stutter, and parts of the picture that pop or are swapped; each with the
+    detector's series. A clip too small for flow is not assessed.
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -72,7 +75,7 @@ class Temporal:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
-    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze",)
+    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze", *KINDS)
     filmstrips: ClassVar[bool] = True
 
     def __init__(self, options: TemporalOptions, context: MetricContext) -> None:
@@ -148,13 +151,24 @@ class Temporal:
                 facts |= {"freeze_tolerance": report.tolerance, "rhythm_frames": report.rhythm}
                 findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
 
+        shown: Mapping[str, Series] = {}
+        unassessed = ""
+        if motion.facts.get("too_small"):
+            unassessed = "the picture is too small for optical flow, so artifacts could not be looked for"
+        elif not (motion.arrays.keys() >= {"shift", "residual"} and "thumb" in pixels.arrays):
+            unassessed = "the features hold no statistics that artifacts could be looked for in"
+        else:
+            more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
+            findings, shown = _without_held(findings, more.findings), more.series
+
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
             "warp_error": _series(pts, error, usable, "fraction of full scale"),
             "motion": _series(pts, speed / steps, np.isfinite(speed), "short sides per second"),
             "frame_difference": _series(pts, difference, np.isfinite(difference), "grey levels"),
+            **shown,
         }
-        return Measurement(values, series, findings, missing, facts)
+        return Measurement(values, series, findings, missing, facts, unassessed)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """Mean over prompts of each value; the warp error's ``detail`` counts the pairs that have none."""
@@ -165,6 +179,19 @@ class Temporal:
             replace(r, detail={**r.detail, **told}) if r.name == f"{self.name}.warp_error" else r
             for r in results
         ]
+
+
+def _without_held(freezes: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """All findings, but of a stretch of repeated frames the stutter alone: not its freezes and jolts as well."""
+    held = [f for f in more if f.kind == f"temporal.{DUPLICATES}"]
+    apart = [
+        z for z in freezes if not any(h.start_s <= z.start_s and z.end_s <= h.end_s + 1e-6 for h in held)
+    ]
+    kept = [
+        f for f in more
+        if f.kind != "temporal.jitter" or not any(h.start_s < f.end_s and f.start_s < h.end_s for h in held)
+    ]  # fmt: skip
+    return (*apart, *kept)
 
 
 def _quality(motion: Features, report: FreezeReport | None) -> float | str:

@@ -1,0 +1,139 @@
+"""Clean clips and faulty copies of real ones, as the detectors of ``temporal`` see them; for benchmark and floors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from vgaudit.extractors.motion import MotionExtractor, MotionOptions
+from vgaudit.extractors.pixels import PixelsExtractor
+from vgaudit.metrics.temporal_signals import Found, Signals
+from vgaudit.storyworld.faults import FaultTruth, plant
+from vgaudit.storyworld.render import render
+from vgaudit.storyworld.scene import random_scene
+from vgaudit.video import ClipInfo, ClipReader, Frames
+
+STORYWORLD_SEED = 8_000_000_000
+SIZES = ((64, 64), (192, 128))
+"""Width and height of drawn clips, in turns."""
+FAULTY_FRAMES = 64
+"""Frames of a real clip at most that a fault is planted in."""
+TRUTH = json.loads((Path(__file__).parent / "temporal_truth.json").read_text("utf-8"))["spans"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip's name, its signals, which pairs repeat a picture, and its length in seconds."""
+
+    name: str
+    signals: Signals
+    repeat: NDArray[np.bool_]
+    seconds: float
+
+    @property
+    def is_real(self) -> bool:
+        """Whether a camera took it."""
+        return not self.name.startswith("storyworld")
+
+    def is_true(self, found: Found) -> bool:
+        """Whether what was found is really there."""
+        return any(found.first <= end and found.end >= first for first, end, _ in TRUTH.get(self.name, ()))
+
+
+def real_clips(data: Path) -> list[str]:
+    """Names below ``data`` of the real clips."""
+    files = sorted((data / "fetv" / "real").glob("*.mp4"))
+    files += [
+        data / "clips" / n for n in ("chaplin.mp4", "mmaction_demo.mp4", "no_duration.webm", "pancake.mkv")
+    ]
+    return [f.relative_to(data).as_posix() for f in files]
+
+
+def read(path: Path, most: int = sys.maxsize) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Frames and their times."""
+    frames: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    with ClipReader(path) as clip:
+        for block in clip:
+            frames += list(block.rgb.copy())
+            times += block.pts_s.tolist()
+            if len(frames) >= most:
+                break
+    return np.stack(frames[:most]), np.array(times[:most])
+
+
+def seen(name: str, frames: NDArray[np.uint8], times: NDArray[np.float64]) -> Clip:
+    """Frames as the detectors see them."""
+    info = ClipInfo(name, frames.shape[2], frames.shape[1], len(frames), 8.0, float(times[-1]), "", "", "")
+    pixels, motion = PixelsExtractor().start(info), MotionExtractor(MotionOptions()).start(info)
+    for first in range(0, len(frames), 16):
+        block = Frames(frames[first : first + 16], first, times[first : first + 16])
+        pixels.push(block)
+        motion.push(block)
+    moved = motion.finish()
+    flows = moved.arrays
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return Clip(
+        name,
+        Signals.of(pixels.finish().arrays, flows, min(moved.facts["height"], moved.facts["width"])),
+        flows["quality_repeat"],
+        float(times[-1]) + step,
+    )
+
+
+def clean(job: tuple[Path, str]) -> Clip:
+    """A real clip, or a drawn one (``storyworld/SEED``)."""
+    cv2.setNumThreads(1)
+    data, name = job
+    if name.startswith("storyworld/"):
+        seed = int(name.partition("/")[2])
+        width, height = SIZES[seed % 2]
+        frames = render(random_scene(seed), seed, width=width, height=height).frames
+        return seen(name, frames, np.arange(len(frames)) / 8)
+    return seen(name, *read(data / name))
+
+
+def faulty(job: tuple[Path, str, str, str, str, int]) -> tuple[Clip, FaultTruth]:
+    """A copy of a real clip, scaled down to a short side of 256, with a fault; another clip is what it cuts to."""
+    cv2.setNumThreads(1)
+    data, name, other, kind, strength, seed = job
+    frames, _ = read(data / name, FAULTY_FRAMES)
+    further, _ = read(data / other, FAULTY_FRAMES)
+    planted = plant(_small(frames), kind, strength, seed, other=further, fps=10.0)
+    return seen(name, planted.frames, np.arange(len(planted.frames)) / 10), planted.truth
+
+
+def _small(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = frames.shape[1:3]
+    scale = 256 / min(height, width)
+    if scale >= 1:
+        return frames
+    size = (round(width * scale), round(height * scale))
+    return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames])
+
+
+def clean_jobs(data: Path, storyworld: int) -> Iterator[tuple[Path, str]]:
+    """All real clips, and so many drawn ones."""
+    for name in real_clips(data):
+        yield data, name
+    for i in range(storyworld):
+        yield data, f"storyworld/{STORYWORLD_SEED + i}"
+
+
+def pool(workers: int) -> Any:
+    """Processes that begin anew: OpenCV's threads do not survive a fork."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))

@@ -1,0 +1,129 @@
+"""How many planted faults the detectors of ``temporal`` find in real clips, and how much they find where nothing is.
+
+    python benchmarks/temporal_faults.py --data ../shared/data [--storyworld 300] [--strength moderate]
+
+Every kind and strength of the fault library is planted in every real clip (fetv and ``clips``, 64 frames at most,
+short side 256 at most). A fault is found if a finding of a kind that ``ACCEPTED`` names overlaps its span; how
+well is the intersection over union in time. Then false findings a minute on the untouched clips and on drawn ones,
+with an exact upper bound; what is really there is listed by hand in ``temporal_truth.json``.
+
+Fails where a moderate fault of ``NEEDED`` is found in fewer clips than it says, or localised worse than 0.6 (median
+of those found), or where more than two false findings a minute are made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import chi2
+from temporal_clips import Clip, clean, clean_jobs, faulty, pool, real_clips
+
+from vgaudit.metrics.temporal_detectors import detect, held_stretches
+from vgaudit.metrics.temporal_floors import floors
+from vgaudit.metrics.temporal_signals import Found
+from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
+
+ACCEPTED = {
+    "flicker": ("flicker",),
+    "exposure_jump": ("exposure_shift",),
+    "colour_drift": ("colour_shift",),
+    "duplicated_frames": ("duplicate_frames",),
+    "jump_cut": ("jump_cut",),
+    "subject_swap": ("subject_swap", "popping"),  # one name or the other by the size of what changes
+    "popping_object": ("popping", "subject_swap"),
+    "colour_swap": ("subject_swap", "popping"),  # the middle changes at once and back, if only in colour
+    "jitter": ("jitter",),
+    "noise_burst": ("noise_burst",),
+    "blur_pulse": ("blur_pulse",),
+}
+"""Fault -> kinds of finding that name it. Of the others no detector is named yet, and none is counted."""
+NEEDED = {
+    "flicker": 0.9, "duplicated_frames": 0.9, "jump_cut": 0.9, "exposure_jump": 0.9, "noise_burst": 0.9,
+    "blur_pulse": 0.9, "popping_object": 0.75, "subject_swap": 0.75, "jitter": 0.75,
+}  # fmt: skip
+MOST_FALSE = 2.0
+
+
+def found_in(clip: Clip) -> dict[str, tuple[Found, ...]]:
+    """Everything that is found, by kind."""
+    return {
+        **detect(clip.signals, floors(clip.signals.side)),
+        "duplicate_frames": tuple(held_stretches(clip.repeat)),
+    }
+
+
+def overlap(found: Found, span: tuple[int, int]) -> float:
+    """Intersection over union."""
+    shared = min(found.end, span[1]) - max(found.first, span[0])
+    return max(0, shared) / (max(found.end, span[1]) - min(found.first, span[0]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--storyworld", type=int, default=300, help="drawn clips of two seconds")
+    parser.add_argument("--strength", action="append", choices=STRENGTHS, help="default: all three")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    strengths = args.strength or list(STRENGTHS)
+    names = [n for n in real_clips(args.data) if not n.endswith(".webm")]
+    jobs = [
+        (args.data, name, names[(i + 5) % len(names)], kind, strength, args.seed + i)
+        for kind in KINDS if kind in ACCEPTED
+        for strength in strengths
+        for i, name in enumerate(names)
+    ]  # fmt: skip
+    short: list[str] = []
+    with pool(args.workers) as processes:
+        planted = list(processes.map(faulty, jobs, chunksize=8))
+        print(f"faults in {len(names)} real clips: found, and median overlap with the fault of those found")
+        for kind, names_of_it in ACCEPTED.items():
+            cells = []
+            for strength in strengths:
+                best = [
+                    max([overlap(f, truth.span) for k in names_of_it for f in found_in(clip)[k]] or [0.0])
+                    for clip, truth in planted
+                    if (truth.kind, truth.strength) == (kind, strength)
+                ]
+                hit = [b for b in best if b > 0]
+                share, exact = len(hit) / len(best), float(np.median(hit)) if hit else 0.0
+                cells.append(f"{strength} {share:4.0%} of {len(best)}, {exact:.2f}")
+                if strength == "moderate" and share < NEEDED.get(kind, 0.0):
+                    short.append(f"{kind}: {share:.0%} found, needed {NEEDED[kind]:.0%}")
+                if strength == "moderate" and kind in NEEDED and exact < 0.6:
+                    short.append(f"{kind}: overlap {exact:.2f}, needed 0.6")
+            print(f"  {kind:18} {'   '.join(cells)}", flush=True)
+        for kind in KINDS:
+            if kind not in ACCEPTED:
+                print(
+                    f"  {kind:18} no detector here"
+                    + (" (freezes: freeze_levels.py)" if kind == "freeze" else "")
+                )
+        clips = list(processes.map(clean, clean_jobs(args.data, args.storyworld), chunksize=8))
+    false = Counter[tuple[str, bool]]()
+    for clip in clips:
+        for kind, each in found_in(clip).items():
+            false[kind, clip.is_real] += sum(not clip.is_true(f) for f in each)
+    for real in (True, False):
+        minutes = sum(c.seconds for c in clips if c.is_real == real) / 60
+        count = sum(n for (_, r), n in false.items() if r == real)
+        by_kind = ", ".join(f"{n} x {k}" for (k, r), n in sorted(false.items()) if r == real and n) or "none"
+        print(
+            f"false findings in {minutes:.1f} minutes of {'real' if real else 'drawn'} clips: {count} ({by_kind})"
+        )
+    minutes, count = sum(c.seconds for c in clips) / 60, sum(false.values())
+    bound = float(chi2.ppf(0.95, 2 * (count + 1))) / 2 / minutes
+    print(f"together {count / minutes:.2f} a minute, 95 % upper bound {bound:.2f} (exact, Poisson)")
+    if count / minutes > MOST_FALSE:
+        short.append(f"{count / minutes:.2f} false findings a minute, at most {MOST_FALSE:g}")
+    sys.exit("\n".join(short) or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What the temporal detectors found in a clip, in a reader's words: findings with time, place and series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgaudit.extractors.base import Features
+from vgaudit.metrics import temporal_signals as signals_of
+from vgaudit.metrics.temporal_detectors import DETECTORS, UNITS, detect, held_stretches
+from vgaudit.metrics.temporal_floors import floors
+from vgaudit.metrics.temporal_signals import Box, Found, Signals
+from vgaudit.records import Finding, Series, Severity
+from vgaudit.video import ClipInfo
+
+MAJOR = 2.0
+"""Times its threshold from which a finding is major."""
+
+DUPLICATES = "duplicate_frames"
+KINDS = (*(f"temporal.{kind}" for kind in DETECTORS), f"temporal.{DUPLICATES}")
+"""Kinds of finding that :func:`artifacts` can make."""
+
+Floats = NDArray[np.float64]
+
+_SAID: Mapping[str, str] = {
+    "jump_cut": "Another shot is shown{when}.",
+    "flicker": "The light flickers{when}: it goes up and down from frame to frame.",
+    "exposure_shift": "The light changes at once{when} while the shot goes on.",
+    "colour_shift": "The colours of the whole picture drift away{when}.",
+    "noise_burst": "The picture is noisy{when}, more than in the rest of the clip.",
+    "blur_pulse": "The picture goes out of focus{when} and comes back.",
+    "jitter": "The whole picture jumps about{when}.",
+    "subject_swap": "A large part of the picture{where} is something else{when}, and changes back.",
+    "popping": "Something appears{where} at once{when}, and is gone at once.",
+    DUPLICATES: "Frames are shown {score:.0f} times each{when}: the clip stutters.",
+}
+_SERIES: Mapping[str, Callable[[Signals], Floats]] = {
+    "jump_cut": signals_of.cut_series,
+    "flicker": signals_of.flicker_series,
+    "exposure_shift": signals_of.exposure_series,
+    "colour_shift": signals_of.colour_series,
+    "noise_burst": signals_of.noise_series,
+    "blur_pulse": signals_of.blur_series,
+    "jitter": signals_of.jitter_series,
+    "subject_swap": lambda s: signals_of.local_series(s).max(axis=(1, 2), initial=0.0),
+    "popping": lambda s: signals_of.local_series(s).max(axis=(1, 2), initial=0.0),
+}
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Findings of a clip, by time, and the series of those detectors that found something."""
+
+    findings: tuple[Finding, ...]
+    series: Mapping[str, Series]
+
+
+def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo) -> Artifacts:
+    """Everything the detectors find in a clip.
+
+    Args:
+        sample_id: Of the clip.
+        pixels: Features of extractor ``pixels``.
+        motion: Features of extractor ``motion``, of pictures not too small for flow.
+        info: Facts of the clip; boxes are in its pixels.
+    """
+    pts = np.asarray(motion["pts_s"], dtype=np.float64)
+    side = int(min(motion.facts["height"], motion.facts["width"]))
+    signals = Signals.of(pixels.arrays, motion.arrays, side)
+    thresholds = floors(side)
+    findings: list[Finding] = []
+    series: dict[str, Series] = {}
+    found = dict(detect(signals, thresholds))
+    found[DUPLICATES] = tuple(held_stretches(np.asarray(motion["quality_repeat"], dtype=bool)))
+    for kind, each in found.items():
+        threshold = thresholds.get(kind, 2.0)  # of repeated frames: shown twice
+        findings += [_finding(sample_id, kind, f, threshold, pts, info) for f in each]
+        if each and kind in _SERIES:
+            values = _SERIES[kind](signals)
+            times = pts[signals.frame[len(signals) - len(values) :]]
+            series[kind] = Series(tuple(times.tolist()), tuple(values.tolist()), UNITS[kind])
+    return Artifacts(tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))), series)
+
+
+def _finding(
+    sample_id: str, kind: str, found: Found, threshold: float, pts: Floats, info: ClipInfo
+) -> Finding:
+    step = float(np.median(np.diff(pts)))
+    start = float(pts[found.first])
+    end = float(pts[found.end]) if found.end < len(pts) else float(pts[-1]) + step
+    box = None
+    if found.box is not None:
+        left, top, right, bottom = found.box
+        box = (left * info.width, top * info.height, right * info.width, bottom * info.height)
+    until = " to the end" if found.end >= len(pts) else f" to {end:.2f} s"
+    said = _SAID[kind].format(when=f" from {start:.2f} s{until}", where=_place(found.box), score=found.score)
+    return Finding(
+        sample_id=sample_id,
+        kind=f"temporal.{kind}",
+        severity=Severity.MAJOR if found.score >= MAJOR * threshold else Severity.MINOR,
+        start_s=start,
+        end_s=end,
+        score=found.score,
+        threshold=threshold,
+        message=said,
+        box=box,
+        detail={
+            "first_frame": found.first,
+            "last_frame": found.end - 1,
+            "unit": UNITS.get(kind, "frames a picture"),
+        },
+    )
+
+
+def _place(box: Box | None) -> str:
+    """Where a box is, in words."""
+    if box is None:
+        return ""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    row = "at the top" if y < 1 / 3 else "at the bottom" if y > 2 / 3 else ""
+    side = "on the left" if x < 1 / 3 else "on the right" if x > 2 / 3 else ""
+    return f" {' '.join(filter(None, (row, side)))}" if row or side else " in the middle"

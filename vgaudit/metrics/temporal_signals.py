@@ -1,0 +1,201 @@
+"""What the temporal detectors see of a clip, and the series that they compare with their thresholds.
+
+All is said of distinct pictures: a frame that repeats the one before is passed over, so that a clip shown at twice
+the rate, or animated on twos, is judged by its pictures. ``docs/metrics/temporal.md`` has the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Box = tuple[float, float, float, float]
+
+NEAR = 4
+"""Pictures or pairs to either side that something is held against."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something that one detector found.
+
+    Attributes:
+        first: First frame of the clip that shows it.
+        end: Frame after the last one.
+        score: In the unit of the detector's series, above its threshold.
+        box: Left, top, right, bottom as shares of the picture, where it is in one place.
+    """
+
+    first: int
+    end: int
+    score: float
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What detectors see of a clip: T frames, of which N show a picture of their own.
+
+    Attributes:
+        total: T.
+        frame: int ``(N,)``: index in the clip of each distinct picture.
+        light: ``(N,)``: natural logarithm of mean luma (grey levels, 16 added so that black is nothing special).
+        thumb: ``(N, 16, 16, 3)``: RGB means of cells, grey levels.
+        fine: ``(N, 32, 32, 3)``: the same of smaller cells.
+        noise: ``(N,)``, grey levels.
+        sharpness: ``(N,)``: variance of the Laplacian over that of luma, so that light and contrast do not count.
+        shift: ``(N-1, 2)``: median flow, short sides.
+        side: Short side in pixels of the picture that the flow ran on.
+        residual: ``(N-1, 8, 8)``: differences left after motion compensation, grey levels.
+    """
+
+    total: int
+    frame: NDArray[np.int64]
+    light: Floats
+    thumb: Floats
+    fine: Floats
+    noise: Floats
+    sharpness: Floats
+    shift: Floats
+    side: int
+    residual: Floats
+
+    @classmethod
+    def of(
+        cls, pixels: Mapping[str, NDArray[np.generic]], motion: Mapping[str, NDArray[np.generic]], side: int
+    ) -> Signals:
+        """From the features ``pixels`` and ``motion`` of one clip, and the short side of what the flow ran on."""
+        repeat = np.asarray(motion["quality_repeat"], dtype=bool)
+        total = len(pixels["pts_s"])
+        frame = np.flatnonzero(np.r_[np.ones(min(total, 1), bool), ~repeat])
+        pair = frame[1:] - 1
+
+        def per_frame(values: NDArray[np.generic]) -> Floats:
+            return np.asarray(values, dtype=np.float64)[frame]
+
+        def per_pair(values: NDArray[np.generic]) -> Floats:
+            return np.asarray(values, dtype=np.float64)[pair]
+
+        fine = per_frame(pixels["thumb"])
+        return cls(
+            total,
+            frame,
+            np.log(per_frame(pixels["luma_mean"]) + 16),
+            fine.reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4)),
+            fine,
+            per_frame(pixels["noise"]),
+            per_frame(pixels["sharpness"]) / (per_frame(pixels["luma_std"]) ** 2 + 1),
+            per_pair(motion["shift"]),
+            side,
+            per_pair(motion["residual"]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def span(self, first: int, end: int, score: float, box: Box | None = None) -> Found:
+        """Pictures ``first`` to ``end`` (exclusive), as frames of the clip."""
+        last = int(self.frame[end]) if end < len(self.frame) else self.total
+        return Found(int(self.frame[first]), last, float(score), box)
+
+
+def flicker_series(s: Signals) -> Floats:
+    """``(N,)``: how far a picture's light lies off the middle of its neighbours', signed; 0 at both ends."""
+    return bend(s.light)
+
+
+def exposure_series(s: Signals) -> Floats:
+    """``(N-1,)``: step of light from the pictures before a pair to those after it, signed."""
+    n = len(s)
+    steps = np.zeros(max(n - 1, 0))
+    for p in range(n - 1):
+        before, after = s.light[max(0, p - NEAR + 1) : p + 1], s.light[p + 1 : p + 1 + NEAR]
+        step = float(np.median(after) - np.median(before))
+        sudden = float(s.light[p + 1] - s.light[p])
+        steps[p] = step if step * sudden > 0 and abs(sudden) > 0.5 * abs(step) else 0.0
+    return steps
+
+
+def colour_series(s: Signals) -> Floats:
+    """``(N,)``, grey levels: median over cells of how far chroma moved away from the clip's first quarter."""
+    if not len(s):
+        return np.zeros(0)
+    chroma = s.thumb[..., [0, 2]] - s.thumb[..., 1:2]
+    origin = np.median(chroma[: max(1, len(s) // 4)], axis=0)
+    moved = np.median((chroma - origin).reshape(len(s), -1, 2), axis=1)
+    return np.hypot(moved[:, 0], moved[:, 1])
+
+
+def noise_series(s: Signals) -> Floats:
+    """``(N,)``: logarithm of a picture's noise over the clip's median (1 grey level added to both)."""
+    return np.log((s.noise + 1) / (np.median(s.noise) + 1)) if len(s) else np.zeros(0)
+
+
+def blur_series(s: Signals) -> Floats:
+    """``(N,)``: logarithm of the clip's median sharpness over a picture's (0.004 added to both)."""
+    return np.log((np.median(s.sharpness) + 0.004) / (s.sharpness + 0.004)) if len(s) else np.zeros(0)
+
+
+def jitter_series(s: Signals) -> Floats:
+    """``(N-1,)``, short sides: how far a pair's median flow lies off the middle of its neighbours'."""
+    bends = np.stack([bend(s.shift[:, i]) for i in (0, 1)], axis=1)
+    return np.hypot(bends[:, 0], bends[:, 1])
+
+
+def cut_series(s: Signals) -> Floats:
+    """``(N-1,)``: one minus the correlation of neighbouring pictures (16x16, RGB), less three times what is usual."""
+    if len(s) < 2:
+        return np.zeros(0)
+    rows = s.thumb.reshape(len(s), -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((rows[1:] ** 2).sum(axis=1) * (rows[:-1] ** 2).sum(axis=1))
+    alike = np.where(
+        lengths < rows.shape[1], 1.0, (rows[1:] * rows[:-1]).sum(axis=1) / np.maximum(lengths, 1e-9)
+    )
+    change = 1 - alike
+    near = np.full((len(change), 2 * NEAR), np.nan)
+    for i, offset in enumerate(o for o in range(-NEAR, NEAR + 1) if o):
+        rows_ = slice(max(0, -offset), len(change) - max(0, offset))
+        near[rows_, i] = (
+            change[max(0, offset) : len(change) + min(0, offset)] if abs(offset) < len(change) else np.nan
+        )
+    usual = np.nanmedian(near, axis=1) if len(change) > 1 else np.zeros(1)
+    found: Floats = change - 3 * usual
+    return found
+
+
+def local_series(s: Signals) -> Floats:
+    """``(N-1, 8, 8)``, grey levels: residual of a cell, less half more than in the pairs beside it and usually."""
+    if not len(s.residual):
+        return np.zeros((0, 8, 8))
+    usual = np.median(s.residual, axis=0)
+    before = np.concatenate([usual[None], s.residual[:-1]])
+    after = np.concatenate([s.residual[1:], usual[None]])
+    found: Floats = s.residual - 1.5 * np.maximum(np.maximum(before, after), usual)
+    return found
+
+
+def bend(values: Floats) -> Floats:
+    """How far each value lies off the middle of its neighbours; 0 at both ends."""
+    out = np.zeros(len(values))
+    if len(values) > 2:
+        out[1:-1] = values[1:-1] - (values[:-2] + values[2:]) / 2
+    return out
+
+
+def luma(thumb: Floats) -> Floats:
+    """BT.601 luma of ``(..., 3)`` RGB."""
+    found: Floats = thumb @ np.array([0.299, 0.587, 0.114])
+    return found
+
+
+def correlation(a: Floats, b: Floats) -> float:
+    """Pearson's, of all numbers; two flat pictures are alike."""
+    x, y = a.ravel() - a.mean(), b.ravel() - b.mean()
+    lengths = float(np.sqrt((x @ x) * (y @ y)))
+    flat = 1.0 * x.size  # a deviation of one grey level
+    return 1.0 if lengths < flat else float(x @ y) / lengths
