@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ UInt8 = NDArray[np.uint8]
 def quiet(n: int = 24) -> Signals:
     """A clip of pictures of their own in which nothing happens."""
     rng = np.random.default_rng(0)
-    picture = rng.integers(40, 200, (32, 32, 3)).astype(np.float64)
+    picture = rng.integers(40, 200, (32, 32, 3)).astype(np.uint8)
     fine = np.repeat(picture[None], n, axis=0)
     return Signals(
         total=n,
@@ -46,8 +48,9 @@ def quiet(n: int = 24) -> Signals:
     )
 
 
-def changed(s: Signals, fine: NDArray[np.float64]) -> Signals:
+def changed(s: Signals, fine: NDArray[Any]) -> Signals:
     """The same with other pictures."""
+    fine = np.clip(np.rint(fine), 0, 255).astype(np.uint8)
     return replace(s, fine=fine, thumb=fine.reshape(len(fine), 16, 2, 16, 2, 3).mean(axis=(2, 4)))
 
 
@@ -114,12 +117,12 @@ def test_a_step_between_two_shots_is_no_change_of_light() -> None:
 def test_colours_that_drift_everywhere_are_told_and_a_coloured_thing_is_not() -> None:
     s = quiet()
     fine = s.fine.copy()
-    fine[8:, :, :, 0] += np.linspace(2, 40, 16)[:, None, None]
+    fine = fine + np.r_[np.zeros(8), np.linspace(2, 40, 16)][:, None, None, None] * np.array([1, 0, 0])
     ((first, end),) = spans("colour_shift", changed(s, fine))
     assert first <= 12
     assert end == 24
     fine = s.fine.copy()
-    fine[8:, :12, :12, 0] += 80
+    fine[8:, :12, :12, 0] = np.minimum(fine[8:, :12, :12, 0], 170) + 80
     assert spans("colour_shift", changed(s, fine)) == []
 
 
@@ -180,6 +183,19 @@ def test_a_part_that_changes_and_changes_back_is_told_with_its_place(size: int, 
     assert found == Found(9, 14, found.score, (0.25, 0.125, 0.25 + size / 8, 0.125 + size / 8))
     other = {"popping": "subject_swap", "subject_swap": "popping"}[kind]
     assert spans(other, here) == []
+
+
+def test_a_long_clip_takes_its_time_and_no_more() -> None:
+    """Each pair of a noisy clip may begin an insert: the search for its end is bounded."""
+    n = 1200
+    rng = np.random.default_rng(0)
+    s = replace(
+        changed(quiet(n), rng.integers(0, 256, (n, 32, 32, 3)).astype(np.uint8)),
+        residual=rng.gamma(1.0, 20.0, (n - 1, 8, 8)),
+    )
+    begin = time.perf_counter()
+    list(DETECTORS["popping"](s, floors(128)["popping"]))
+    assert time.perf_counter() - begin < 30
 
 
 def test_what_came_from_nearby_has_not_popped() -> None:

@@ -38,6 +38,9 @@ SHORTEST_RUN = 3
 LONGEST_SHOT = 0.75
 """Share of the clip up to which what lies between two cuts is the insert, and not what lies around it."""
 
+LONGEST_INSERT = 128
+"""Pictures after which a part that changed is not waited for any more."""
+
 LONGEST_SHARE = 0.6
 """What lasts longer than this share of the clip is what the clip is like, and no burst, pulse or insert."""
 
@@ -285,12 +288,13 @@ def _inserts(s: Signals, threshold: float) -> Iterator[Found]:
     """Parts of the picture that change at one pair and change back at a later one."""
     series = local_series(s)
     sudden = series > threshold
+    longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
     done = -1
     for p in range(len(series)):
         here = _largest(sudden[p])
         if p <= done or not here.any() or here.mean() > MOST_AREA:
             continue
-        for q in range(p + 1, min(len(series), p + 1 + int(LONGEST_SHARE * len(s)))):
+        for q in range(p + 1, min(len(series), p + 1 + longest)):
             there = _largest(sudden[q] & _wider(here))
             if not there.any() or sudden[q].mean() > MOST_AREA:
                 continue
@@ -308,29 +312,28 @@ def _returns(s: Signals, cells: Bools, p: int, q: int) -> bool:
     What came from nearby, or went there, has moved: it did not appear nor vanish.
     """
     fine = np.kron(cells, np.ones((4, 4), bool))
-    before, after = s.fine[p][fine], s.fine[q + 1][fine]
-    inside = s.fine[p + 1 : q + 1][:, fine].mean(axis=0)
+    shown = s.fine[p : q + 2][:, fine].astype(np.float64)  # whole numbers would wrap around below zero
+    before, meanwhile, after = shown[0], shown[1:-1], shown[-1]
+    inside = meanwhile.mean(axis=0)
     away = min(_apart(inside, before), _apart(inside, after))
-    if (
-        q > p + 1
-        and float(np.abs(np.diff(s.fine[p + 1 : q + 1][:, fine], axis=0)).mean()) > MOST_CHANGE * away
-    ):
+    if len(meanwhile) > 1 and float(np.abs(np.diff(meanwhile, axis=0)).mean()) > MOST_CHANGE * away:
         return False
     if away < LEAST_CHANGE or _apart(before, after) > MOST_LEFT * away:
         return False
     return not (_is_near(s.fine[p + 1], s.fine[p], fine) or _is_near(s.fine[q], s.fine[q + 1], fine))
 
 
-def _is_near(picture: Floats, other: Floats, cells: Bools) -> bool:
+def _is_near(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> bool:
     """Whether what the cells show in one picture stands nearby in the other."""
+    there = other.astype(np.float64)
     rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    patch = picture[top:bottom, left:right]
-    here = _apart(patch, other[top:bottom, left:right])
+    patch = picture[top:bottom, left:right].astype(np.float64)
+    here = _apart(patch, there[top:bottom, left:right])
     for y in range(max(0, top - REACH), min(len(other) - (bottom - top), top + REACH) + 1):
         for x in range(max(0, left - REACH), min(len(other) - (right - left), left + REACH) + 1):
             if (y, x) != (top, left) and _apart(
-                patch, other[y : y + bottom - top, x : x + right - left]
+                patch, there[y : y + bottom - top, x : x + right - left]
             ) < ALIKE * here:
                 return True
     return False

@@ -45,7 +45,7 @@ class Signals:
         frame: int ``(N,)``: index in the clip of each distinct picture.
         light: ``(N,)``: natural logarithm of mean luma (grey levels, 16 added so that black is nothing special).
         thumb: ``(N, 16, 16, 3)``: RGB means of cells, grey levels.
-        fine: ``(N, 32, 32, 3)``: the same of smaller cells.
+        fine: uint8 ``(N, 32, 32, 3)``: the same of smaller cells; whole numbers, as long clips have many.
         noise: ``(N,)``, grey levels.
         sharpness: ``(N,)``: variance of the Laplacian over that of luma, so that light and contrast do not count.
         shift: ``(N-1, 2)``: median flow, short sides.
@@ -57,7 +57,7 @@ class Signals:
     frame: NDArray[np.int64]
     light: Floats
     thumb: Floats
-    fine: Floats
+    fine: NDArray[np.uint8]
     noise: Floats
     sharpness: Floats
     shift: Floats
@@ -80,7 +80,7 @@ class Signals:
         def per_pair(values: NDArray[np.generic]) -> Floats:
             return np.asarray(values, dtype=np.float64)[pair]
 
-        fine = per_frame(pixels["thumb"])
+        fine = np.asarray(pixels["thumb"], dtype=np.uint8)[frame]
         return cls(
             total,
             frame,
