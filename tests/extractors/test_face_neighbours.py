@@ -34,7 +34,13 @@ class Detector:
 
 
 def seen(
-    detector: Detector, examined: list[int], *, frames: int = 9, block: int = 4, every_frame: bool = False
+    detector: Detector,
+    examined: list[int],
+    *,
+    frames: int = 9,
+    block: int = 4,
+    every_frame: bool = False,
+    every_s: float = 0.1,
 ) -> dict[int, list[bool]]:
     """What is known of the faces of the examined frames after ``frames`` frames were pushed in blocks."""
     neighbours = Neighbours(detector, every_frame=every_frame)  # type: ignore[arg-type]
@@ -42,7 +48,7 @@ def seen(
     for first in range(0, frames, block):
         for i in range(first, min(first + block, frames)):
             buffer[i - first] = i  # a decoder's buffer, overwritten with each block
-            neighbours.push(i, buffer[i - first])
+            neighbours.push(i, buffer[i - first], i * every_s)
             if i in examined and len(found := detector.detect(buffer[i - first])):
                 neighbours.look(i, found)
         neighbours.end_block()
@@ -92,7 +98,7 @@ def test_a_frame_that_was_held_back_is_not_doubted_for_want_of_a_look(index: int
     neighbours = Neighbours(Detector({}), every_frame=False)  # type: ignore[arg-type]
     frame = np.zeros((4, 4, 3), np.uint8)
     for i in range(6):
-        neighbours.push(i, frame)
+        neighbours.push(i, frame, i / 10)
     neighbours.look(index, Detector({0: (0,)}).detect(frame))
     assert neighbours.seen[index].tolist() == [not known]
 
@@ -100,6 +106,13 @@ def test_a_frame_that_was_held_back_is_not_doubted_for_want_of_a_look(index: int
 def test_of_the_first_two_frames_both_are_at_hand() -> None:
     neighbours = Neighbours(Detector({0: (), 1: (0,)}), every_frame=False)  # type: ignore[arg-type]
     for i in range(2):
-        neighbours.push(i, np.full((4, 4, 3), i, np.uint8))
+        neighbours.push(i, np.full((4, 4, 3), i, np.uint8), i / 10)
     neighbours.look(0, Detector({0: (0,)}).detect(np.zeros((4, 4, 3), np.uint8)))
     assert neighbours.seen[0].tolist() == [True]
+
+
+@pytest.mark.parametrize("places", [{4: (0,)}, {0: (0,)}, {8: (0,)}])
+def test_a_neighbour_far_off_in_time_is_not_asked(places: dict[int, tuple[float, ...] | None]) -> None:
+    (index,) = places
+    assert seen(Detector(places), [index], every_s=0.25) == {index: [True]}
+    assert seen(Detector(places), [index], every_s=0.125) == {index: [False]}

@@ -95,14 +95,18 @@ def test_what_is_taken_for_a_face(
         ([(3, 0, "too small")], [0.998], [False], 0),
         ([(3, 0, "too small")], [0.9995], [False], 1),
         ([(3, 0, "too small")], [0.85], [True], 1),
-        ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9], [False, False], 0),
+        ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9], [False, False], 2),
+        ([(3, 0, "too small"), (3, 60, "too small")], [0.9, 0.9], [False, False], 0),
+        ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.79], [False, False], 0),
+        ([(2, 0, ""), (6, 60, "turned away")], [0.99, 0.99], [False, False], 2),
         ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9995], [False, False], 2),
         ([(3, 0, "too small"), (4, 60, "too small")], [0.9, 0.9], [False, True], 2),
         ([(3, 0, "too small"), (4, 60, "x"), (5, 60, "x")], [0.9, 0.75, 0.75], [False, False, False], 3),
         ([(3, 0, "")], [0.9], [False], 1),
     ],
     ids=[
-        "one frame only", "sure", "the next frame too", "twice, in two places", "beside a sure one",
+        "one frame only", "sure", "the next frame too", "in two frames, wherever", "two in one frame",
+        "one of two unsure", "beside a compared one", "beside a sure one",
         "beside one that lasts", "beside one that is seen again", "compared all the same",
     ],
 )  # fmt: skip
@@ -111,6 +115,22 @@ def test_one_frame_s_face_is_believed_where_the_clip_shows_another_or_it_lasts(
 ) -> None:
     found = assess(features(faces, frames=8, confidence=confidence, beside=beside))
     assert (found.faces, found.doubtful) == (likely, len(faces) - likely)
+
+
+@pytest.mark.parametrize("why", ["blurred", ""])
+@pytest.mark.parametrize("compare", [True, False])
+def test_faces_in_many_places_are_never_all_doubted(why: str, compare: bool) -> None:
+    """A person who runs past is seen nowhere twice."""
+    faces = [(t, 100.0 * t, why) for t in range(12)]
+    found = assess(features(faces, frames=12, confidence=0.998, beside=False), compare)
+    assert (found.faces, found.doubtful) == (12, 0)
+
+
+def test_a_frame_that_could_not_be_searched_confirms_no_doubt() -> None:
+    found = assess(
+        features([(7, 0, "blurred")], frames=8, failed=list(range(7)), confidence=0.99, beside=False)
+    )
+    assert (found.faces, found.doubtful) == (1, 0)
 
 
 def test_without_a_gallery_a_face_that_could_be_compared_is_doubted_like_any() -> None:

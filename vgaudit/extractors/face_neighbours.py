@@ -10,6 +10,9 @@ from vgaudit.extractors.face_detection import DetectionFailed, Detections, FaceD
 SURE_CONFIDENCE = 0.999
 """Detection confidence from which on one frame is enough to believe in a face."""
 
+BESIDE_S = 0.15
+"""Seconds within which a face stays where it is, nearly: a neighbour farther off in time is not asked."""
+
 SAME_FACE_IOU = 0.3
 """Overlap (intersection over union) from which on boxes are taken for one face."""
 
@@ -32,7 +35,7 @@ class Neighbours:
 
     Attributes:
         seen: Of each examined frame with faces, whether each face shows beside as well; ``True`` where that is not
-            known, so that no face is doubted for want of a look.
+            known, so that no face is doubted for want of a look: also where the neighbour is far off in time.
     """
 
     def __init__(self, detector: FaceDetector, *, every_frame: bool) -> None:
@@ -41,13 +44,16 @@ class Neighbours:
         self._every_frame = every_frame
         self._sure = False
         self._recent: dict[int, NDArray[np.uint8]] = {}
+        self._pts: dict[int, float] = {}
         self._waiting: dict[int, Detections] = {}
 
-    def push(self, index: int, rgb: NDArray[np.uint8]) -> None:
+    def push(self, index: int, rgb: NDArray[np.uint8], pts_s: float) -> None:
         """Take the next frame, before it is examined; ``rgb`` may be overwritten after :meth:`end_block`."""
         for before in [i for i in self._recent if i < index - 1]:
-            del self._recent[before]
-        self._recent[index] = rgb
+            del self._recent[before], self._pts[before]
+        self._recent[index], self._pts[index] = rgb, pts_s
+        if index - 1 in self._waiting and not self._near(index - 1, index):
+            self.seen[index - 1][:] = True
         if (waiting := self._waiting.pop(index - 1, None)) is not None and not self._sure:
             self.seen[index - 1] |= self._shows(waiting, rgb)
 
@@ -60,6 +66,7 @@ class Neighbours:
         self._sure |= bool((found.confidence >= SURE_CONFIDENCE).any())
         before, after = self._recent.get(index - 1), self._recent.get(index + 1)
         at_hand = index in self._recent and (before is not None or index == 0)  # else held back until the end
+        at_hand = at_hand and all(self._near(index, i) for i in (index - 1, index + 1) if i in self._recent)
         if self._sure or self._every_frame or not at_hand:
             self.seen[index] = np.ones(len(found), bool)
             return
@@ -68,6 +75,9 @@ class Neighbours:
             self._waiting[index] = found
         else:
             self.seen[index] |= self._shows(found, after)
+
+    def _near(self, index: int, other: int) -> bool:
+        return abs(self._pts[index] - self._pts[other]) <= BESIDE_S
 
     def _shows(self, found: Detections, rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
         try:

@@ -14,7 +14,7 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
 from vgaudit.extractors.face_detection import DetectionFailed, Detections, FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder
-from vgaudit.extractors.face_neighbours import SURE_CONFIDENCE, Neighbours
+from vgaudit.extractors.face_neighbours import BESIDE_S, SAME_FACE_IOU, SURE_CONFIDENCE, Neighbours
 from vgaudit.extractors.face_quality import DETAIL_SIDE, MIN_CONTRAST, MIN_DETAIL, TOO_MANY, unusable_reason
 from vgaudit.extractors.frame_choice import EVERY_S, MAX_GAP, MIN_FRAMES, FrameChooser
 from vgaudit.video import ClipInfo, Frames
@@ -105,7 +105,7 @@ class FacesExtractor:
             2,
             plain
             | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY_S, MIN_FRAMES, MAX_GAP]}
-            | {"sure": SURE_CONFIDENCE},
+            | {"sure": SURE_CONFIDENCE, "beside": [BESIDE_S, SAME_FACE_IOU]},
             detector=self.detector.fingerprint,
             embedder=self.embedder.fingerprint,
         )
@@ -139,7 +139,7 @@ class FacesExtraction:
         """Take the next block of consecutive frames."""
         self._size = frames.rgb.shape[1:3] if len(frames) else self._size
         for offset, rgb in enumerate(frames.rgb):
-            self._neighbours.push(frames.start + offset, rgb)
+            self._neighbours.push(frames.start + offset, rgb, float(frames.pts_s[offset]))
             self._chooser.push(frames.start + offset, float(frames.pts_s[offset]), rgb)
         self._chooser.end_block()
         self._neighbours.end_block()

@@ -165,20 +165,41 @@ def runs(positions: NDArray[np.intp], gap: int) -> Iterator[tuple[int, int]]:
 
 
 def likely_faces(
-    confidence: NDArray[np.float32], track: NDArray[np.intp], beside: NDArray[np.bool_], examined: int
+    confidence: NDArray[np.float32],
+    frame: NDArray[np.intp],
+    track: NDArray[np.intp],
+    beside: NDArray[np.bool_],
+    compared: NDArray[np.bool_],
+    searched: int,
 ) -> NDArray[np.bool_]:
     """Detections ``(f,)`` that are to be taken for faces whether or not they can be compared.
 
     The detector also sees faces in rabbits and smoke: unsurely, and in a single frame. A detection that no
     neighbouring examined frame shows again is taken for none if it is below :data:`LONE_CONFIDENCE`, and if nothing
-    in the clip is a face for certain: seen in two examined frames, or in one with ``SURE_CONFIDENCE``, or in one and
-    in the frame right before or after.
+    says that the clip shows people: a face that is compared, one seen in two examined frames, one with
+    ``SURE_CONFIDENCE``, one that the frame right before or after shows too, or :data:`LONE_CONFIDENCE` in two
+    examined frames, wherever.
+
+    Args:
+        confidence: ``(f,)`` in [0, 1].
+        frame: ``(f,)``: position of each one's frame among the examined frames.
+        track: ``(f,)``: which are one face over time.
+        beside: ``(f,)``: the frame before or after shows it too, or was not looked into.
+        compared: ``(f,)``: is compared with a gallery.
+        searched: Examined frames that could be searched.
     """
     seen_again = np.bincount(track, minlength=1)[track] > 1
-    alone = (confidence >= LONE_CONFIDENCE) & (beside | (confidence >= SURE_CONFIDENCE))
-    if examined >= 2 and not (seen_again | alone).any():
+    alone = confidence >= LONE_CONFIDENCE
+    certain = (
+        compared.any()
+        or seen_again.any()
+        or (alone & (beside | (confidence >= SURE_CONFIDENCE))).any()
+        or len(np.unique(frame[alone])) > 1
+        or searched < 2
+    )
+    if not certain:
         return np.zeros(len(confidence), bool)
-    likely: NDArray[np.bool_] = (confidence >= LONE_CONFIDENCE) | seen_again | (examined < 2)
+    likely: NDArray[np.bool_] = alone | seen_again | compared | (searched < 2)
     return likely
 
 
@@ -193,9 +214,9 @@ def assess(faces: Features, compare: bool = True) -> Assessability:
     frame = np.searchsorted(examined, faces["frame_index"])
     boxes, usable = faces["box"], faces["usable"]
     track = link_faces(frame, boxes)
-    likely = likely_faces(faces["confidence"], track, faces["beside"], len(examined))
-    if compare:
-        likely = likely | usable
+    compared = usable if compare else np.zeros_like(usable)
+    searched = len(examined) - len(failed)
+    likely = likely_faces(faces["confidence"], frame, track, faces["beside"], compared, searched)
     left = np.flatnonzero(likely & ~accounted_for(usable, frame, faces["pts_s"], boxes, track))
     return Assessability(
         examined=len(examined),

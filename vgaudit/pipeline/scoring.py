@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 from zipfile import BadZipFile
 
+import cv2
 import numpy as np
 
 from vgaudit.arrays import load_npz
@@ -127,25 +128,27 @@ def _with_filmstrips(
 ) -> tuple[Finding, ...]:
     """The findings, the worst of them with the frames around them as evidence; the clip is decoded once more."""
     assert record.file is not None
-    worst = sorted(findings, key=lambda f: (-f.severity.rank, f.start_s))[:_STRIPS]
+    worst = sorted(findings, key=lambda f: (-f.severity.rank, -f.score / max(f.threshold, 1e-9)))[:_STRIPS]
     if not worst:
         return tuple(findings)
     moments = [Moment(f.start_s, f.end_s, f.box) for f in worst]
     try:
         drawn = filmstrips(run.path / record.file, moments, limits)
-    except MediaError:  # it was decoded before: the findings stand, with the span alone
+    except (
+        MediaError,
+        cv2.error,
+        OSError,
+        *_CONTAINED,
+    ):  # pictures only: the findings stand, with their spans
         return tuple(findings)
-    shown: dict[str, str] = {}
+    shown: dict[int, str] = {}
     for finding, data in zip(worst, drawn, strict=True):
         if data:
-            path = run.preview_path(record.sha256, f".{finding.fingerprint}.jpg")
+            path = run.preview_path(record.sha256, f".{finding.fingerprint}{digest([finding.box], 8)}.jpg")
             with atomic_write(path) as file:
                 file.write(data)
-            shown[finding.fingerprint] = path.relative_to(run.path).as_posix()
-    return tuple(
-        replace(f, evidence=(*f.evidence, shown[f.fingerprint])) if f.fingerprint in shown else f
-        for f in findings
-    )
+            shown[id(finding)] = path.relative_to(run.path).as_posix()
+    return tuple(replace(f, evidence=(*f.evidence, shown[id(f)])) if id(f) in shown else f for f in findings)
 
 
 class Scorer:

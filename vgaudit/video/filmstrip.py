@@ -92,6 +92,8 @@ def filmstrips(clip: Path, moments: Sequence[Moment], limits: MediaLimits) -> li
                 small = _small(picture)
                 for moment in moments:
                     moment.take(float(seconds), small)
+            if all(len(moment.after) == AROUND for moment in moments):
+                break
         size = (reader.info.width, reader.info.height)
     return [_jpeg(moment.drawn(size), clip) for moment in moments]
 
