@@ -53,14 +53,15 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, changed: list[str], t
     for shown in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate", "fvd.distance"):
         assert computed[shown].n == 80, shown
 
-    # The gate lets the network be wrong about some of what it reads. Of parts of pictures that appear or change, the
-    # detectors tell two a minute where there are none; whole pictures of drawings have no fault.
+    # The gate lets the network be wrong about some of what it reads. The detectors of artifacts tell two a minute where
+    # there are none, nearly all of them parts of pictures: 5.7 in these clips, and 10 at most in 95 of 100 such sets.
     kinds = Counter(f.kind for e in data.clips for m in e.measurements.values() for f in m.findings)
     assert all(kind == MISMATCH or kind.startswith("temporal.") for kind in kinds)
-    artifacts = Counter({kind: n for kind, n in kinds.items() if kind != MISMATCH})
     if changed:  # what a generator made may well have faults
-        assert artifacts.total() <= 2 * 80 * 17 / 8 / 60
-        assert set(artifacts) <= {"temporal.popping", "temporal.subject_swap"}
+        parts = kinds["temporal.popping"] + kinds["temporal.subject_swap"]
+        whole = kinds.total() - kinds[MISMATCH] - parts
+        assert parts + whole <= 10
+        assert whole <= 1
 
     assert len(data.gates) == len(suite.gates) > 0
     assert {g.outcome for g in data.gates} == {Outcome.PASSED}, [g.reason for g in data.gates]
