@@ -53,8 +53,8 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, changed: list[str], t
     for shown in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate", "fvd.distance"):
         assert computed[shown].n == 80, shown
 
-    # The gate lets the network be wrong about some of what it reads. The detectors of artifacts tell two a minute where
-    # there are none, nearly all of them parts of pictures: 5.7 in these clips, and 10 at most in 95 of 100 such sets.
+    # The gate lets the network be wrong about some of what it reads. The detectors of artifacts tell two a minute
+    # where there are none, nearly all parts of pictures: 5.7 in these clips, and 10 at most in 95 of 100 such sets.
     kinds = Counter(f.kind for e in data.clips for m in e.measurements.values() for f in m.findings)
     assert all(kind == MISMATCH or kind.startswith("temporal.") for kind in kinds)
     if changed:  # what a generator made may well have faults
