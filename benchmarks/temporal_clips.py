@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.extractors.pixels import PixelsExtractor
+from vgaudit.metrics.freezes import find_freezes
 from vgaudit.metrics.temporal_signals import Found, Signals
 from vgaudit.storyworld.faults import FaultTruth, plant
 from vgaudit.storyworld.render import render
@@ -25,6 +26,8 @@ from vgaudit.storyworld.scene import random_scene
 from vgaudit.video import ClipInfo, ClipReader, Frames
 
 STORYWORLD_SEED = 8_000_000_000
+NEW_SEED = 8_100_000_000
+"""Drawn clips from here on taught nothing."""
 SIZES = ((64, 64), (192, 128))
 """Width and height of drawn clips, in turns."""
 FAULTY_FRAMES = 64
@@ -34,11 +37,11 @@ TRUTH = json.loads((Path(__file__).parent / "temporal_truth.json").read_text("ut
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip's name, its signals, which pairs repeat a picture, and its length in seconds."""
+    """A clip's name, its signals, its freezes, and its length in seconds."""
 
     name: str
     signals: Signals
-    repeat: NDArray[np.bool_]
+    freezes: tuple[Found, ...]
     seconds: float
 
     @property
@@ -48,7 +51,11 @@ class Clip:
 
     def is_true(self, found: Found) -> bool:
         """Whether what was found is really there."""
-        return any(found.first <= end and found.end >= first for first, end, _ in TRUTH.get(self.name, ()))
+        return self.spans_true(found.first, found.end)
+
+    def spans_true(self, first: int, end: int) -> bool:
+        """Whether something is really there in these frames, or right beside them."""
+        return any(first <= last and end >= begin for begin, last, _ in TRUTH.get(self.name, ()))
 
 
 def real_clips(data: Path) -> list[str]:
@@ -73,21 +80,29 @@ def read(path: Path, most: int = sys.maxsize) -> tuple[NDArray[np.uint8], NDArra
     return np.stack(frames[:most]), np.array(times[:most])
 
 
-def seen(name: str, frames: NDArray[np.uint8], times: NDArray[np.float64]) -> Clip:
-    """Frames as the detectors see them."""
-    info = ClipInfo(name, frames.shape[2], frames.shape[1], len(frames), 8.0, float(times[-1]), "", "", "")
+def seen(name: str, frames: NDArray[np.uint8], times: NDArray[np.float64], still: bool = False) -> Clip:
+    """Frames as the detectors see them; where the scene itself comes to stand still, a freeze is not told."""
+    info = ClipInfo(
+        path=name, width=frames.shape[2], height=frames.shape[1], fps=8.0, frames=len(frames),
+        duration_s=float(times[-1]), codec="", container="", pixel_format="",
+    )  # fmt: skip
     pixels, motion = PixelsExtractor().start(info), MotionExtractor(MotionOptions()).start(info)
     for first in range(0, len(frames), 16):
         block = Frames(frames[first : first + 16], first, times[first : first + 16])
         pixels.push(block)
         motion.push(block)
     moved = motion.finish()
-    flows = moved.arrays
+    side = min(moved.facts["height"], moved.facts["width"])
+    pictures = pixels.finish()
+    difference = pictures["mae_next"]
+    report = find_freezes(difference, times)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     return Clip(
         name,
-        Signals.of(pixels.finish().arrays, flows, min(moved.facts["height"], moved.facts["width"])),
-        flows["quality_repeat"],
+        Signals.of(pictures.arrays, moved.arrays, side),
+        tuple(
+            Found(f.first + 1, f.last + 1, f.seconds) for f in (report.freezes if report else ()) if not still
+        ),
         float(times[-1]) + step,
     )
 
@@ -99,8 +114,10 @@ def clean(job: tuple[Path, str]) -> Clip:
     if name.startswith("storyworld/"):
         seed = int(name.partition("/")[2])
         width, height = SIZES[seed % 2]
-        frames = render(random_scene(seed), seed, width=width, height=height).frames
-        return seen(name, frames, np.arange(len(frames)) / 8)
+        scene = random_scene(seed)
+        frames = render(scene, seed, width=width, height=height).frames
+        still = scene.action in ("sliding in", "standing still")
+        return seen(name, frames, np.arange(len(frames)) / 8, still=still)
     return seen(name, *read(data / name))
 
 
@@ -127,8 +144,13 @@ def clean_jobs(data: Path, storyworld: int) -> Iterator[tuple[Path, str]]:
     """All real clips, and so many drawn ones."""
     for name in real_clips(data):
         yield data, name
+    yield from drawn_jobs(data, storyworld, STORYWORLD_SEED)
+
+
+def drawn_jobs(data: Path, storyworld: int, seed: int) -> Iterator[tuple[Path, str]]:
+    """So many drawn clips, from a seed on."""
     for i in range(storyworld):
-        yield data, f"storyworld/{STORYWORLD_SEED + i}"
+        yield data, f"storyworld/{seed + i}"
 
 
 def pool(workers: int) -> Any:

@@ -21,40 +21,49 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import chi2
-from temporal_clips import Clip, clean, clean_jobs, faulty, pool, real_clips
+from temporal_clips import NEW_SEED, Clip, clean, clean_jobs, drawn_jobs, faulty, pool, real_clips
 
-from vgaudit.metrics.temporal_detectors import detect, held_stretches
+from vgaudit.metrics.temporal_detectors import detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Found
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
 
 ACCEPTED = {
     "flicker": ("flicker",),
+    "freeze": ("freeze",),
     "exposure_jump": ("exposure_shift",),
     "colour_drift": ("colour_shift",),
     "duplicated_frames": ("duplicate_frames",),
     "jump_cut": ("jump_cut",),
     "subject_swap": ("subject_swap", "popping"),  # one name or the other by the size of what changes
     "popping_object": ("popping", "subject_swap"),
-    "colour_swap": ("subject_swap", "popping"),  # the middle changes at once and back, if only in colour
+    "colour_swap": (
+        "colour_swap",
+        "subject_swap",
+        "popping",
+    ),  # the middle changes at once, if only in colour
+    "dropped_frames": ("dropped_frames",),
+    "ghosting": ("ghosting",),
+    "warp": ("warping",),
     "jitter": ("jitter",),
     "noise_burst": ("noise_burst",),
     "blur_pulse": ("blur_pulse",),
 }
 """Fault -> kinds of finding that name it. Of the others no detector is named yet, and none is counted."""
 NEEDED = {
-    "flicker": 0.9, "duplicated_frames": 0.9, "jump_cut": 0.9, "exposure_jump": 0.9, "noise_burst": 0.9,
-    "blur_pulse": 0.9, "popping_object": 0.75, "subject_swap": 0.75, "jitter": 0.75,
+    "flicker": 0.9, "freeze": 0.9, "duplicated_frames": 0.9, "jump_cut": 0.9, "exposure_jump": 0.9,
+    "noise_burst": 0.9, "blur_pulse": 0.9, "popping_object": 0.75, "subject_swap": 0.75, "jitter": 0.75,
+    "ghosting": 0.75, "warp": 0.75,
 }  # fmt: skip
 MOST_FALSE = 2.0
 
 
 def found_in(clip: Clip) -> dict[str, tuple[Found, ...]]:
     """Everything that is found, by kind."""
-    return {
-        **detect(clip.signals, floors(clip.signals.side)),
-        "duplicate_frames": tuple(held_stretches(clip.repeat)),
-    }
+    found = detect(clip.signals, floors(clip.signals.side))
+    told = found["duplicate_frames"]  # whose freezes the metric does not tell again
+    apart = tuple(f for f in clip.freezes if not any(t.first <= f.first and f.end <= t.end for t in told))
+    return {**found, "freeze": apart}
 
 
 def overlap(found: Found, span: tuple[int, int]) -> float:
@@ -101,11 +110,9 @@ def main() -> None:
             print(f"  {kind:18} {'   '.join(cells)}", flush=True)
         for kind in KINDS:
             if kind not in ACCEPTED:
-                print(
-                    f"  {kind:18} no detector here"
-                    + (" (freezes: freeze_levels.py)" if kind == "freeze" else "")
-                )
+                print(f"  {kind:18} no detector here")
         clips = list(processes.map(clean, clean_jobs(args.data, args.storyworld), chunksize=8))
+        new = list(processes.map(clean, drawn_jobs(args.data, args.storyworld, NEW_SEED), chunksize=8))
     false = Counter[tuple[str, bool]]()
     for clip in clips:
         for kind, each in found_in(clip).items():
@@ -120,6 +127,15 @@ def main() -> None:
     minutes, count = sum(c.seconds for c in clips) / 60, sum(false.values())
     bound = float(chi2.ppf(0.95, 2 * (count + 1))) / 2 / minutes
     print(f"together {count / minutes:.2f} a minute, 95 % upper bound {bound:.2f} (exact, Poisson)")
+    others = Counter[str]()
+    for clip in new:
+        others.update({kind: len(each) for kind, each in found_in(clip).items() if each})
+    told = ", ".join(f"{n} x {k}" for k, n in sorted(others.items())) or "none"
+    more = sum(c.seconds for c in new) / 60
+    print(
+        f"in {more:.1f} minutes of drawn clips that taught nothing: {others.total()}, "
+        f"{others.total() / more:.2f} a minute ({told})"
+    )
     if count / minutes > MOST_FALSE:
         short.append(f"{count / minutes:.2f} false findings a minute, at most {MOST_FALSE:g}")
     sys.exit("\n".join(short) or 0)

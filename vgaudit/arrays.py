@@ -1,4 +1,4 @@
-"""Read NumPy files from several threads.
+"""NumPy files read from several threads, and runs of true values.
 
 NumPy parses the header of an array with :func:`ast.literal_eval`, and before CPython 3.12 building syntax trees in
 two threads at once can fail with ``SystemError: AST constructor recursion depth mismatch`` (CPython issue 106905).
@@ -8,6 +8,7 @@ All array files are therefore read one at a time.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,13 @@ def load_npz(path: Path) -> dict[str, NDArray[Any]]:
     """
     with HEADER_LOCK, np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """``(start, end)`` of each run of true values, ``end`` exclusive.
+
+    >>> list(runs(np.array([True, True, False, True])))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    yield from ((start, end) for start, end in edges.reshape(-1, 2).tolist())

@@ -21,7 +21,7 @@ SEEN = np.ones(SHAPE, bool)
 def push(
     quality: MotionQuality, first: NDArray[np.uint8], second: NDArray[np.uint8], there: NDArray[np.float32]
 ) -> None:
-    quality.push(first, second, there, -there, SEEN)
+    quality.push(first, second, there, -there, -there, SEEN)
 
 
 def shifted(step: float, count: int, shape: tuple[int, int] = SHAPE) -> list[NDArray[np.uint8]]:
@@ -52,8 +52,8 @@ def test_a_translation_moves_and_does_nothing_else() -> None:
 def test_mismatch_is_the_distance_of_the_two_flows() -> None:
     quality = MotionQuality()
     first, second = shifted(4, 2)
-    quality.push(first, second, flow(3.0, 0.0, SHAPE), flow(0.0, 4.0, SHAPE), SEEN)
-    quality.push(second, first, flow(300.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE), SEEN)
+    quality.push(first, second, flow(3.0, 0.0, SHAPE), flow(0.0, 4.0, SHAPE), flow(0.0, 4.0, SHAPE), SEEN)
+    quality.push(second, first, flow(300.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE), SEEN)
     assert quality.arrays()["mismatch"] == pytest.approx([5 / 64, 20 / 64], rel=1e-5)
 
 
@@ -198,5 +198,5 @@ def test_it_holds_few_frames() -> None:
 
 
 def test_the_extractor_says_that_it_changed() -> None:
-    assert MotionExtractor.version == 3
+    assert MotionExtractor.version == 4
     assert MotionExtractor(MotionOptions()).fingerprint

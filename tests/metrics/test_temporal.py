@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
+from vgaudit.extractors.pixels import PixelsExtractor
 from vgaudit.metrics.base import ClipView, Measured, Metric, MetricContext, SummaryContext
 from vgaudit.metrics.freezes import find_freezes
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
@@ -38,8 +42,31 @@ def view(
 ) -> ClipView:
     sample = Sample("clip-0-0", "prompt", prompt, "group", tags={"motion": asked} if asked else {})
     info = ClipInfo("clip", 96, 64, 10.0, 1, 1.0, "raw", "array", "rgb24")
-    features = {"motion": Features(motion, facts), "pixels": Features({"mae_next": mae})}
+    size = {"height": 64, "width": 96}
+    features = {
+        "motion": Features(quiet("motion", len(mae)) | motion, size | facts),
+        "pixels": Features(quiet("pixels", len(mae)) | {"mae_next": mae, "pts_s": motion["pts_s"]}),
+    }
     return ClipView(sample, info, "0" * 64, features)
+
+
+@cache
+def drawn(frames: int) -> tuple[Features, Features]:
+    """Features of a picture that pans, as the extractors give them."""
+    wide = np.random.default_rng(0).integers(0, 256, (64, 96 + 2 * frames, 3), dtype=np.uint8)
+    wide = cv2.GaussianBlur(wide, (0, 0), 2)
+    block = Frames(np.stack([wide[:, 2 * t : 2 * t + 96] for t in range(frames)]), 0, np.arange(frames) / 10)
+    info = ClipInfo("clip", 96, 64, 10.0, frames, frames / 10, "raw", "array", "rgb24")
+    motion, pixels = MotionExtractor(MotionOptions()).start(info), PixelsExtractor().start(info)
+    motion.push(block)
+    pixels.push(block)
+    return motion.finish(), pixels.finish()
+
+
+def quiet(name: str, pairs: int) -> dict[str, NDArray[np.generic]]:
+    """Arrays of an extractor for a clip of so many pairs in which nothing is wrong."""
+    motion, pixels = drawn(pairs + 1)
+    return dict((motion if name == "motion" else pixels).arrays)
 
 
 def measure(
@@ -88,6 +115,41 @@ def test_motion_does_not_depend_on_the_frame_rate() -> None:
     assert slow.values["motion"] == pytest.approx(uneven.values["motion"])
 
 
+@pytest.mark.parametrize(("fps", "top5"), [(8, 6 / 256), (16, 3 / 256), (30, 6 * 8 / 30 / 256)])
+def test_the_dynamic_degree_is_a_share_of_time_at_any_frame_rate(fps: float, top5: float) -> None:
+    """VBench's 6 pixels of 256 a frame, at the 8 frames a second that it looks at."""
+    n = 20
+    pts = [t / fps for t in range(n + 1)]
+    speeds = [1.01 * top5] * 5 + [0.99 * top5] * 15
+    assert measure([5.0] * n, top5=speeds, pts=pts).values["dynamic_degree"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("asked", "speed", "kind"),
+    [
+        ("high", 0.1, "temporal.too_still"),
+        ("high", 0.3, ""),
+        ("low", 0.01, "temporal.too_still"),
+        ("low", 0.1, ""),
+        ("low", 0.9, ""),
+        ("static", 0.01, ""),
+        ("static", 0.3, "temporal.too_lively"),
+        ("", 0.0, ""),
+    ],
+)
+def test_motion_that_is_not_what_the_prompt_asks_for_is_a_finding(
+    asked: str, speed: float, kind: str
+) -> None:
+    m = measure([5.0] * 20, top5=[speed / 10] * 20, asked=asked)
+    found = [f for f in m.findings if f.kind in ("temporal.too_still", "temporal.too_lively")]
+    assert [f.kind for f in found] == ([kind] if kind else [])
+    if found:
+        assert (found[0].start_s, found[0].end_s) == (0, pytest.approx(2.1))
+        assert found[0].score > found[0].threshold
+        assert "prompt asks" in found[0].message
+    assert measure([5.0] * 20, top5=[speed / 10] * 20, asked=asked, prompt="").findings == ()
+
+
 # -- what cannot be measured -----------------------------------------------------------------------
 
 
@@ -102,8 +164,8 @@ def test_clips_without_a_pair_say_so(count: int) -> None:
     }
     m = METRIC.measure(view(arrays, empty, {}))
     assert m.values == {}
-    assert set(m.missing) == {"warp_error", "motion", "freeze_fraction", "quality"}
-    assert f"{count} frame" in m.missing["motion"]
+    assert set(m.missing) == {spec.name for spec in METRIC.values}
+    assert f"{count} frame" in m.missing["motion"] == m.unassessed
     assert not m.missing["motion"].startswith("not applicable")
 
 
@@ -111,12 +173,9 @@ def test_clips_without_a_pair_say_so(count: int) -> None:
     "pts", [[0, 0.1, 0.1, 0.2], [0, 0.2, 0.1, 0.3], [0, 0, 0, 0], [0, float("nan"), 0.2, 0.3]]
 )
 def test_time_stamps_that_do_not_increase_measure_nothing(pts: list[float]) -> None:
-    assert set(measure([5.0] * 3, pts=pts).missing) == {
-        "warp_error",
-        "motion",
-        "freeze_fraction",
-        "quality",
-    }
+    m = measure([5.0] * 3, pts=pts)
+    assert set(m.missing) == {spec.name for spec in METRIC.values}
+    assert "time stamps" in m.unassessed
 
 
 def test_nothing_visible_in_two_frames_is_a_gap_and_not_a_zero() -> None:
@@ -127,8 +186,33 @@ def test_nothing_visible_in_two_frames_is_a_gap_and_not_a_zero() -> None:
 
 def test_too_small_pictures_have_freezes_only() -> None:
     m = measure([5.0] * 3, error=[0.0] * 3, valid=[False] * 3, too_small=True)
-    assert set(m.missing) == {"warp_error", "motion", "quality"}
+    assert set(m.missing) == {"warp_error", "motion", "dynamic_degree", "quality"}
     assert m.series["warp_error"].values == (None, None, None)
+
+
+@pytest.mark.parametrize(("frames", "assessed"), [(1, False), (2, False), (3, False), (4, True)])
+def test_the_shortest_clips_pass_no_gate_on_findings(frames: int, assessed: bool) -> None:
+    assert bool(measure([5.0] * (frames - 1)).unassessed) is not assessed
+
+
+@pytest.mark.parametrize(
+    ("extractor", "name"),
+    [
+        ("pixels", "noise"), ("pixels", "luma_mean"), ("pixels", "sharpness"), ("motion", "shift"),
+        ("motion", "residual"), ("motion", "quality_flicker"), ("motion", "quality_around"),
+    ],
+)  # fmt: skip
+def test_a_statistic_that_is_no_number_passes_no_gate_on_findings(extractor: str, name: str) -> None:
+    """Nothing is larger than NaN: a detector would find nothing, and a gate would pass."""
+    motion, pixels = quiet("motion", 12), quiet("pixels", 12)
+    arrays = motion if extractor == "motion" else pixels
+    arrays[name] = arrays[name].astype(np.float64)
+    arrays[name].reshape(-1)[7] = np.nan
+    clip = view(motion, np.full(12, 5.0), {})
+    features = {**clip.features, "pixels": Features(pixels)}
+    m = METRIC.measure(replace(clip, features=features))
+    assert name in m.unassessed
+    assert "finite" in m.unassessed
 
 
 def test_nan_never_becomes_a_number() -> None:
@@ -180,7 +264,8 @@ def test_who_was_asked_to_stand_still_may_pause() -> None:
 
 @pytest.mark.parametrize(("asked", "prompt"), [("low", "a dog"), ("high", "a dog"), ("static", "")])
 def test_a_pause_that_no_prompt_asked_for_is_a_freeze(asked: str, prompt: str) -> None:
-    assert len(measure(PAUSE, asked=asked, prompt=prompt).findings) == 1
+    found = measure(PAUSE, asked=asked, prompt=prompt, top5=[0.05] * len(PAUSE)).findings
+    assert [f.kind for f in found if f.kind != "temporal.too_lively"] == ["temporal.freeze"]
 
 
 def test_motion_static_in_a_suite_reaches_the_sample(tmp_path: Path) -> None:
@@ -307,6 +392,7 @@ def test_results_are_means_over_prompts_with_intervals() -> None:
     assert set(results) == {
         "temporal.warp_error",
         "temporal.motion",
+        "temporal.dynamic_degree",
         "temporal.freeze_fraction",
         "temporal.quality",
     }

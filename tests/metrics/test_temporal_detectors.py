@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,20 +13,33 @@ import pytest
 from numpy.typing import NDArray
 
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
+from vgaudit.extractors.motion_echo import MotionEcho
 from vgaudit.extractors.pixels import PixelsExtractor
 from vgaudit.metrics.base import ClipView, MetricContext
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
-from vgaudit.metrics.temporal_detectors import DETECTORS, UNITS, detect, held_stretches
+from vgaudit.metrics.temporal_detectors import DETECTORS, detect
 from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_floors import SMALL, floors
 from vgaudit.metrics.temporal_signals import Found, Signals
+from vgaudit.metrics.temporal_windows import (
+    FILE,
+    LONGEST,
+    SHORTEST,
+    STATISTICS,
+    WindowModel,
+    best_windows,
+    parse_model,
+    score_series,
+    window_features,
+    windows,
+)
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement
 from vgaudit.storyworld.fault_props import fault_props
 from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import Rendered, render
 from vgaudit.storyworld.scene import Scene
-from vgaudit.video import ClipInfo, Frames
+from vgaudit.video import ClipInfo, ClipReader, Frames
 
 UInt8 = NDArray[np.uint8]
 
@@ -45,6 +60,7 @@ def quiet(n: int = 24) -> Signals:
         shift=np.zeros((n - 1, 2)),
         side=128,
         residual=np.full((n - 1, 8, 8), 2.0),
+        statistics=np.zeros((n - 1, len(STATISTICS))),
     )
 
 
@@ -61,12 +77,12 @@ def lit(light: NDArray[np.float64]) -> Signals:
 
 
 def spans(kind: str, s: Signals, side: int = 128) -> list[tuple[int, int]]:
-    return [(f.first, f.end) for f in DETECTORS[kind](s, floors(side)[kind])]
+    return [(f.first, f.end) for f in DETECTORS[kind].find(s, floors(side)[kind])]
 
 
 def test_nothing_is_found_where_nothing_happens() -> None:
     found = detect(quiet(), floors(128))
-    assert set(found) == set(DETECTORS) == set(UNITS) == set(floors(128)) == set(floors(SMALL - 1))
+    assert set(found) == set(DETECTORS) == set(floors(128)) == set(floors(SMALL - 1))
     assert not any(found.values())
 
 
@@ -179,7 +195,7 @@ def test_a_part_that_changes_and_changes_back_is_told_with_its_place(size: int, 
     for pair in (8, 13):
         residual[pair, 1 : 1 + size, 2 : 2 + size] = 80.0
     here = replace(changed(s, fine), residual=residual)
-    (found,) = DETECTORS[kind](here, floors(128)[kind])
+    (found,) = DETECTORS[kind].find(here, floors(128)[kind])
     assert found == Found(9, 14, found.score, (0.25, 0.125, 0.25 + size / 8, 0.125 + size / 8))
     other = {"popping": "subject_swap", "subject_swap": "popping"}[kind]
     assert spans(other, here) == []
@@ -194,7 +210,7 @@ def test_a_long_clip_takes_its_time_and_no_more() -> None:
         residual=rng.gamma(1.0, 20.0, (n - 1, 8, 8)),
     )
     begin = time.perf_counter()
-    list(DETECTORS["popping"](s, floors(128)["popping"]))
+    list(DETECTORS["popping"].find(s, floors(128)["popping"]))
     assert time.perf_counter() - begin < 30
 
 
@@ -232,7 +248,10 @@ def test_a_later_detector_does_not_tell_a_moment_again() -> None:
 )
 def test_repeated_frames_in_a_row_are_a_stretch(pattern: str, expected: list[tuple[int, int]]) -> None:
     repeat = np.array([c == "r" for c in pattern])
-    assert [(f.first, f.end) for f in held_stretches(repeat)] == expected
+    total = len(repeat) + 1
+    s = replace(quiet(total), total=total, frame=np.flatnonzero(np.r_[True, ~repeat]))
+    assert np.array_equal(s.repeat, repeat)
+    assert spans("duplicate_frames", s) == expected
 
 
 # -- drawn clips -----------------------------------------------------------------------------------------------------
@@ -279,7 +298,7 @@ def test_a_clean_drawing_has_no_findings(drawn: Rendered) -> None:
     [
         ("flicker", "flicker"), ("exposure_jump", "exposure_shift"), ("duplicated_frames", "duplicate_frames"),
         ("jump_cut", "jump_cut"), ("jitter", "jitter"), ("noise_burst", "noise_burst"), ("freeze", "freeze"),
-        ("blur_pulse", "blur_pulse"),
+        ("blur_pulse", "blur_pulse"), ("ghosting", "ghosting"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_is_found_where_it_is(drawn: Rendered, fault: str, kind: str) -> None:
@@ -298,6 +317,35 @@ def test_a_planted_fault_is_found_where_it_is(drawn: Rendered, fault: str, kind:
     assert best.kind in {*KINDS, "temporal.freeze"}
     assert " s" in best.message
     assert "{" not in best.message
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("warp", "warping"), ("ghosting", "ghosting")])
+def test_lasting_faults_are_found_in_clips_of_cameras(fault: str, kind: str, shared_data: Path) -> None:
+    overlaps = []
+    for path in sorted((shared_data / "fetv" / "real").glob("*.mp4"))[3:11]:
+        with ClipReader(path) as clip:
+            frames = np.concatenate([block.rgb.copy() for block in clip])
+        planted = plant(frames, fault, "moderate", 7)
+        begin, end = planted.truth.seconds
+        found = [f for f in measured(planted.frames).findings if f.kind == f"temporal.{kind}"]
+        shared = [
+            (min(f.end_s, end) - max(f.start_s, begin)) / (max(f.end_s, end) - min(f.start_s, begin))
+            for f in found
+        ]
+        overlaps.append(max(0.0, *shared, 0.0))
+    assert sum(o > 0.5 for o in overlaps) >= 5, overlaps
+
+
+def test_a_thing_that_has_another_colour_at_once_is_found_with_its_place(drawn: Rendered) -> None:
+    frames = drawn.frames.copy()
+    frames[14:, 40:88, 60:120] = frames[14:, 40:88, 60:120, ::-1] // 2 + np.array([120, 0, 60], np.uint8)
+    (found,) = (f for f in measured(frames).findings if f.kind == "temporal.colour_swap")
+    assert (found.start_s, found.end_s) == (14 / 8, pytest.approx(33 / 8))
+    left, top, right, bottom = found.box or (0, 0, 0, 0)
+    assert left <= 72
+    assert right >= 108
+    assert top <= 48
+    assert bottom >= 80
 
 
 def test_findings_do_not_depend_on_blocks_and_follow_the_frame_rate(drawn: Rendered) -> None:
@@ -335,3 +383,79 @@ def test_a_box_is_in_pixels_of_the_clip(drawn: Rendered) -> None:
 def test_pictures_too_small_for_flow_are_not_assessed() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (12, 16, 24, 3), dtype=np.uint8)
     assert "too small" in measured(frames).unassessed
+
+
+# -- windows -------------------------------------------------------------------------------------------------------
+
+
+def test_windows_leave_enough_to_compare_with() -> None:
+    p, q = windows(20)
+    assert p.min() == 1
+    assert (q - p).min() == SHORTEST
+    assert (q - p).max() == int(0.6 * 21)
+    assert (p + 20 - q).min() >= 3
+    assert q.max() == 20
+    assert all(len(part) == 0 for n in range(SHORTEST + 1) for part in windows(n))
+    p, q = windows(1000)
+    assert (q - p).max() == LONGEST
+
+
+def test_features_of_windows_are_what_their_names_say() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, len(STATISTICS)))
+    p, q = np.array([1, 8, 20]), np.array([9, 20, 30])
+    found = window_features(x, p, q, ("motion", "shift"), ("sharpness",), False)
+    for i, (a, b) in enumerate(zip(p, q, strict=True)):
+        before, after = x[max(0, a - 6) : a], x[b : b + 6]
+        medians = [np.median(part, axis=0) if len(part) else np.zeros(x.shape[1]) for part in (before, after)]
+        outside = (medians[0] * len(before) + medians[1] * len(after)) / (len(before) + len(after))
+        level = x[a:b].mean(axis=0) - outside
+        low = np.median(x[max(0, a - 4) : a], axis=0)
+        high = np.median(x[b : b + 4], axis=0) if b < 30 else outside
+        edge = np.minimum(x[a:b].mean(axis=0) - low, x[a:b].mean(axis=0) - high)
+        at = [STATISTICS.index(name) for name in ("motion", "shift", "sharpness")]
+        assert found[i] == pytest.approx([level[at[0]], level[at[1]], edge[at[2]]])
+
+
+def test_no_window_crosses_a_cut_and_no_two_overlap() -> None:
+    model = WindowModel(("motion",), (), False, np.zeros(1), np.ones(1))
+    x = np.zeros((40, len(STATISTICS)))
+    x[8:16, 0] = x[25:33, 0] = 5.0
+    cut = np.zeros(40, bool)
+    both = [(w.first, w.end) for w in best_windows(x, model, cut, 3.0)]
+    assert sorted(both) == [(8, 16), (25, 33)]
+    cut[12] = True
+    assert [(w.first, w.end) for w in best_windows(x, model, cut, 3.0)] == [(25, 33)]
+    series = score_series(x, model, np.zeros(40, bool))
+    assert series[[10, 30]] == pytest.approx([5.0, 5.0])
+    assert series.shape == (40,)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"level": ["speed"]}, {"mean": [0.0]}, {"weight": [float("nan")] * 9}, {"mean": []}]
+)
+def test_coefficients_that_do_not_fit_are_refused(broken: dict[str, Any]) -> None:
+    stored = json.loads(FILE.read_text("utf-8"))["models"]["warping"]
+    parse_model(stored)
+    with pytest.raises(ValueError, match="expected"):
+        parse_model(stored | broken)
+
+
+def test_a_ghost_is_what_an_earlier_picture_explains() -> None:
+    """Pictures of noise: motion explains nothing of them, and the picture two before explains its ghost."""
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(100, 30, (40, 60)).astype(np.float32) for _ in range(12)]
+    shown = [f if t < 4 or t >= 9 else (0.6 * f + 0.4 * frames[t - 2]) for t, f in enumerate(frames)]
+    echo = MotionEcho()
+    echo.first(shown[0])
+    level = np.full((40, 60), 100, np.float32)
+    moments = [echo.push(s.astype(np.float32), level, level) for s in shown[1:]]
+    around = np.array([m["around"] for m in moments])
+    before = np.array([m["before"] for m in moments])
+    explained = before[:, 0, 1] / np.maximum(before[:, 1, 1], 1e-9)
+    assert explained[3:5] == pytest.approx([0.4, 0.4], abs=0.05)  # later ghosts hold ghosts themselves
+    assert (explained[3:8] > 0.2).all()
+    assert np.abs(explained[[1, 2, 10]]).max() < 0.05
+    assert (around[:1] == 0).all()
+    assert (around[-2:] == 0).all()
+    assert (around[1:-2, 1, 1] > 0).all()

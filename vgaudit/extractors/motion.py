@@ -61,13 +61,13 @@ class MotionExtractor:
     * ``valid`` bool ``(T-1,)``: whether a pixel was left to compare, so that ``warp_error`` exists (it is 0
       otherwise). False also where the picture is too small for flow; every value of such a pair is 0.
     * ``pts_s`` float64 ``(T,)``: seconds from the clip's first frame.
-    * ``quality_*`` ``(T-1,)``: the arrays of :class:`~vgaudit.extractors.motion_quality.MotionQuality`.
+    * ``quality_*`` ``(T-1, ...)``: the arrays of :class:`~vgaudit.extractors.motion_quality.MotionQuality`.
 
     Facts: ``height`` and ``width`` of the pictures the flow ran on, and ``too_small``.
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[BaseModel]] = MotionOptions
     unit: ClassVar[Unit] = "pair"
 
@@ -147,7 +147,7 @@ class MotionExtraction:
         coarse = forward[SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
         x, y = (float(np.median(coarse[..., i])) / min(first.shape) for i in (0, 1))
         self._shifts.append((x, y))
-        self._quality.push(first, second, forward, back, seen)
+        self._quality.push(first, second, forward, backward, back, seen)
         return statistics
 
 

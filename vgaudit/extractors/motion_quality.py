@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vgaudit.extractors.motion_echo import AFTER, AROUND, BEFORE, MotionEcho
+
 STRIDE = 2
 """Everything is taken at every second pixel of every second row: the grid."""
 
@@ -70,6 +72,7 @@ class _Step:
     seen: Bool
     weight: Float32
     side: int  # the frame's short side in pixels
+    ahead: Float32  # the second picture, smoothed, carried to the first
 
 
 class MotionQuality:
@@ -98,6 +101,8 @@ class MotionQuality:
       0 where the middle picture is the mean of its neighbours.
     * ``third_difference``, from ``chain`` 2 on: ``|I_{t+1} - 3 I_t + 3 I_{t-1} - I_{t-2}|_1`` over the sum of the
       three first differences' norms. 0 where two mixtures of one pair of pictures meet two of the next.
+    * ``before`` ``(T-1, 3, 3)``, ``after`` ``(T-1, 3, 3)``, ``around`` ``(T-1, 5, 5)``: the second frame's moments
+      in :class:`~vgaudit.extractors.motion_echo.MotionEcho`, of smoothed pictures, squared grey levels.
 
     Means of ``mismatch``, ``deformation`` and ``acceleration`` are weighted by the magnitude of the luma gradient of
     the first frame (Sobel, at half resolution): where there is no texture, flow is a guess and nobody sees it.
@@ -112,20 +117,26 @@ class MotionQuality:
         self._differences: list[float] = []
         self._step: _Step | None = None
         self._pictures: deque[_Picture] = deque(maxlen=3)  # distinct ones, the latest last
+        self._echo = MotionEcho()
+        self._moments: list[dict[str, NDArray[np.float64]]] = []
 
     def skip(self) -> None:
         """Take a pair of pictures too small for flow."""
         self._rows.append({})
+        self._moments.append({})
         self._chain.append(-1)
         self._repeat.append(False)
 
-    def push(self, first: UInt8, second: UInt8, forward: Float32, back: Float32, seen: Bool) -> None:
+    def push(
+        self, first: UInt8, second: UInt8, forward: Float32, backward: Float32, back: Float32, seen: Bool
+    ) -> None:
         """Take the next pair.
 
         Args:
             first: uint8 ``(h, w)`` luma.
             second: The same of the next frame.
             forward: float32 ``(h, w, 2)`` flow (x, y) in pixels from ``first`` to ``second``.
+            backward: The same from ``second`` to ``first``.
             back: float32 ``(h, w, 2)``: the flow from ``second`` to ``first``, sampled where ``forward`` leads.
             seen: bool ``(h, w)``: passes the forward-backward check and stays inside the frame.
         """
@@ -139,13 +150,17 @@ class MotionQuality:
         self._repeat.append(difference <= limit)
         if difference <= limit:
             self._chain.append(-1)
+            self._moments.append({})
             return
         self._chain.append(min(2, len(self._differences)))
         self._differences.append(difference)
         if not self._pictures:
             self._pictures.append(_picture(first))
-        step = self._one_pair(row, forward, back, seen)
+            self._echo.first(self._pictures[-1].smooth)
         latest = _picture(second)
+        step = self._one_pair(row, forward, back, seen, latest)
+        behind = _sample(self._pictures[-1].smooth, *_led(np.ascontiguousarray(backward[::STRIDE, ::STRIDE])))
+        self._moments.append(self._echo.push(latest.smooth, behind, step.ahead))
         row["sharpness"] = latest.sharpness
         if self._step is not None:
             self._two_pairs(row, self._step, step, latest)
@@ -160,9 +175,14 @@ class MotionQuality:
         }
         out["repeat"] = np.array(self._repeat, dtype=bool)
         out["chain"] = np.array(self._chain, dtype=np.int64)
+        for name, shape in (("before", BEFORE), ("after", AFTER), ("around", AROUND)):
+            nothing = np.zeros(shape)
+            out[name] = np.array([m.get(name, nothing) for m in self._moments]).reshape(-1, *shape)
         return out
 
-    def _one_pair(self, row: dict[str, float], forward: Float32, back: Float32, seen: Bool) -> _Step:
+    def _one_pair(
+        self, row: dict[str, float], forward: Float32, back: Float32, seen: Bool, latest: _Picture
+    ) -> _Step:
         side = min(forward.shape[:2])
         flow = np.ascontiguousarray(forward[::STRIDE, ::STRIDE])
         small = self._pictures[-1].small
@@ -178,11 +198,9 @@ class MotionQuality:
         row["motion"] = float(_length(u, v).mean(dtype=np.float64)) / side
         row["mismatch"] = _weighted(mismatch, weight) / side
         row["deformation"] = _weighted(np.abs(np.log(area)), np.ascontiguousarray(weight[:-1, :-1]))
-        columns = np.arange(flow.shape[1], dtype=np.float32)
-        rows = np.arange(flow.shape[0], dtype=np.float32)[:, None]
-        x: Float32 = np.add(u * step, columns, dtype=np.float32)
-        y: Float32 = np.add(v * step, rows, dtype=np.float32)
-        return _Step(flow, x, y, np.ascontiguousarray(seen[::STRIDE, ::STRIDE]), weight, side)
+        x, y = _led(flow)
+        there = np.ascontiguousarray(seen[::STRIDE, ::STRIDE])
+        return _Step(flow, x, y, there, weight, side, _sample(latest.smooth, x, y))
 
     def _two_pairs(self, row: dict[str, float], before: _Step, now: _Step, latest: _Picture) -> None:
         """``before`` leads from the last picture but one to the last one, ``now`` from there to ``latest``."""
@@ -198,9 +216,8 @@ class MotionQuality:
             seen = np.ones_like(seen)
         row["acceleration"] = _weighted(change, before.weight * seen) / now.side
         step = np.float32(1 / STRIDE)
-        half_way = _sample(middle.smooth, before.x, before.y)
         end = _sample(latest.smooth, before.x + onward[..., 0] * step, before.y + onward[..., 1] * step)
-        wave = np.abs(first.smooth - 2 * half_way + end)
+        wave = np.abs(first.smooth - 2 * before.ahead + end)
         spread = max(1.0, float(first.smooth.std(dtype=np.float64)))
         row["flicker"] = float(wave[seen].mean(dtype=np.float64)) / spread
         bend = first.small - 2 * middle.small + latest.small
@@ -220,6 +237,16 @@ def _picture(luma: UInt8) -> _Picture:
     return _Picture(
         small, cv2.GaussianBlur(small, (3, 3), 0), float(cv2.norm(edges, cv2.NORM_L1)) / luma.size
     )
+
+
+def _led(flow: Float32) -> tuple[Float32, Float32]:
+    """Where a flow on the grid leads, in grid units."""
+    step = np.float32(1 / STRIDE)
+    columns = np.arange(flow.shape[1], dtype=np.float32)
+    rows = np.arange(flow.shape[0], dtype=np.float32)[:, None]
+    x: Float32 = np.add(flow[..., 0] * step, columns, dtype=np.float32)
+    y: Float32 = np.add(flow[..., 1] * step, rows, dtype=np.float32)
+    return x, y
 
 
 def _sample(image: Float32, x: Float32, y: Float32) -> Float32:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vgaudit.arrays import runs
+
 MOVING_LEVEL = 1.5
 """Grey levels of mean difference above which two frames differ by more than traces of compression ..."""
 
@@ -133,9 +135,9 @@ def moving_pairs(mae_next: NDArray[np.float64]) -> NDArray[np.bool_]:
         mae_next: ``(T-1,)`` mean absolute difference of neighbouring frames, grey levels 0-255.
     """
     moving = np.zeros(len(mae_next), dtype=bool)
-    for start, stop in _runs(mae_next > SMALL_MOVING_LEVEL):
+    for start, stop in runs(mae_next > SMALL_MOVING_LEVEL):
         moving[start:stop] = stop - start >= SMALL_MOVING_RUN
-    bursts = _runs(mae_next > MOVING_LEVEL)
+    bursts = list(runs(mae_next > MOVING_LEVEL))
     for index, (start, stop) in enumerate(bursts):
         short = stop - start <= PULSE_PAIRS and float(mae_next[start:stop].max()) <= PULSE_LEVEL
         before = index == 0 or start - (bursts[index - 1][1] - 1) >= PULSE_DISTANCE
@@ -143,12 +145,6 @@ def moving_pairs(mae_next: NDArray[np.float64]) -> NDArray[np.bool_]:
         if not (short and before and after):
             moving[start:stop] = True
     return moving
-
-
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """``(start, stop)`` of each run of true values, ``stop`` exclusive."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _holds(equal: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from vgaudit.arrays import runs
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.plan import Sample
@@ -182,16 +183,6 @@ def same_as_next(pixels: Features, options: IntegrityOptions) -> NDArray[np.bool
     """Pairs, as bool ``(T-1,)``, of neighbouring frames that show the same picture but for traces of compression."""
     alike = pixels["mae_next"] <= options.constant_mae
     return np.asarray(alike & (pixels["max_abs_next"] <= options.constant_max))
-
-
-def runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """``(start, end)`` of each run of true values, ``end`` exclusive.
-
-    >>> list(runs(np.array([True, True, False, True])))
-    [(0, 2), (3, 4)]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
-    yield from ((start, end) for start, end in edges.reshape(-1, 2).tolist())
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.freezes import FreezeReport, find_freezes
-from vgaudit.metrics.temporal_findings import DUPLICATES, KINDS, artifacts
+from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_quality import temporal_quality
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Measurement, Result, Series, Severity
@@ -23,6 +23,24 @@ MAJOR_FREEZE_S = 0.5
 """Seconds from which a freeze is a major finding."""
 
 ASKED_STILL = f"{NOT_APPLICABLE_PREFIX} the prompt asks for a still shot"
+
+DYNAMIC_SPEED = 3 / 16
+"""Short sides a second over which the fastest twentieth of the picture has to move for a moment to count as dynamic:
+VBench's 6 pixels of 256 a frame, at the 8 frames a second that it looks at."""
+
+STILL_SPEED = DYNAMIC_SPEED / 10
+"""... and under which nothing is seen to move."""
+
+DYNAMIC_SHARE = 0.25
+"""Share of the time that makes a dynamic clip, as VBench has it."""
+
+STILL_SHARE = 0.9
+"""Share of the time without motion that makes a still clip."""
+
+TOO_STILL, TOO_LIVELY = "temporal.too_still", "temporal.too_lively"
+
+FEWEST_FRAMES = 4
+"""Shorter clips cannot be looked at for artifacts: three changes in a row are the least that most of them take."""
 
 Floats = NDArray[np.float64]
 
@@ -43,17 +61,21 @@ class Temporal:
     * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
       (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
       no motion (``motion: static``).
+    * ``dynamic_degree``, [0, 1], neither end is good: share of the time in which the motion is faster than
+      :data:`DYNAMIC_SPEED`. Of size and frame rate it knows nothing (VBench's ``dynamic_degree`` does).
     * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
       "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
 
     Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
-    that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of light,
-    drifting colours, noise, blur, jitter, stutter, and parts of the picture that pop or are swapped; each with the
-    detector's series. A clip too small for flow is not assessed.
+    that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of
+    light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the picture
+    that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
+    clip does not move as its prompt's ``motion`` asks. A clip too small for flow, of fewer than
+    :data:`FEWEST_FRAMES` frames, or with a statistic that is no finite number, is not assessed.
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -66,6 +88,11 @@ class Temporal:
             0.0,
         ),
         ValueSpec(
+            "dynamic_degree", "share of the time", None,
+            "Share of the time in which the fastest twentieth of the picture moves by more than 3/16 short side a "
+            "second.", 0.0, 1.0,
+        ),
+        ValueSpec(
             "freeze_fraction", "fraction of frame pairs", False,
             "Share of frame pairs inside a stretch of repeated frames, in clips that otherwise move.", 0.0, 1.0,
         ),
@@ -75,7 +102,7 @@ class Temporal:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
-    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze", *KINDS)
+    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze", TOO_STILL, TOO_LIVELY, *KINDS)
     filmstrips: ClassVar[bool] = True
 
     def __init__(self, options: TemporalOptions, context: MetricContext) -> None:
@@ -99,11 +126,12 @@ class Temporal:
         pts = np.asarray(motion["pts_s"], dtype=np.float64)
         if len(pts) < 2:
             why = f"the clip has {len(pts)} frame{'' if len(pts) == 1 else 's'}; two are needed to compare"
-            return Measurement(missing={spec.name: why for spec in self.values})
+            return self._nothing(why)
         steps = np.diff(pts)
         if not np.isfinite(pts).all() or (steps <= 0).any():
-            why = "the frames' time stamps do not increase, so nothing per second can be measured"
-            return Measurement(missing={spec.name: why for spec in self.values})
+            return self._nothing(
+                "the frames' time stamps do not increase, so nothing per second can be measured"
+            )
         values: dict[str, float] = {}
         missing: dict[str, str] = {}
         facts: dict[str, Any] = {}
@@ -114,7 +142,9 @@ class Temporal:
         _require_pairs(len(steps), valid=valid, warp_error=error, motion_top5=speed, mae_next=difference)
 
         if motion.facts.get("too_small"):
-            missing["warp_error"] = missing["motion"] = "the picture is too small for optical flow"
+            missing |= dict.fromkeys(
+                ("warp_error", "motion", "dynamic_degree"), "the picture is too small for optical flow"
+            )
         else:
             facts["pairs_without_warp_error"] = int(np.count_nonzero(~valid))
             if not np.isfinite(error[valid]).all():
@@ -125,8 +155,9 @@ class Temporal:
                 values["warp_error"] = float(error[valid].mean())
             if np.isfinite(speed).all():
                 values["motion"] = float(speed.sum() / (pts[-1] - pts[0]))
+                values["dynamic_degree"] = _share_of_time(speed / steps > DYNAMIC_SPEED, steps)
             else:
-                missing["motion"] = "the motion of a pair is not a finite number"
+                missing["motion"] = missing["dynamic_degree"] = "the motion of a pair is not a finite number"
 
         findings: tuple[Finding, ...] = ()
         if not np.isfinite(difference).all():
@@ -152,14 +183,12 @@ class Temporal:
                 findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
 
         shown: Mapping[str, Series] = {}
-        unassessed = ""
-        if motion.facts.get("too_small"):
-            unassessed = "the picture is too small for optical flow, so artifacts could not be looked for"
-        elif not (motion.arrays.keys() >= {"shift", "residual"} and "thumb" in pixels.arrays):
-            unassessed = "the features hold no statistics that artifacts could be looked for in"
-        else:
+        unassessed = _why_unassessed(pixels, motion)
+        if not unassessed:
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
+            if clip.sample.prompt:
+                findings = (*_as_asked(clip.sample, speed / steps, steps, pts), *findings)
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
@@ -169,6 +198,10 @@ class Temporal:
             **shown,
         }
         return Measurement(values, series, findings, missing, facts, unassessed)
+
+    def _nothing(self, why: str) -> Measurement:
+        """No value, and nothing that a gate on findings could pass on."""
+        return Measurement(missing={spec.name: why for spec in self.values}, unassessed=why)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """Mean over prompts of each value; the warp error's ``detail`` counts the pairs that have none."""
@@ -181,24 +214,74 @@ class Temporal:
         ]
 
 
+def _why_unassessed(pixels: Features, motion: Features) -> str:
+    """Why artifacts cannot be looked for; empty if they can."""
+    if motion.facts.get("too_small"):
+        return "the picture is too small for optical flow, so artifacts could not be looked for"
+    count = len(motion["pts_s"])
+    if count < FEWEST_FRAMES:
+        return f"the clip has {count} frames; artifacts could not be looked for in fewer than {FEWEST_FRAMES}"
+    for features in (pixels, motion):
+        for name, array in features.arrays.items():
+            if not np.isfinite(array).all():
+                return f"a {name} is not a finite number, so artifacts could not be looked for"
+    return ""
+
+
+def _share_of_time(which: NDArray[np.bool_], steps: Floats) -> float:
+    return float(steps[which].sum() / steps.sum())
+
+
+def _as_asked(sample: Sample, speed: Floats, steps: Floats, pts: Floats) -> tuple[Finding, ...]:
+    """What of the clip's motion is not what the prompt asks for.
+
+    Args:
+        sample: With the prompt's tag ``motion``: static, low or high; without it nothing is asked for.
+        speed: ``(T-1,)``, short sides a second.
+        steps: ``(T-1,)``, seconds.
+        pts: ``(T,)``, seconds.
+    """
+    asked = sample.tags.get("motion")
+    dynamic = _share_of_time(speed > DYNAMIC_SPEED, steps)
+    still = _share_of_time(speed < STILL_SPEED, steps)
+    if asked == "high" and 1 - dynamic > 1 - DYNAMIC_SHARE:
+        kind, score, threshold = TOO_STILL, 1 - dynamic, 1 - DYNAMIC_SHARE
+        said = f"The prompt asks for much motion, and little moves for {1 - dynamic:.0%} of the time."
+    elif asked == "low" and still > STILL_SHARE:
+        kind, score, threshold = TOO_STILL, still, STILL_SHARE
+        said = f"The prompt asks for some motion, and nothing moves for {still:.0%} of the time."
+    elif asked == "static" and dynamic > DYNAMIC_SHARE:
+        kind, score, threshold = TOO_LIVELY, dynamic, DYNAMIC_SHARE
+        said = f"The prompt asks for a still shot, and much moves for {dynamic:.0%} of the time."
+    else:
+        return ()
+    return (
+        Finding(
+            sample_id=sample.sample_id,
+            kind=kind,
+            severity=Severity.MAJOR if still > STILL_SHARE else Severity.MINOR,
+            start_s=float(pts[0]),
+            end_s=float(pts[-1]) + float(np.median(steps)),
+            score=score,
+            threshold=threshold,
+            message=said,
+            detail={"asked": str(asked), "unit": "share of the time"},
+        ),
+    )
+
+
 def _without_held(freezes: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """All findings, but of a stretch of repeated frames the stutter alone: not its freezes and jolts as well."""
-    held = [f for f in more if f.kind == f"temporal.{DUPLICATES}"]
-    apart = [
+    """All findings, but of a stretch of repeated frames the stutter alone, and not its freezes as well."""
+    held = [f for f in more if f.kind == "temporal.duplicate_frames"]
+    apart = (
         z for z in freezes if not any(h.start_s <= z.start_s and z.end_s <= h.end_s + 1e-6 for h in held)
-    ]
-    kept = [
-        f for f in more
-        if f.kind != "temporal.jitter" or not any(h.start_s < f.end_s and f.start_s < h.end_s for h in held)
-    ]  # fmt: skip
-    return (*apart, *kept)
+    )
+    return (*apart, *more)
 
 
 def _quality(motion: Features, report: FreezeReport | None) -> float | str:
     if motion.facts.get("too_small"):
         return "the picture is too small for optical flow"
-    if "quality_chain" not in motion.arrays:
-        return "the motion features hold no statistics of quality"
     return temporal_quality(motion.arrays, report, min(motion.facts["height"], motion.facts["width"]))
 
 

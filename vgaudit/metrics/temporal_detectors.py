@@ -7,28 +7,41 @@ Each takes the :class:`~vgaudit.metrics.temporal_signals.Signals` of a clip and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from vgaudit.arrays import runs
+from vgaudit.metrics.temporal_floors import floors
+from vgaudit.metrics.temporal_parts import (
+    LONGEST_SHARE,
+    MOST_AREA,
+    area,
+    box_of,
+    has_moved,
+    inserts,
+    is_near,
+    largest,
+)
 from vgaudit.metrics.temporal_signals import (
     NEAR,
-    Box,
     Floats,
     Found,
     Signals,
     blur_series,
+    chroma,
     colour_series,
+    colour_steps,
     correlation,
-    cut_series,
+    dropped_series,
     exposure_series,
     flicker_series,
     jitter_series,
-    local_series,
     luma,
     noise_series,
 )
+from vgaudit.metrics.temporal_windows import best_windows, models, score_series
 
 Bools = NDArray[np.bool_]
 
@@ -37,12 +50,6 @@ SHORTEST_RUN = 3
 
 LONGEST_SHOT = 0.75
 """Share of the clip up to which what lies between two cuts is the insert, and not what lies around it."""
-
-LONGEST_INSERT = 128
-"""Pictures after which a part that changed is not waited for any more."""
-
-LONGEST_SHARE = 0.6
-"""What lasts longer than this share of the clip is what the clip is like, and no burst, pulse or insert."""
 
 SAME_SHOT = 0.6
 """Correlation of two pictures' 16x16 luma from which on they are taken for the same shot in other light."""
@@ -65,29 +72,17 @@ CUT_CHANGE = 10.0
 CUT_CHANGED = 0.5
 """... in this share of the picture: less is a part that changes."""
 
+SWAP_LEAST = 0.02
+"""Share of the picture that has to change its colour, at least."""
+
 SWAP_AREA = 0.1
 """Share of the picture from which on what changes at once and changes back is called a swap, below it a pop."""
-
-MOST_AREA = 0.75
-"""Share of the picture beyond which a sudden change is one of the whole picture: a cut or a flash."""
 
 MOST_HELD = 4
 """Frames for which a repeated picture may be shown; longer ones are freezes."""
 
-LEAST_CHANGE = 12.0
-"""Grey levels by which a part has to change, on average, to have appeared or vanished."""
-
-MOST_LEFT = 1.2
-"""Largest difference of before and after, by that change: a camera that moves shows something else meanwhile."""
-
-MOST_CHANGE = 0.6
-"""Largest change from picture to picture meanwhile, by that change: what passes by goes on changing."""
-
-REACH = 10
-"""Cells of 32 a side within which something is looked for that may have moved ..."""
-
-ALIKE = 0.6
-"""... and share of the change below which it is found."""
+MOST_OF_CLIP = 0.85
+"""Share of the clip beyond which repeated pictures are its rhythm, and no stutter."""
 
 
 def flicker(s: Signals, threshold: float) -> Iterator[Found]:
@@ -153,10 +148,8 @@ def jitter(s: Signals, threshold: float) -> Iterator[Found]:
 
 def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
     """Another shot from one picture to the next; one that comes back is a single finding, for as long as it shows."""
-    series = cut_series(s)
-    sudden = (local_series(s) > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
-    other = (np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE).mean(axis=(1, 2)) >= CUT_CHANGED
-    at = np.flatnonzero((series > threshold) & sudden & other).tolist()
+    series = s.change
+    at = np.flatnonzero(cuts(s, threshold)).tolist()
     done = 0
     for i, p in enumerate(at):
         if p < done:
@@ -168,40 +161,151 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
 
 def popping(s: Signals, threshold: float) -> Iterator[Found]:
     """A small part of the picture changes at once and changes back: a thing that appears and vanishes."""
-    yield from (f for f in _inserts(s, threshold) if _area(f.box) < SWAP_AREA)
+    yield from (f for f in inserts(s, threshold) if area(f.box) < SWAP_AREA)
 
 
 def subject_swap(s: Signals, threshold: float) -> Iterator[Found]:
     """A large part of the picture changes at once and changes back: a thing that is another for a while."""
-    yield from (f for f in _inserts(s, threshold) if _area(f.box) >= SWAP_AREA)
+    yield from (f for f in inserts(s, threshold) if area(f.box) >= SWAP_AREA)
 
 
-DETECTORS: Mapping[str, Callable[[Signals, float], Iterator[Found]]] = {
-    "jump_cut": jump_cut,
-    "flicker": flicker,
-    "noise_burst": noise_burst,
-    "blur_pulse": blur_pulse,
-    "exposure_shift": exposure_shift,
-    "subject_swap": subject_swap,
-    "popping": popping,
-    "colour_shift": colour_shift,
-    "jitter": jitter,
-}
+def ghosting(s: Signals, threshold: float) -> Iterator[Found]:
+    """An earlier picture shines through."""
+    yield from _lasting(s, "ghosting", threshold)
+
+
+def warping(s: Signals, threshold: float) -> Iterator[Found]:
+    """Shapes bend, swell and melt all over the picture."""
+    yield from _lasting(s, "warping", threshold)
+
+
+def colour_swap(s: Signals, threshold: float) -> Iterator[Found]:
+    """A part of the picture has another colour at once while its shape stays, until it changes back or to the end."""
+    colours = chroma(s.thumb)
+    sudden = colour_steps(s)
+    done = 0
+    for p in np.flatnonzero((sudden > threshold).any(axis=(1, 2))).tolist():
+        cells = largest(sudden[p] > threshold)
+        if p < max(done, SHORTEST_RUN - 1) or not SWAP_LEAST <= cells.mean() <= MOST_AREA:
+            continue
+        before = np.median(colours[max(0, p - NEAR + 1) : p + 1][:, cells], axis=0)
+        now = np.median(colours[p + 1 : p + 1 + NEAR][:, cells], axis=0)
+        turn = float(np.hypot(*(now - before).T).mean())
+        light = luma(s.thumb[p : p + 2])[:, cells]
+        fine = np.kron(cells, np.ones((2, 2), bool))
+        if (
+            turn < threshold
+            or float(np.abs(light[1] - light[0]).mean()) > turn
+            or correlation(luma(s.thumb[p]), luma(s.thumb[p + 1])) < SAME_SHOT
+            or is_near(s.fine[p + 1], s.fine[p], fine)
+            or has_moved(s.fine[p], s.fine[p + 1], fine)
+        ):
+            continue
+        apart = np.hypot(*np.moveaxis(colours[p + 1 :][:, cells] - before, -1, 0)).mean(axis=1)
+        back = np.flatnonzero(apart < turn / 2)
+        lasts = int(back[0]) if len(back) else len(apart)
+        if lasts < SHORTEST_RUN:
+            continue
+        done = p + 1 + lasts
+        yield s.span(p + 1, done, turn, box_of(cells))
+
+
+def dropped_frames(s: Signals, threshold: float) -> Iterator[Found]:
+    """The clip jumps ahead: one pair in which far more happens than in those around it, in a shot that goes on."""
+    series = dropped_series(s)
+    for p in np.flatnonzero(series > threshold).tolist():
+        if correlation(luma(s.thumb[p]), luma(s.thumb[p + 1])) > SAME_SHOT:
+            yield s.span(p + 1, p + 2, float(series[p]))
+
+
+def duplicate_frames(s: Signals, threshold: float) -> Iterator[Found]:
+    """Stretches of a moving clip in which every picture is shown two to four times, three pictures or more.
+
+    A clip that is like that from end to end has a rhythm (animation on twos) and no fault. The score is the mean
+    number of frames a picture.
+    """
+    starts = np.flatnonzero(np.r_[True, ~s.repeat])
+    lengths = np.diff(np.r_[starts, s.total])
+    for first, end in runs((lengths >= threshold) & (lengths <= MOST_HELD)):
+        begin, stop = int(starts[first]), int(starts[end]) if end < len(starts) else s.total
+        if end - first >= SHORTEST_RUN and stop - begin <= MOST_OF_CLIP * s.total:
+            yield Found(begin, stop, float(lengths[first:end].mean()))
+
+
+@dataclass(frozen=True)
+class Detector:
+    """One kind of fault.
+
+    Attributes:
+        find: Signals and threshold -> what is found.
+        series: Signals -> what is drawn over time: ``(N,)`` or ``(N-1,)``, a pair's value at its second picture.
+        unit: Of series, score and threshold.
+        said: The finding's sentence; ``{when}``, ``{where}`` and ``{score}`` are filled in.
+    """
+
+    find: Callable[[Signals, float], Iterator[Found]]
+    series: Callable[[Signals], Floats]
+    unit: str
+    said: str
+
+
+def _worst_cell(s: Signals) -> Floats:
+    found: Floats = s.local.max(axis=(1, 2), initial=0.0)
+    return found
+
+
+WINDOW_UNIT = "standard deviations of sound windows"
+
+DETECTORS: Mapping[str, Detector] = {
+    "jump_cut": Detector(jump_cut, lambda s: s.change, "1 - correlation", "Another shot is shown{when}."),
+    "duplicate_frames": Detector(
+        duplicate_frames,
+        lambda s: np.diff(np.flatnonzero(np.r_[True, ~s.repeat, True])).astype(np.float64),
+        "frames a picture",
+        "Frames are shown {score:.0f} times each{when}: the clip stutters.",
+    ),
+    "flicker": Detector(
+        flicker, flicker_series, "log of light",
+        "The light flickers{when}: it goes up and down from frame to frame.",
+    ),
+    "noise_burst": Detector(
+        noise_burst, noise_series, "log of noise",
+        "The picture is noisy{when}, more than in the rest of the clip.",
+    ),
+    "blur_pulse": Detector(
+        blur_pulse, blur_series, "log of sharpness", "The picture goes out of focus{when} and comes back."
+    ),
+    "exposure_shift": Detector(
+        exposure_shift, exposure_series, "log of light", "The light changes at once{when} while the shot goes on."
+    ),
+    "subject_swap": Detector(
+        subject_swap, _worst_cell, "grey levels",
+        "A large part of the picture{where} is something else{when}, and changes back.",
+    ),
+    "popping": Detector(
+        popping, _worst_cell, "grey levels", "Something appears{where} at once{when}, and is gone at once."
+    ),
+    "jitter": Detector(jitter, jitter_series, "short sides", "The whole picture jumps about{when}."),
+    "colour_swap": Detector(
+        colour_swap, lambda s: colour_steps(s).max(axis=(1, 2), initial=0.0), "grey levels",
+        "A part of the picture{where} has another colour{when}.",
+    ),
+    "colour_shift": Detector(
+        colour_shift, colour_series, "grey levels", "The colours of the whole picture drift away{when}."
+    ),
+    "ghosting": Detector(
+        ghosting, lambda s: _window_series(s, "ghosting"), WINDOW_UNIT,
+        "Earlier pictures shine through{when}, as ghosts beside what moves.",
+    ),
+    "warping": Detector(
+        warping, lambda s: _window_series(s, "warping"), WINDOW_UNIT,
+        "Shapes warp{when}: they bend and swell all over the picture.",
+    ),
+    "dropped_frames": Detector(
+        dropped_frames, dropped_series, "log of change", "The clip jumps ahead{when}: frames seem to be missing."
+    ),
+}  # fmt: skip
 """Kind -> detector, those first that account for what later ones see of the same moment."""
-
-
-UNITS: Mapping[str, str] = {
-    "jump_cut": "1 - correlation",
-    "flicker": "log of light",
-    "exposure_shift": "log of light",
-    "colour_shift": "grey levels",
-    "noise_burst": "log of noise",
-    "blur_pulse": "log of sharpness",
-    "jitter": "short sides",
-    "subject_swap": "grey levels",
-    "popping": "grey levels",
-}
-"""Kind -> unit of score and threshold."""
 
 
 def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found, ...]]:
@@ -209,34 +313,32 @@ def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found
     out: dict[str, tuple[Found, ...]] = {}
     told: list[Found] = []
     for kind, detector in DETECTORS.items():
-        kept = [f for f in detector(s, thresholds[kind]) if not any(_covers(t, f) for t in told)]
+        kept = [f for f in detector.find(s, thresholds[kind]) if not any(_covers(t, f) for t in told)]
         out[kind] = tuple(kept)
         told += kept if kind != "colour_shift" else []
     return out
 
 
-def held_stretches(repeat: Bools) -> Iterator[Found]:
-    """Stretches of a moving clip in which every picture is shown two to four times, three pictures or more.
-
-    A clip that is like that from end to end has a rhythm (animation on twos) and no fault. The score is the mean
-    number of frames a picture.
-
-    Args:
-        repeat: ``(T-1,)``: whether a pair repeats its picture.
-    """
-    total = len(repeat) + 1
-    starts = np.flatnonzero(np.r_[True, ~repeat])
-    lengths = np.diff(np.r_[starts, total])
-    for first, end in runs((lengths >= 2) & (lengths <= MOST_HELD)):
-        begin, stop = int(starts[first]), int(starts[end]) if end < len(starts) else total
-        if end - first >= SHORTEST_RUN and stop - begin <= 0.85 * total:
-            yield Found(begin, stop, float(lengths[first:end].mean()))
+def cuts(s: Signals, threshold: float) -> Bools:
+    """``(N-1,)``: pairs across which the shot changes."""
+    sudden = (s.local > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
+    other = (np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE).mean(axis=(1, 2)) >= CUT_CHANGED
+    found: Bools = (s.change > threshold) & sudden & other
+    return found
 
 
-def runs(flags: Bools) -> Iterator[tuple[int, int]]:
-    """First and end (exclusive) of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.r_[False, flags, False].astype(np.int8)))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+def _barred(s: Signals) -> Bools:
+    """Pairs across which no window is looked at."""
+    return cuts(s, floors(s.side)["jump_cut"])
+
+
+def _lasting(s: Signals, kind: str, threshold: float) -> Iterator[Found]:
+    for window in best_windows(s.statistics, models()[kind], _barred(s), threshold):
+        yield s.span(window.first + 1, window.end + 1, window.score)
+
+
+def _window_series(s: Signals, kind: str) -> Floats:
+    return score_series(s.statistics, models()[kind], _barred(s))
 
 
 def _bridged(flags: Bools) -> Bools:
@@ -282,89 +384,6 @@ def _bursts(s: Signals, series: Floats, threshold: float) -> Iterator[Found]:
         down = end == len(series) or series[end - 1] - series[end] > threshold / 2
         if up and down:
             yield s.span(first, end, float(np.median(series[first:end])))
-
-
-def _inserts(s: Signals, threshold: float) -> Iterator[Found]:
-    """Parts of the picture that change at one pair and change back at a later one."""
-    series = local_series(s)
-    sudden = series > threshold
-    longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
-    done = -1
-    for p in range(len(series)):
-        here = _largest(sudden[p])
-        if p <= done or not here.any() or here.mean() > MOST_AREA:
-            continue
-        for q in range(p + 1, min(len(series), p + 1 + longest)):
-            there = _largest(sudden[q] & _wider(here))
-            if not there.any() or sudden[q].mean() > MOST_AREA:
-                continue
-            cells = here | there
-            if _returns(s, cells, p, q):
-                score = min(float(series[p][here].max()), float(series[q][there].max()))
-                yield s.span(p + 1, q + 1, score, _box(cells))
-                done = q
-                break
-
-
-def _returns(s: Signals, cells: Bools, p: int, q: int) -> bool:
-    """Whether the cells show something else between two pairs, and before and after the same.
-
-    What came from nearby, or went there, has moved: it did not appear nor vanish.
-    """
-    fine = np.kron(cells, np.ones((4, 4), bool))
-    shown = s.fine[p : q + 2][:, fine].astype(np.float64)  # whole numbers would wrap around below zero
-    before, meanwhile, after = shown[0], shown[1:-1], shown[-1]
-    inside = meanwhile.mean(axis=0)
-    away = min(_apart(inside, before), _apart(inside, after))
-    if len(meanwhile) > 1 and float(np.abs(np.diff(meanwhile, axis=0)).mean()) > MOST_CHANGE * away:
-        return False
-    if away < LEAST_CHANGE or _apart(before, after) > MOST_LEFT * away:
-        return False
-    return not (_is_near(s.fine[p + 1], s.fine[p], fine) or _is_near(s.fine[q], s.fine[q + 1], fine))
-
-
-def _is_near(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> bool:
-    """Whether what the cells show in one picture stands nearby in the other."""
-    there = other.astype(np.float64)
-    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    patch = picture[top:bottom, left:right].astype(np.float64)
-    here = _apart(patch, there[top:bottom, left:right])
-    for y in range(max(0, top - REACH), min(len(other) - (bottom - top), top + REACH) + 1):
-        for x in range(max(0, left - REACH), min(len(other) - (right - left), left + REACH) + 1):
-            if (y, x) != (top, left) and _apart(
-                patch, there[y : y + bottom - top, x : x + right - left]
-            ) < ALIKE * here:
-                return True
-    return False
-
-
-def _apart(a: Floats, b: Floats) -> float:
-    return float(np.abs(a - b).mean())
-
-
-def _largest(flags: Bools) -> Bools:
-    """The largest part of true cells that hang together, sides and corners."""
-    if not flags.any():
-        return flags
-    parts, _ = ndimage.label(flags, structure=np.ones((3, 3)))
-    found: Bools = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    return found
-
-
-def _wider(flags: Bools) -> Bools:
-    found: Bools = ndimage.binary_dilation(flags, structure=np.ones((3, 3)))
-    return found
-
-
-def _box(cells: Bools) -> Box:
-    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
-    h, w = cells.shape
-    return (columns[0] / w, rows[0] / h, (columns[-1] + 1) / w, (rows[-1] + 1) / h)
-
-
-def _area(box: Box | None) -> float:
-    return 0.0 if box is None else (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _covers(told: Found, other: Found) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
-from vgaudit.metrics import temporal_signals as signals_of
-from vgaudit.metrics.temporal_detectors import DETECTORS, UNITS, detect, held_stretches
+from vgaudit.metrics.temporal_detectors import DETECTORS, detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Box, Found, Signals
 from vgaudit.records import Finding, Series, Severity
@@ -19,35 +18,10 @@ from vgaudit.video import ClipInfo
 MAJOR = 2.0
 """Times its threshold from which a finding is major."""
 
-DUPLICATES = "duplicate_frames"
-KINDS = (*(f"temporal.{kind}" for kind in DETECTORS), f"temporal.{DUPLICATES}")
+KINDS = tuple(f"temporal.{kind}" for kind in DETECTORS)
 """Kinds of finding that :func:`artifacts` can make."""
 
 Floats = NDArray[np.float64]
-
-_SAID: Mapping[str, str] = {
-    "jump_cut": "Another shot is shown{when}.",
-    "flicker": "The light flickers{when}: it goes up and down from frame to frame.",
-    "exposure_shift": "The light changes at once{when} while the shot goes on.",
-    "colour_shift": "The colours of the whole picture drift away{when}.",
-    "noise_burst": "The picture is noisy{when}, more than in the rest of the clip.",
-    "blur_pulse": "The picture goes out of focus{when} and comes back.",
-    "jitter": "The whole picture jumps about{when}.",
-    "subject_swap": "A large part of the picture{where} is something else{when}, and changes back.",
-    "popping": "Something appears{where} at once{when}, and is gone at once.",
-    DUPLICATES: "Frames are shown {score:.0f} times each{when}: the clip stutters.",
-}
-_SERIES: Mapping[str, Callable[[Signals], Floats]] = {
-    "jump_cut": signals_of.cut_series,
-    "flicker": signals_of.flicker_series,
-    "exposure_shift": signals_of.exposure_series,
-    "colour_shift": signals_of.colour_series,
-    "noise_burst": signals_of.noise_series,
-    "blur_pulse": signals_of.blur_series,
-    "jitter": signals_of.jitter_series,
-    "subject_swap": lambda s: signals_of.local_series(s).max(axis=(1, 2), initial=0.0),
-    "popping": lambda s: signals_of.local_series(s).max(axis=(1, 2), initial=0.0),
-}
 
 
 @dataclass(frozen=True)
@@ -73,15 +47,12 @@ def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo
     thresholds = floors(side)
     findings: list[Finding] = []
     series: dict[str, Series] = {}
-    found = dict(detect(signals, thresholds))
-    found[DUPLICATES] = tuple(held_stretches(np.asarray(motion["quality_repeat"], dtype=bool)))
-    for kind, each in found.items():
-        threshold = thresholds.get(kind, 2.0)  # of repeated frames: shown twice
-        findings += [_finding(sample_id, kind, f, threshold, pts, info) for f in each]
-        if each and kind in _SERIES:
-            values = _SERIES[kind](signals)
+    for kind, each in detect(signals, thresholds).items():
+        findings += [_finding(sample_id, kind, f, thresholds[kind], pts, info) for f in each]
+        if each:
+            values = DETECTORS[kind].series(signals)
             times = pts[signals.frame[len(signals) - len(values) :]]
-            series[kind] = Series(tuple(times.tolist()), tuple(values.tolist()), UNITS[kind])
+            series[kind] = Series(tuple(times.tolist()), tuple(values.tolist()), DETECTORS[kind].unit)
     return Artifacts(tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))), series)
 
 
@@ -96,7 +67,9 @@ def _finding(
         left, top, right, bottom = found.box
         box = (left * info.width, top * info.height, right * info.width, bottom * info.height)
     until = " to the end" if found.end >= len(pts) else f" to {end:.2f} s"
-    said = _SAID[kind].format(when=f" from {start:.2f} s{until}", where=_place(found.box), score=found.score)
+    said = DETECTORS[kind].said.format(
+        when=f" from {start:.2f} s{until}", where=_place(found.box), score=found.score
+    )
     return Finding(
         sample_id=sample_id,
         kind=f"temporal.{kind}",
@@ -110,7 +83,7 @@ def _finding(
         detail={
             "first_frame": found.first,
             "last_frame": found.end - 1,
-            "unit": UNITS.get(kind, "frames a picture"),
+            "unit": DETECTORS[kind].unit,
         },
     )
 

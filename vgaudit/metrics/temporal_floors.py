@@ -12,9 +12,17 @@ SMALL = 96
 """Pixels of the short side below which parts of a picture ask for more to be told apart."""
 
 
+SHOWN_TWICE: Mapping[str, float] = {"threshold": 2.0}
+"""A repeated picture is one by definition; there is nothing to learn."""
+
+
 @cache
 def floors(side: int) -> Mapping[str, float]:
     """Kind of a detector -> its threshold, in the unit of its series, for pictures of this short side in pixels."""
     stored = json.loads(FILE.read_text("utf-8"))
-    chosen = {**stored["floors"], **(stored["small_floors"] if side < SMALL else {})}
+    chosen = {
+        "duplicate_frames": SHOWN_TWICE,
+        **stored["floors"],
+        **(stored["small_floors"] if side < SMALL else {}),
+    }
     return {kind: float(entry["threshold"]) for kind, entry in chosen.items()}

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vgaudit.metrics.temporal_windows import STATISTICS, pair_statistics
 
 Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]
@@ -51,6 +54,7 @@ class Signals:
         shift: ``(N-1, 2)``: median flow, short sides.
         side: Short side in pixels of the picture that the flow ran on.
         residual: ``(N-1, 8, 8)``: differences left after motion compensation, grey levels.
+        statistics: ``(N-1, S)``: :func:`~vgaudit.metrics.temporal_windows.pair_statistics`.
     """
 
     total: int
@@ -63,6 +67,7 @@ class Signals:
     shift: Floats
     side: int
     residual: Floats
+    statistics: Floats
 
     @classmethod
     def of(
@@ -92,7 +97,25 @@ class Signals:
             per_pair(motion["shift"]),
             side,
             per_pair(motion["residual"]),
+            pair_statistics(motion, pair),
         )
+
+    @cached_property
+    def repeat(self) -> NDArray[np.bool_]:
+        """``(T-1,)``: whether a pair repeats its picture."""
+        found = np.ones(max(self.total - 1, 0), dtype=bool)
+        found[self.frame[1:] - 1] = False
+        return found
+
+    @cached_property
+    def change(self) -> Floats:
+        """:func:`cut_series` of the clip."""
+        return cut_series(self)
+
+    @cached_property
+    def local(self) -> Floats:
+        """:func:`local_series` of the clip, which several detectors ask for."""
+        return local_series(self)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -124,9 +147,9 @@ def colour_series(s: Signals) -> Floats:
     """``(N,)``, grey levels: median over cells of how far chroma moved away from the clip's first quarter."""
     if not len(s):
         return np.zeros(0)
-    chroma = s.thumb[..., [0, 2]] - s.thumb[..., 1:2]
-    origin = np.median(chroma[: max(1, len(s) // 4)], axis=0)
-    moved = np.median((chroma - origin).reshape(len(s), -1, 2), axis=1)
+    colours = chroma(s.thumb)
+    origin = np.median(colours[: max(1, len(s) // 4)], axis=0)
+    moved = np.median((colours - origin).reshape(len(s), -1, 2), axis=1)
     return np.hypot(moved[:, 0], moved[:, 1])
 
 
@@ -176,6 +199,36 @@ def local_series(s: Signals) -> Floats:
     before = np.concatenate([usual[None], s.residual[:-1]])
     after = np.concatenate([s.residual[1:], usual[None]])
     found: Floats = s.residual - 1.5 * np.maximum(np.maximum(before, after), usual)
+    return found
+
+
+def colour_steps(s: Signals) -> Floats:
+    """``(N-1, 16, 16)``, grey levels: how far a cell's chroma jumps, less twice as much as in the pairs beside it."""
+    if len(s) < 2:
+        return np.zeros((0, 16, 16))
+    jumps = np.hypot(*np.moveaxis(np.diff(chroma(s.thumb), axis=0), -1, 0))
+    still = np.zeros((1, 16, 16))
+    beside = np.maximum(np.concatenate([still, jumps[:-1]]), np.concatenate([jumps[1:], still]))
+    found: Floats = jumps - 2 * beside
+    return found
+
+
+def dropped_series(s: Signals) -> Floats:
+    """``(N-1,)``: logarithm of a pair's difference over the largest of the pairs near it, or half that of its motion,
+    whichever is more; 0 at both ends.
+    """
+    difference = s.statistics[:, STATISTICS.index("difference")]
+    motion = s.statistics[:, STATISTICS.index("motion")]
+    out = np.zeros(len(difference))
+    for p in range(2, len(out) - 2):
+        near = np.r_[max(0, p - NEAR) : p, p + 1 : min(len(out), p + 1 + NEAR)]
+        out[p] = max(difference[p] - difference[near].max(), (motion[p] - motion[near].max()) / 2)
+    return out
+
+
+def chroma(thumb: Floats) -> Floats:
+    """``(..., 2)``: R - G and B - G of ``(..., 3)`` RGB."""
+    found: Floats = thumb[..., [0, 2]] - thumb[..., 1:2]
     return found
 
 

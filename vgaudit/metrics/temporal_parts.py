@@ -1,0 +1,151 @@
+"""Parts of a picture that change at once and change back: what hangs together, and whether it only moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from vgaudit.metrics.temporal_signals import Box, Floats, Found, Signals
+
+Bools = NDArray[np.bool_]
+
+LONGEST_SHARE = 0.6
+"""What lasts longer than this share of the clip is what the clip is like, and no burst, pulse or insert."""
+
+MOST_AREA = 0.75
+"""Share of the picture beyond which a sudden change is one of the whole picture: a cut or a flash."""
+
+LONGEST_INSERT = 128
+"""Pictures after which a part that changed is not waited for any more."""
+
+LEAST_CHANGE = 12.0
+"""Grey levels by which a part has to change, on average, to have appeared or vanished."""
+
+MOST_LEFT = 1.2
+"""Largest difference of before and after, by that change: a camera that moves shows something else meanwhile."""
+
+MOST_CHANGE = 0.6
+"""Largest change from picture to picture meanwhile, by that change: what passes by goes on changing."""
+
+REACH = 12
+"""Cells of 32 a side within which something is looked for that may have moved ..."""
+
+ALIKE = 0.6
+"""... and share of the change below which it is found."""
+
+SAME = 0.4
+"""The same share for what has gone somewhere else, ..."""
+
+MOVED = 0.8
+"""... where the place it went to has to change by this share."""
+
+
+def inserts(s: Signals, threshold: float) -> Iterator[Found]:
+    """Parts of the picture that change at one pair and change back at a later one."""
+    series = s.local
+    sudden = series > threshold
+    longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
+    done = -1
+    some = np.flatnonzero(sudden.any(axis=(1, 2))).tolist()
+    for i, p in enumerate(some):
+        here = largest(sudden[p])
+        if p <= done or here.mean() > MOST_AREA:
+            continue
+        wider = _wider(here)
+        for q in some[i + 1 :]:
+            if q > p + longest:
+                break
+            there = largest(sudden[q] & wider)
+            if not there.any() or sudden[q].mean() > MOST_AREA:
+                continue
+            cells = here | there
+            if _returns(s, cells, p, q):
+                score = min(float(series[p][here].max()), float(series[q][there].max()))
+                yield s.span(p + 1, q + 1, score, box_of(cells))
+                done = q
+                break
+
+
+def _returns(s: Signals, cells: Bools, p: int, q: int) -> bool:
+    """Whether the cells show something else between two pairs, and before and after the same.
+
+    What came from nearby, or went there, has moved: it did not appear nor vanish.
+    """
+    fine = np.kron(cells, np.ones((4, 4), bool))
+    shown = s.fine[p : q + 2][:, fine].astype(np.float64)  # whole numbers would wrap around below zero
+    before, meanwhile, after = shown[0], shown[1:-1], shown[-1]
+    inside = meanwhile.mean(axis=0)
+    away = min(_apart(inside, before), _apart(inside, after))
+    if len(meanwhile) > 1 and float(np.abs(np.diff(meanwhile, axis=0)).mean()) > MOST_CHANGE * away:
+        return False
+    if away < LEAST_CHANGE or _apart(before, after) > MOST_LEFT * away:
+        return False
+    was = is_near(s.fine[p + 1], s.fine[p], fine) or has_moved(s.fine[p], s.fine[p + 1], fine)
+    goes = is_near(s.fine[q], s.fine[q + 1], fine) or has_moved(s.fine[q + 1], s.fine[q], fine)
+    return not (was or goes)
+
+
+def is_near(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> bool:
+    """Whether what the cells show in one picture stands nearby in the other."""
+    share, _ = _nearby(picture, other, cells)
+    return bool((share < ALIKE).any())
+
+
+def has_moved(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> bool:
+    """The same, and it was not there in the first picture already: plain ground is alike wherever one looks."""
+    share, new = _nearby(picture, other, cells)
+    return bool(((share < SAME) & (new > MOVED)).any())
+
+
+def _nearby(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> tuple[Floats, Floats]:
+    """For each place near that of the cells: how far what the other picture shows there is from what the cells show,
+    and how far that place has changed, as shares of how far the cells have.
+    """
+    mine, there = picture.astype(np.float32), other.astype(np.float32)
+    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    near = np.s_[max(0, top - REACH) : bottom + REACH, max(0, left - REACH) : right + REACH]
+    shape = (bottom - top, right - left)
+    places = sliding_window_view(there[near], shape, axis=(0, 1))
+    patch = np.moveaxis(mine[top:bottom, left:right], 2, 0)
+    apart = np.abs(places - patch).mean(axis=(2, 3, 4), dtype=np.float64)
+    change = np.abs(mine - there).mean(axis=2)[near]
+    changes = sliding_window_view(change, shape).mean(axis=(2, 3), dtype=np.float64)
+    here = (top - max(0, top - REACH), left - max(0, left - REACH))
+    whole = max(float(changes[here]), 1e-9)
+    apart[here] = np.inf
+    return apart / whole, changes / whole
+
+
+def _apart(a: Floats, b: Floats) -> float:
+    return float(np.abs(a - b).mean())
+
+
+def largest(flags: Bools) -> Bools:
+    """The largest part of true cells that hang together, sides and corners."""
+    if not flags.any():
+        return flags
+    parts, _ = ndimage.label(flags, structure=np.ones((3, 3)))
+    found: Bools = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    return found
+
+
+def _wider(flags: Bools) -> Bools:
+    found: Bools = ndimage.binary_dilation(flags, structure=np.ones((3, 3)))
+    return found
+
+
+def box_of(cells: Bools) -> Box:
+    """Left, top, right and bottom of true cells, as shares of the picture."""
+    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+    h, w = cells.shape
+    return (columns[0] / w, rows[0] / h, (columns[-1] + 1) / w, (rows[-1] + 1) / h)
+
+
+def area(box: Box | None) -> float:
+    """Share of the picture that a box covers."""
+    return 0.0 if box is None else (box[2] - box[0]) * (box[3] - box[1])
