@@ -25,7 +25,8 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from storyworld_clips import FRAMES, SIDE, Clip, stored
+from clip_files import Clip, stored
+from storyworld_clips import FRAMES, SIDE
 
 from vgaudit import registry
 from vgaudit.backends.base import BackendContext, PromptSpec, VideoRequest
