@@ -6,32 +6,40 @@ For each clip and CRF, mean absolute differences of neighbouring frames, in grey
 repeated four times in the middle, of the pairs that move, and of the clip's first frame standing still.
 """
 
-import io
+import os
 import sys
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
 
-def decode(source):
-    with av.open(source) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+from clip_files import read
 
 
 def encoded(frames, crf):
+    """Frames after x264 with a key frame every 12, which other people's clips have and a run's own have not."""
     height, width = (n // 2 * 2 for n in frames.shape[1:3])
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        write(frames[:, :height, :width], crf, path)
+        return read(path)
+
+
+def write(frames, crf, path):
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
         stream.options = {"crf": str(crf), "g": "12", "x264-params": "mbtree=0:threads=1"}
         for frame in frames:
-            picture = np.ascontiguousarray(frame[:height, :width])
+            picture = np.ascontiguousarray(frame)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    buffer.seek(0)
-    return decode(buffer)
 
 
 def differences(frames):
@@ -42,7 +50,7 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     for path in sys.argv[1:]:
-        frames = decode(path)
+        frames = read(Path(path))
         middle = len(frames) // 2
         repeated = np.concatenate(
             [frames[:middle], np.repeat(frames[middle : middle + 1], 5, 0), frames[middle + 1 :]]

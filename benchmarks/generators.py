@@ -19,11 +19,9 @@ where of any group a seed does not repeat or two seeds agree. Else the GAN's num
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from clip_texts import ASPECTS
 from judging_networks import shares, through
+from workers import pool
 
 from vgaudit import registry
 from vgaudit.backends.base import BackendContext, PromptSpec, VideoRequest
@@ -117,21 +116,9 @@ def judged(job: list[NDArray[np.uint8]]) -> list[tuple[Array, Array, Array]]:
     return rows
 
 
-def alone() -> None:
-    """One thread for a process: several processes with several each would mostly wait for each other."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def pool_of(workers: int) -> ProcessPoolExecutor:
-    """Workers that begin anew: torch's threads do not survive a fork."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=alone)
-
-
 def in_order(items: list[Any], workers: int) -> list[Any]:
-    with pool_of(workers) as pool:
-        parts = list(pool.map(judged, shares(items, workers)))
+    with pool(workers) as processes:
+        parts = list(processes.map(judged, shares(items, workers)))
     out: list[Any] = [None] * len(items)
     for i, part in enumerate(parts):
         out[i::workers] = part
@@ -260,9 +247,11 @@ def main() -> None:
     prompts = [PromptSpec(str(s), caption(scene, s % 2**31)) for s, scene in zip(seeds, scenes, strict=True)]
 
     fitted = [HEADS_SEED + i for i in range(args.heads + 500)]
-    with pool_of(args.workers) as pool:
+    with pool(args.workers) as processes:
         size = -(-len(fitted) // args.workers)
-        parts = list(pool.map(embed_renders, [fitted[i : i + size] for i in range(0, len(fitted), size)]))
+        parts = list(
+            processes.map(embed_renders, [fitted[i : i + size] for i in range(0, len(fitted), size)])
+        )
     rows = np.concatenate([p[0] for p in parts])
     shown = [scene for p in parts for scene in p[1]]
     heads = fit(rows[: args.heads], shown[: args.heads])

@@ -40,8 +40,9 @@ def main() -> None:
     for path in sorted((args.data / "fetv").rglob("*.mp4"))[:: max(1, 89 // args.clips)]:
         frames, times = read(path)
         info = ClipInfo(
-            str(path), frames.shape[2], frames.shape[1], len(frames), 10.0, len(frames) / 10, "", "", ""
-        )
+            path=str(path), width=frames.shape[2], height=frames.shape[1], fps=10.0, frames=len(frames),
+            duration_s=len(frames) / 10, codec="", container="", pixel_format="",
+        )  # fmt: skip
         block = Frames(frames, 0, times)
         luma = block.luma_short_side(SHORT_SIDE)
         block.rgb_short_side(SHORT_SIDE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import importlib
 import json
@@ -9,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,9 +21,11 @@ import torch
 from diffusers import LTXPipeline
 from PIL import Image
 
+from tests.clips import moving_square, write_clip
 from vgaudit.backends.base import BackendContext, PromptSpec
 from vgaudit.backends.diffusers import DiffusersBackend, DiffusersOptions
 from vgaudit.backends.gan import GanBackend, GanOptions
+from vgaudit.metrics.temporal_quality import FEATURES, parse_coefficients
 from vgaudit.storyworld.render import render
 from vgaudit.storyworld.scene import Scene, caption, every_scene, random_scene
 from vgaudit.storyworld.split import is_held_out
@@ -55,13 +58,19 @@ def test_one_combination_in_eight_is_held_out_and_a_colour_is_needed() -> None:
 
 
 @pytest.fixture
-def train_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The guard's training as a module, with what it imports from its own folder; both are gone afterwards."""
+def training(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports scripts of the training as modules; they and what they import from their folder are gone afterwards."""
     monkeypatch.setattr(sys, "path", [str(TRAINING), *sys.path])
-    yield importlib.import_module("train_domain")
+    yield importlib.import_module
     for name, module in list(sys.modules.items()):
         if Path(getattr(module, "__file__", None) or "/").parent == TRAINING:
             del sys.modules[name]
+
+
+@pytest.fixture
+def train_domain(training: Callable[[str], ModuleType]) -> ModuleType:
+    """The guard's training."""
+    return training("train_domain")
 
 
 def save_guard(train_domain: ModuleType, path: Path, **found: float) -> torch.nn.Module:
@@ -129,6 +138,61 @@ def test_a_side_of_the_split_without_pictures_is_refused(train_domain: ModuleTyp
     photograph, drawn = np.zeros((128, 128, 3), np.uint8), np.zeros((1, 64, 64, 3), np.uint8)
     with pytest.raises(SystemExit, match="found 1, 0 and 1: give more pictures"):
         train_domain.Outliers([photograph], [], drawn)
+
+
+def test_a_copy_of_a_clip_differs_from_it_as_its_name_says(training: Callable[[str], ModuleType]) -> None:
+    frames = moving_square(1, frames=10, size=64)
+    copies = dict(training("clip_copies").altered(frames, 1))
+    assert copies.pop("") is frames
+    assert all(c.dtype == np.uint8 for c in copies.values())
+    lengths = {
+        "doubled": 20,
+        "slowed, mixed between": 19,
+        "slowed, every frame mixed": 18,
+        "every second frame": 5,
+    }
+    assert {name: len(copies[name]) for name in lengths} == lengths
+    assert np.array_equal(copies["doubled"][::2], frames)
+    assert (copies["frozen"] == frames[0]).all()
+    assert np.array_equal(copies["frozen from the middle"][:5], frames[:5])
+    assert (copies["frozen from the middle"][5:] == frames[5]).all()
+    assert np.array_equal(copies["slowed, flow between"][::2], frames)
+    stored = np.abs(copies["x264 alone"].astype(int) - frames)
+    assert copies["x264 alone"].shape == frames.shape
+    assert 0 < stored.mean() < 12  # lossy, and of these frames
+    assert copies["frozen, x264"].shape == frames.shape
+
+
+def test_the_score_of_temporal_quality_is_fitted_to_rated_clips(
+    training: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two generators and real clips in a folder laid out as FETV's; the second shakes, and is rated worse."""
+    with (tmp_path / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "prompt_id", "model", "temporal_quality"])
+        for m, model in enumerate(("calm", "shaky", "real")):
+            for i in range(4):
+                clip = moving_square(10 * m + i, frames=10, size=64)
+                shifts = np.random.default_rng(i).integers(-2, 3, len(clip)) * (model == "shaky")
+                clip = np.stack([np.roll(f, s, axis=0) for f, s in zip(clip, shifts, strict=True)])
+                write_clip(tmp_path / f"{model}{i}.mp4", clip)
+                rows.writerow([f"{model}{i}.mp4", f"p{i}", model, (4.0, 2.0, 5.0)[m] - 0.1 * i])
+    script, out, cache = training("temporal_quality"), tmp_path / "out.json", tmp_path / "cache.json"
+    monkeypatch.setattr(training("rating_study"), "DRAWS", 3)
+    arguments = ["--data", str(tmp_path), "--out", str(out), "--cache", str(cache)]
+    monkeypatch.setattr(sys, "argv", ["temporal_quality.py", *arguments])
+    script.main()
+    first = out.read_bytes()
+    written = json.loads(first)
+    c = parse_coefficients(written)
+    assert [f["name"] for f in written["features"]] == list(FEATURES)
+    assert max(c.weights) <= 0
+    assert sum(c.weights) < 0
+    assert written["fit"]["clips"] == 8  # real ones are in no fit
+    assert str(tmp_path) not in first.decode()
+    assert written["validation"]["copies: frozen"] == {"higher": 0, "clips": 12, "missing": 12}
+    script.main()  # from the features that it kept
+    assert out.read_bytes() == first
 
 
 @pytest.mark.slow

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,9 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from storyworld_clips import FRAMES, SIDE, Clip, stored
+from clip_files import Clip, stored
+from storyworld_clips import FRAMES, SIDE
+from workers import pool
 
 from vgaudit import registry
 from vgaudit.backends.base import BackendContext, PromptSpec, VideoRequest
@@ -35,13 +35,6 @@ from vgaudit.zoo.generators import BUNDLED_GAN, BUNDLED_T2V
 FIRST_SEED = 6_000_000_000
 HELD_OUT_SEED = 6_500_000_000
 BACKENDS = {BUNDLED_T2V: "diffusers", BUNDLED_GAN: "gan"}
-
-
-def alone() -> None:
-    """One thread for a process: several processes with several each would mostly wait for each other."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def generated(model: str, seeds: Iterable[int]) -> Iterator[Clip]:
@@ -81,8 +74,8 @@ def main() -> None:
     seeds = list(range(first, first + args.clips))
     (args.out / "labels").mkdir(parents=True, exist_ok=True)
     clips: list[Clip] = []
-    with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), initializer=alone) as pool:
-        for part in pool.map(decoded, [(args.model, share) for share in shares(seeds, 50)]):
+    with pool(args.workers) as processes:
+        for part in processes.map(decoded, [(args.model, share) for share in shares(seeds, 50)]):
             clips += part
             print(f"{len(clips)} of {len(seeds)} clips", flush=True)
     whole = np.stack(clips)

@@ -28,10 +28,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from clip_files import Clip, stored
 
 from vgaudit.storyworld.fault_props import fault_props
 from vgaudit.storyworld.fault_strengths import KINDS, STRENGTHS
@@ -39,8 +41,6 @@ from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import VERSION, render
 from vgaudit.storyworld.scene import Scene, random_scene
 from vgaudit.storyworld.split import is_held_out
-from vgaudit.video import ClipReader
-from vgaudit.video.encoding import EncoderSettings, encode
 
 FRAMES, SIDE = 17, 64
 SHARD = 250
@@ -52,8 +52,6 @@ _ENCODED = 0.75
 _HELD_OUT_SEED = 1_000_000_000
 _OTHER_SEED = 5_000_000_000
 """Of other shots that a fault shows; nothing else uses these seeds."""
-
-Clip = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,6 @@ def squashed(frames: Clip, side: int = SIDE) -> Clip:
     if frames.shape[1:3] == size:
         return frames
     return np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BICUBIC)) for f in frames])
-
-
-def stored(frames: Clip, path: Path, crf: int) -> Clip:
-    """Frames as they come back from a stored clip."""
-    encode(frames, 8.0, path, EncoderSettings(crf=crf))
-    with ClipReader(path) as clip:
-        return np.concatenate([block.rgb for block in clip])
 
 
 def shard(job: Job) -> float:

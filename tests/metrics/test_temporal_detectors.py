@@ -264,9 +264,15 @@ def drawn() -> Rendered:
     return render(SCENE, 5, frames=33, width=192, height=128)
 
 
+def info_of(frames: UInt8, fps: float = 8.0, scale: int = 1) -> ClipInfo:
+    return ClipInfo(
+        path="clip", width=scale * frames.shape[2], height=scale * frames.shape[1], fps=fps, frames=len(frames),
+        duration_s=len(frames) / fps, codec="", container="", pixel_format="",
+    )  # fmt: skip
+
+
 def features_of(frames: UInt8, block: int = 8) -> tuple[object, object]:
-    height, width = frames.shape[1:3]
-    info = ClipInfo("clip", width, height, len(frames), 8.0, len(frames) / 8, "", "", "")
+    info = info_of(frames)
     pixels, motion = PixelsExtractor().start(info), MotionExtractor(MotionOptions()).start(info)
     for first in range(0, len(frames), block):
         part = frames[first : first + block]
@@ -279,10 +285,8 @@ def features_of(frames: UInt8, block: int = 8) -> tuple[object, object]:
 def measured(frames: UInt8, fps: float = 8.0, block: int = 8, **tags: str) -> Measurement:
     pixels, motion = features_of(frames, block)
     motion.arrays["pts_s"][:] *= 8 / fps
-    height, width = frames.shape[1:3]
-    info = ClipInfo("clip", width, height, len(frames), fps, len(frames) / fps, "", "", "")
     sample = Sample("a-0", "a", "a dog", "g", tags=tags)
-    view = ClipView(sample, info, "", {"pixels": pixels, "motion": motion})
+    view = ClipView(sample, info_of(frames, fps), "", {"pixels": pixels, "motion": motion})
     return Temporal(TemporalOptions(), MetricContext()).measure(view)
 
 
@@ -370,7 +374,7 @@ def test_a_box_is_in_pixels_of_the_clip(drawn: Rendered) -> None:
     frames = drawn.frames.copy()
     frames[12:20, 16:48, 24:72] = np.random.default_rng(0).integers(0, 60, 3, dtype=np.uint8)
     pixels, motion = features_of(frames)
-    info = ClipInfo("clip", 384, 256, len(frames), 8.0, 4.0, "", "", "")  # as if decoded at twice the size
+    info = info_of(frames, scale=2)  # as if decoded at twice the size
     found = [f for f in artifacts("a", pixels, motion, info).findings if f.box is not None]
     assert found
     left, top, right, bottom = found[0].box or (0, 0, 0, 0)
