@@ -1,7 +1,7 @@
 """Embeddings of frames as VBench makes them: DINO and CLIP behind VBench's own preprocessing, and beauty by a head.
 
 VBench scales float tensors without smoothing (``antialias=False``), where CLIP's own transform scales pictures with
-it. At 480 lines that moves a cosine in the third digit, so the extractor ``clip`` cannot stand in.
+it, so the extractor ``clip`` cannot stand in.
 """
 
 from __future__ import annotations
