@@ -34,6 +34,9 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "video_embedding": "vgaudit.extractors.video_embedding:VideoEmbeddingExtractor",
         "faces": "vgaudit.extractors.faces:FacesExtractor",
         "domain": "vgaudit.extractors.domain:DomainExtractor",
+        "vbench_dino": "vgaudit.extractors.vbench_embeddings:VBenchDinoExtractor",
+        "vbench_clip": "vgaudit.extractors.vbench_embeddings:VBenchClipExtractor",
+        "vbench_flow": "vgaudit.extractors.vbench_flow:VBenchFlowExtractor",
     },
     "metrics": {
         "prompt_alignment": "vgaudit.metrics.prompt_alignment:PromptAlignment",

@@ -214,4 +214,4 @@ def test_a_copy_of_the_weights_is_run_as_what_it_is(tiny: Path, tmp_path: Path) 
 
 def test_public_entries_are_not_bundled() -> None:
     assert {w.name for w in catalogue.WEIGHTS.values() if w.bundled} == set(NAMES)
-    assert all(w.repo and w.revision for w in WEIGHTS.values() if not w.bundled)
+    assert all(w.repo and (w.revision or w.url) for w in WEIGHTS.values() if not w.bundled)

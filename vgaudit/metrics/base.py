@@ -114,6 +114,8 @@ class Metric(Protocol):
     the run, ``Unavailable`` ends the metric. Where :meth:`summarize` needs less of ``summary_features`` than was
     stored (a mean instead of all frames), an optional ``condense(features)`` makes that of each clip's features as
     they are read, so that a large run never holds all of them; it must not fail on features that are not finite.
+    Where options choose among ``values``, an optional classmethod ``chosen_values(options)`` gives those that are
+    computed: measurements, results, reports and gates know no others. Such a metric keeps its ``options``.
     """
 
     name: ClassVar[str]
@@ -154,3 +156,10 @@ def for_summary(metric: Metric, features: Mapping[str, Features]) -> Mapping[str
     condense: Callable[[Mapping[str, Features]], Mapping[str, Features]] | None
     condense = getattr(metric, "condense", None)
     return features if condense is None else condense(features)
+
+
+def values_of(metric: type[Any], options: Any) -> tuple[ValueSpec, ...]:
+    """The values that the class ``metric`` computes with ``options``: all, or what its ``chosen_values`` says."""
+    choose: Callable[[Any], tuple[ValueSpec, ...]] | None = getattr(metric, "chosen_values", None)
+    values: tuple[ValueSpec, ...] = metric.values
+    return values if choose is None else choose(options)

@@ -11,7 +11,7 @@ from typing import Any
 from vgaudit import registry
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Extractor, ExtractorSpec, TextExtractor
-from vgaudit.metrics.base import Metric, MetricContext
+from vgaudit.metrics.base import Metric, MetricContext, ValueSpec, values_of
 from vgaudit.pipeline.runspec import MetricSpec
 
 
@@ -56,6 +56,7 @@ class BoundMetric:
         identity: What besides options and features changes its numbers (digest of a gallery ...).
         unavailable: Why it cannot be computed at all, or empty.
         remedy: The command that helps, or what to do instead.
+        values: What it computes with its options.
     """
 
     name: str
@@ -67,6 +68,7 @@ class BoundMetric:
     identity: Mapping[str, Any] = field(default_factory=dict)
     unavailable: str = ""
     remedy: str = ""
+    values: tuple[ValueSpec, ...] = ()
 
     def keeps(self, value: str) -> bool:
         """Whether a short value name was asked for."""
@@ -87,7 +89,10 @@ def bind(metrics: Mapping[str, MetricSpec], base_dir: Path, pool: ExtractorPool)
         implementation = registry.load("metrics", name)
         options = implementation.Options(**spec.options)
         metric: Metric = implementation(options, context)
-        made = BoundMetric(name, metric, options.model_dump(mode="json"), frozenset(spec.select))
+        made = BoundMetric(
+            name, metric, options.model_dump(mode="json"), frozenset(spec.select),
+            values=values_of(implementation, options),
+        )  # fmt: skip
         try:
             made.roles = dict(metric.needs())
             made.fingerprints = {role: pool.get(need).fingerprint for role, need in made.roles.items()}

@@ -22,7 +22,7 @@ def value_specs(metrics: Iterable[BoundMetric]) -> dict[str, dict[str, Any]]:
     """``<metric>.<value>`` -> what the value is, for reports."""
     specs: dict[str, dict[str, Any]] = {}
     for bound in metrics:
-        for spec in bound.metric.values:
+        for spec in bound.values:
             if bound.keeps(spec.name):
                 facts = asdict(spec)
                 specs[f"{bound.name}.{facts.pop('name')}"] = facts
@@ -100,7 +100,7 @@ def _of_group(
     collected: Collected,
     confidence: float,
 ) -> list[Result]:
-    asked = {f"{bound.name}.{s.name}": s for s in bound.metric.values if s.per_group and bound.keeps(s.name)}
+    asked = {f"{bound.name}.{s.name}": s for s in bound.values if s.per_group and bound.keeps(s.name)}
 
     def not_computed(name: str, reason: str) -> Result:
         spec = asked[name]

@@ -80,9 +80,11 @@ class MetricChoice:
     @property
     def values(self) -> tuple[str, ...]:
         """Names of the results it is asked for, ``<metric>.<value>``."""
+        from vgaudit.metrics.base import values_of
+
         return tuple(
             f"{self.name}.{v.name}"
-            for v in self.cls.values
+            for v in values_of(self.cls, self.options)
             if v.per_group and (not self.select or v.name in self.select)
         )
 
@@ -199,6 +201,9 @@ class SuiteChecks:
                 )
                 continue
             options = validated(cls.Options, raw, self.document, here, self.problems)
+            if options is not None and wanted and (lacking := _not_computed(cls, options, wanted)):
+                self._tell(here, f"expected a value of {name} that its options ask for, {lacking}", key=True)
+                continue
             if options is not None:
                 select = (*(before.select if before else ()), wanted) if wanted else ()
                 choices[name] = MetricChoice(name, cls, options, raw, select, self._places(here, raw))
@@ -373,3 +378,11 @@ def _gate_from_pair(item: Any) -> Any:
 
 def _near(name: str, known: list[str]) -> str:
     return registry.nearest(name, known) + f" (known: {', '.join(known)})"
+
+
+def _not_computed(cls: Any, options: Any, wanted: str) -> str:
+    """Why value ``wanted`` of a metric is not computed with these options, or nothing."""
+    from vgaudit.metrics.base import values_of
+
+    chosen = [v.name for v in values_of(cls, options)]
+    return "" if wanted in chosen else f"found {wanted!r} (asked for: {', '.join(chosen)})"

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
-from vgaudit.metrics.base import Metric, ValueSpec
+from vgaudit.metrics.base import Metric, ValueSpec, values_of
 from vgaudit.records import COMPUTED, Measurement, Result
 
 TOLERANCE = 1e-5
@@ -75,12 +75,16 @@ def check_class(cls: type[Any]) -> None:
             broken(name, f"finding kind {kind!r} does not begin with {cls.name + '.'!r}")
 
 
+def _chosen(metric: Metric) -> tuple[ValueSpec, ...]:
+    return values_of(type(metric), getattr(metric, "options", None))
+
+
 def check_measurement(metric: Metric, sample_id: str, measurement: Measurement, at: str) -> None:
     """Every declared value is there or missing with a reason, within its range; findings are in order."""
     name = metric.name
     if not isinstance(measurement, Measurement):
         broken(name, f"measure returned {type(measurement).__name__}; expected a Measurement ({at})")
-    specs = {spec.name: spec for spec in metric.values}
+    specs = {spec.name: spec for spec in _chosen(metric)}
     told = {*measurement.values, *measurement.missing}
     if unknown := told - set(specs):
         broken(name, f"measure gave {sorted(unknown)}, which values does not declare ({at})")
@@ -131,7 +135,7 @@ def _check_range(name: str, spec: ValueSpec, number: float, at: str) -> None:
 def check_results(metric: Metric, results: Sequence[Result], at: str) -> None:
     """Exactly one result for each declared value, with its unit, direction, range and interval."""
     name = metric.name
-    specs = {f"{name}.{spec.name}": spec for spec in metric.values if spec.per_group}
+    specs = {f"{name}.{spec.name}": spec for spec in _chosen(metric) if spec.per_group}
     if sorted(r.name for r in results) != sorted(specs):
         broken(
             name,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Kind = Literal["open_clip", "torchscript"]
+Kind = Literal["open_clip", "torchscript", "tensors"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Weights:
 
     Attributes:
         name: Name in suites and reports.
-        repo: Hugging Face repository that holds the file; empty for weights that ship with the package.
+        repo: Hugging Face repository that holds the file; empty for weights that ship with the package. With ``url``,
+            the folder that the file has below ``VGAUDIT_WEIGHTS``.
         filename: File in the repository, or in the folder ``bundled``.
-        revision: Commit of the repository; empty for weights that ship with the package.
+        revision: Commit of the repository; empty for weights that ship with the package or have a ``url``.
         sha256: Digest of the file; ``None`` where it is not established.
         licence: SPDX name of the weights' licence, or what is known of it.
         size: Bytes; ``None`` where not established.
@@ -30,6 +31,7 @@ class Weights:
         quick_gelu: The network was trained with OpenAI's approximation of GELU (open_clip only).
         bundled: Folder below ``zoo/bundled`` that holds the file, for weights that ship with the package.
         beside: Other files of that folder that the network is read with -> their digests.
+        url: Where the file is published if not in a repository; such a file is never fetched by itself.
     """
 
     name: str
@@ -43,12 +45,15 @@ class Weights:
     quick_gelu: bool = False
     bundled: str = ""
     beside: Mapping[str, str | None] = field(default_factory=dict)
+    url: str = ""
 
     @property
     def download_command(self) -> str:
         """How the file comes to where it is found: a shell command, or for weights that ship along, a sentence."""
         if self.bundled:
             return "reinstall vgaudit from where you got it"
+        if self.url:
+            return f"curl -fL --create-dirs -o $VGAUDIT_WEIGHTS/{self.mirror_path} {self.url}"
         return f"hf download {self.repo} {self.filename} --revision {self.revision}"
 
     @property
@@ -61,6 +66,15 @@ BUNDLED_CLIP = "storyworld-clip"
 BUNDLED_VIDEO = "storyworld-video"
 BUNDLED_GUARD: Final = "storyworld-domain"
 """Says of a picture whether the other two may be asked about it."""
+
+DINO = "dino-vitb16"
+"""DINO's ViT-B/16, which VBench asks about subjects."""
+
+RAFT = "raft-large-c-t-v1"
+"""torchvision's copy of the published ``raft-things`` weights, which VBench asks about motion."""
+
+AESTHETIC = "laion-aesthetic-vit-l-14"
+"""LAION's linear head on CLIP ViT-L/14, which VBench asks about beauty."""
 
 BUNDLED_DOMAIN = "storyworld"
 """What the bundled networks know, as backends declare it; of other clips they say nothing."""
@@ -153,6 +167,38 @@ _ALL = (
         licence="not stated (port of Apache-2.0 kinetics-i3d)",
         size=51_235_320,
         kind="torchscript",
+    ),
+    Weights(
+        name=DINO,
+        repo="facebook/dino-vitb16",
+        filename="pytorch_model.bin",
+        revision="f205d5d8e640a89a2b8ef0369670dfc37cc07fc2",
+        sha256=None,
+        licence="Apache-2.0",
+        size=None,
+        kind="tensors",
+    ),
+    Weights(
+        name=RAFT,
+        repo="pytorch/vision",
+        filename="raft_large_C_T_V1-22a6c225.pth",
+        revision="",
+        sha256=None,
+        licence="not stated (network and training: BSD-3-Clause)",
+        size=None,
+        kind="tensors",
+        url="https://download.pytorch.org/models/raft_large_C_T_V1-22a6c225.pth",
+    ),
+    Weights(
+        name=AESTHETIC,
+        repo="LAION-AI/aesthetic-predictor",
+        filename="sa_0_4_vit_l_14_linear.pth",
+        revision="",
+        sha256=None,
+        licence="MIT",
+        size=None,
+        kind="tensors",
+        url="https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
     ),
 )
 

@@ -1,8 +1,9 @@
 """From a name or a path to a verified file of weights, without importing torch.
 
 Order: a local path; the package itself for weights that ship with it; the folder named by the environment variable
-``VGAUDIT_WEIGHTS`` (laid out as ``<repo>/<filename>``); the Hugging Face cache; a download, unless ``HF_HUB_OFFLINE``
-forbids it. Whatever is found is hashed before anything reads it, and refused if the digest is not the pinned one.
+``VGAUDIT_WEIGHTS`` (laid out as ``<repo>/<filename>``); the Hugging Face cache, or torch's for what is published
+elsewhere; a download from the hub, unless ``HF_HUB_OFFLINE`` forbids it. Whatever is found is hashed before anything
+reads it, and refused if the digest is not the pinned one.
 """
 
 from __future__ import annotations
@@ -165,13 +166,26 @@ def _mirrored(entry: Weights) -> Path | None:
 
 
 def _cached(entry: Weights) -> Path | None:
+    if entry.url:
+        path = _torch_checkpoints() / entry.filename
+        return path if path.is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(entry.repo, entry.filename, revision=entry.revision)
     return Path(found) if isinstance(found, str) else None
 
 
+def _torch_checkpoints() -> Path:
+    """Where torch's own downloads lie."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
+
+
 def _download(entry: Weights) -> Path:
+    if entry.url:
+        raise Unavailable(
+            f"weights {entry.name} are not here and are not fetched by themselves", _remedy(entry)
+        )
     from huggingface_hub import constants, hf_hub_download
 
     if constants.HF_HUB_OFFLINE:
