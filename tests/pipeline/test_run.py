@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,9 +17,12 @@ import pytest
 
 from tests.clips import clip_folder, moving_square, write_clip, write_suite
 from vgaudit.errors import RunDirError
+from vgaudit.metrics.base import ClipView
+from vgaudit.metrics.temporal import Temporal
 from vgaudit.pipeline.finish import Finished, read_report_data, regate
 from vgaudit.pipeline.prepare import census_suite, prepare
 from vgaudit.pipeline.run import execute, score_run
+from vgaudit.records import Finding, Measurement, Severity
 from vgaudit.rundir import RunDir
 from vgaudit.suite import load_suite
 from vgaudit.suite.loading import load_suite_text
@@ -95,6 +99,42 @@ def test_each_clip_is_decoded_once_and_not_again(clips: Path, tmp_path: Path) ->
     assert video.decodes_started() - before == 12
     assert not again.changed
     assert stamps(tmp_path / "run", *everything) == kept
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_findings_with_filmstrips_cost_one_decode_more_however_many(
+    count: int, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vgaudit import video
+
+    measure = Temporal.measure
+
+    def finds(self: Temporal, clip: ClipView) -> Measurement:
+        spans = [(i / 40, (i + 1) / 40) for i in range(count)]
+        made = tuple(
+            Finding("s", "temporal.flicker", Severity.REVIEW, start, end, 2 + start, 1.0, "made")
+            for start, end in spans
+        )
+        return replace(measure(self, clip), findings=made)
+
+    monkeypatch.setattr(Temporal, "measure", finds)
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    before = video.decodes_started()
+    done = run(suite, tmp_path / "run", limit=1)
+    clips_made = len(done.data.clips)
+    decodes = clips_made * (2 if count else 1)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert video.decodes_started() - before == manifest["decodes"] == decodes
+    assert (manifest["passes"][-1]["clips"], manifest["passes"][-1]["decodes"]) == (clips_made, decodes)
+    for entry in done.data.clips:
+        shown = {f.score for f in entry.findings if len(f.evidence) > 1}
+        assert shown == {f.score for f in sorted(entry.findings, key=lambda f: f.score)[-12:]}
+        assert len(entry.findings) == count
+
+    again = run(suite, tmp_path / "run", limit=1)
+    assert video.decodes_started() - before == decodes
+    assert again.data.clips == done.data.clips
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text()) == manifest
 
 
 def test_results_do_not_depend_on_workers_or_order(clips: Path, tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def _time(prepared: Prepared, path: Path) -> str:
         except (OSError, ValueError):
             continue
         for past in reversed(manifest.get("passes", [])):
-            seconds, decodes = past["timings"].get("generate and score", 0.0), past["decodes"]
-            if decodes:
-                each = seconds / decodes
+            seconds = past["timings"].get("generate and score", 0.0)
+            if clips := past.get("clips", past["decodes"]):  # decodes may be more than one a clip
+                each = seconds / clips
                 return f"about {each * len(prepared.plan):.0f} s ({each:.2f} s a clip when {folder} was made)"
     return "unknown until clips of this suite have been made here; try --limit 1 first"

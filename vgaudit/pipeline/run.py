@@ -101,7 +101,7 @@ def execute(
             scorer = None if generate_only else job.scorer()
         _generate_and_score(job, prepared, scorer)
         if scorer is None:
-            _note_timings(job, 0)
+            _note_timings(job)
             return None
         return _finish(job, scorer)
 
@@ -239,16 +239,20 @@ def _generate_and_score(job: Job, prepared: Prepared, scorer: Scorer | None) -> 
 
 def _finish(job: Job, scorer: Scorer) -> Finished:
     if scorer.decodes or scorer.measured:
-        _note_timings(job, scorer.decodes, scorer)
+        _note_timings(job, scorer)
     return finish(job.run, job.spec, job.plan, job.records(), scorer, job.progress)
 
 
-def _note_timings(job: Job, decodes: int, scorer: Scorer | None = None) -> None:
+def _note_timings(job: Job, scorer: Scorer | None = None) -> None:
     """Keep when, with what and how long each pass worked; the manifest shows the last twenty."""
     manifest = job.run.manifest()
     now = provenance.collect(job.spec.base_dir)
     history: list[dict[str, Any]] = manifest.get("passes", [])
-    done = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "decodes": decodes, "timings": job.timings}
+    clips, decodes = (scorer.clips, scorer.decodes) if scorer is not None else (0, 0)
+    done = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"), "clips": clips, "decodes": decodes,
+        "timings": job.timings,
+    }  # fmt: skip
     history.append({**done, "vgaudit": now["vgaudit"], "packages": now["packages"]})
     if scorer is not None:
         manifest["metrics"] = {b.name: dict(b.options) for b in scorer.metrics}

@@ -123,36 +123,15 @@ def _with_evidence(finding: Finding, record: ClipRecord) -> Finding:
     return replace(finding, evidence=(f"{record.file}#t={finding.start_s:.3f},{finding.end_s:.3f}",))
 
 
-def _with_filmstrips(
-    findings: Sequence[Finding], record: ClipRecord, run: RunDir, limits: MediaLimits
-) -> tuple[Finding, ...]:
-    """The findings, the worst of them with the frames around them as evidence; the clip is decoded once more."""
-    assert record.file is not None
-    worst = sorted(findings, key=lambda f: (-f.severity.rank, -f.score / max(f.threshold, 1e-9)))[:_STRIPS]
-    if not worst:
-        return tuple(findings)
-    moments = [Moment(f.start_s, f.end_s, f.box) for f in worst]
-    try:
-        drawn = filmstrips(run.path / record.file, moments, limits)
-    except (
-        MediaError,
-        cv2.error,
-        OSError,
-        *_CONTAINED,
-    ):  # pictures only: the findings stand, with their spans
-        return tuple(findings)
-    shown: dict[int, str] = {}
-    for finding, data in zip(worst, drawn, strict=True):
-        if data:
-            path = run.preview_path(record.sha256, f".{finding.fingerprint}{digest([finding.box], 8)}.jpg")
-            with atomic_write(path) as file:
-                file.write(data)
-            shown[id(finding)] = path.relative_to(run.path).as_posix()
-    return tuple(replace(f, evidence=(*f.evidence, shown[id(f)])) if id(f) in shown else f for f in findings)
-
-
 class Scorer:
-    """Scores clips of one run; :meth:`score` may be called from several threads."""
+    """Scores clips of one run; :meth:`score` may be called from several threads.
+
+    Attributes:
+        clips: Decodes into extractors so far: one for each clip that lacked features, readable or not.
+        decodes: Those, and those for filmstrips.
+        measured: Measurements made so far.
+        errors: What broke, by sample and metric.
+    """
 
     def __init__(
         self, run: RunDir, metrics: Iterable[BoundMetric], pool: ExtractorPool, limits: MediaLimits,
@@ -164,6 +143,7 @@ class Scorer:
         self.limits = limits
         self.encoder = encoder
         self._limits_digest = digest(asdict(limits), 12)
+        self.clips = 0
         self.decodes = 0
         self.measured = 0
         self.errors: dict[tuple[str, str], str] = {}
@@ -298,6 +278,7 @@ class Scorer:
         assert record.file is not None
         path = self.run.path / record.file
         with self._lock:
+            self.clips += 1
             self.decodes += 1
         facts: dict[str, Any]
         try:
@@ -366,7 +347,7 @@ class Scorer:
             fingerprinted(_with_evidence(f, record), record.sha256, detector) for f in measurement.findings
         )
         if getattr(bound.metric, "filmstrips", False):
-            found = _with_filmstrips(found, record, self.run, self.limits)
+            found = self._with_filmstrips(found, record)
         measurement = replace(measurement, findings=found)
         return {
             "key": self.key(bound, sample, record),
@@ -374,3 +355,30 @@ class Scorer:
             "metric": bound.name,
             "measurement": measurement.to_json(),
         }
+
+    def _with_filmstrips(self, findings: Sequence[Finding], record: ClipRecord) -> tuple[Finding, ...]:
+        """The findings, the worst of them with the frames around them as evidence; decodes once if there are any."""
+        assert record.file is not None
+        shown = list(findings)
+        order = sorted(
+            range(len(shown)),
+            key=lambda i: (-shown[i].severity.rank, -shown[i].score / max(shown[i].threshold, 1e-9)),
+        )
+        if not (worst := order[:_STRIPS]):
+            return ()
+        with self._lock:
+            self.decodes += 1
+        try:
+            moments = [Moment(shown[i].start_s, shown[i].end_s, shown[i].box) for i in worst]
+            drawn = filmstrips(self.run.path / record.file, moments, self.limits)
+        except (MediaError, cv2.error, OSError, *_CONTAINED):
+            return tuple(findings)  # pictures only: the findings stand, with their spans
+        for i, data in zip(worst, drawn, strict=True):
+            if data:
+                name = f".{shown[i].fingerprint}{digest([shown[i].box], 8)}.jpg"
+                path = self.run.preview_path(record.sha256, name)
+                with atomic_write(path) as file:
+                    file.write(data)
+                evidence = (*shown[i].evidence, path.relative_to(self.run.path).as_posix())
+                shown[i] = replace(shown[i], evidence=evidence)
+        return tuple(shown)

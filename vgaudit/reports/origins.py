@@ -90,7 +90,7 @@ def origins(data: ReportData) -> Origins:
         "Python": provenance.get("python"),
         "Platform": provenance.get("platform"),
         "Device": provenance.get("device"),
-        "Clips decoded": manifest.get("decodes"),
+        "Decodes": manifest.get("decodes"),
         "Schema version": manifest.get("schema_version"),
     }
     return Origins(
