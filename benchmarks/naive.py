@@ -99,6 +99,17 @@ def motion(path):
     return total / (times[-1] - times[0])
 
 
+def dynamic_degree(path):
+    frames, times = read_clip(path)
+    dynamic = 0.0
+    for index, (first, second) in enumerate(pairwise(small_luma(frames))):
+        lengths = np.sort(np.linalg.norm(dis_flow(first, second), axis=2).astype(np.float64).ravel())
+        largest = lengths[-max(1, round(0.05 * lengths.size)) :].mean() / min(first.shape)
+        step = times[index + 1] - times[index]
+        dynamic += step if largest / step > 3 / 16 else 0.0
+    return dynamic / (times[-1] - times[0])
+
+
 def moving_pairs(differences):
     """Three in a row over 0.3, or over 1.5 and no pulse of a key frame: one or two pairs, up to 8, 8 pairs apart."""
     moving = set()
@@ -388,6 +399,7 @@ def main():
         "vbench.temporal_flickering": temporal_flickering,
         "temporal.warp_error": warp_error,
         "temporal.motion": motion,
+        "temporal.dynamic_degree": dynamic_degree,
         "temporal.freeze_fraction": freeze_fraction,
     }
     values, seconds = {}, {}

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -151,11 +150,3 @@ def drawn_jobs(data: Path, storyworld: int, seed: int) -> Iterator[tuple[Path, s
     """So many drawn clips, from a seed on."""
     for i in range(storyworld):
         yield data, f"storyworld/{seed + i}"
-
-
-def pool(workers: int) -> Any:
-    """Processes that begin anew: OpenCV's threads do not survive a fork."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))

@@ -21,7 +21,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import chi2
-from temporal_clips import NEW_SEED, Clip, clean, clean_jobs, drawn_jobs, faulty, pool, real_clips
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
+
+from temporal_clips import NEW_SEED, Clip, clean, clean_jobs, drawn_jobs, faulty, real_clips
+from workers import pool
 
 from vgaudit.metrics.temporal_detectors import detect
 from vgaudit.metrics.temporal_floors import floors

@@ -79,6 +79,7 @@ def test_our_numbers_are_the_plain_scripts(shared_data: Path, clip: str) -> None
         "vbench.temporal_flickering": naive.temporal_flickering(path),
         "temporal.warp_error": naive.warp_error(path),
         "temporal.motion": naive.motion(path),
+        "temporal.dynamic_degree": naive.dynamic_degree(path),
         "temporal.freeze_fraction": naive.freeze_fraction(path),
     }
     ours = our_values(path)

@@ -21,7 +21,8 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks"))
 
-from temporal_clips import STORYWORLD_SEED, Clip, clean, clean_jobs, pool
+from temporal_clips import STORYWORLD_SEED, Clip, clean, clean_jobs
+from workers import pool
 
 from vgaudit.metrics.temporal_detectors import DETECTORS
 from vgaudit.metrics.temporal_floors import FILE, SMALL

@@ -26,7 +26,8 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks"))
 
-from temporal_clips import Clip, clean, clean_jobs, faulty, pool, real_clips
+from temporal_clips import Clip, clean, clean_jobs, faulty, real_clips
+from workers import pool
 
 from vgaudit.metrics.temporal_detectors import cuts
 from vgaudit.metrics.temporal_floors import SMALL, floors
