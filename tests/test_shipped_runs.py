@@ -53,15 +53,15 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, changed: list[str], t
     for shown in ("prompt_alignment.clip_score", "prompt_alignment.expectation_rate", "fvd.distance"):
         assert computed[shown].n == 80, shown
 
-    # The gate lets the network be wrong about some of what it reads. The detectors of artifacts tell two a minute
-    # where there are none, nearly all parts of pictures: 5.7 in these clips, and 10 at most in 95 of 100 such sets.
+    # The gate lets the network be wrong about some of what it reads. Detectors of artifacts may tell two things a
+    # minute that are not there, and no more.
     kinds = Counter(f.kind for e in data.clips for m in e.measurements.values() for f in m.findings)
     assert all(kind == MISMATCH or kind.startswith("temporal.") for kind in kinds)
     if changed:  # what a generator made may well have faults
-        parts = kinds["temporal.popping"] + kinds["temporal.subject_swap"]
-        whole = kinds.total() - kinds[MISMATCH] - parts
-        assert parts + whole <= 10
-        assert whole <= 1
+        minutes = 80 * 17 / 8 / 60
+        assert kinds.total() - kinds[MISMATCH] <= 2 * minutes, kinds
+        assert not kinds["temporal.too_still"]
+        assert not kinds["temporal.too_lively"]
 
     assert len(data.gates) == len(suite.gates) > 0
     assert {g.outcome for g in data.gates} == {Outcome.PASSED}, [g.reason for g in data.gates]
