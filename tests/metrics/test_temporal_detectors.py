@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -350,6 +351,25 @@ def test_a_thing_that_has_another_colour_at_once_is_found_with_its_place(drawn: 
     assert right >= 108
     assert top <= 48
     assert bottom >= 80
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "avi"])
+def test_neither_container_nor_lossless_storage_changes_a_bit(
+    drawn: Rendered, container: str, tmp_path: Path
+) -> None:
+    planted = plant(drawn.frames, "noise_burst", "strong", 3)
+    path = tmp_path / f"clip.{container}"
+    with av.open(path, "w") as file:
+        codec = {"avi": "png", "mkv": "ffv1", "mov": "qtrle"}[container]
+        stream: Any = file.add_stream(codec, rate=8)
+        stream.width, stream.height, stream.pix_fmt = 192, 128, "bgr0" if container == "mkv" else "rgb24"
+        for frame in planted.frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
+    with ClipReader(path) as clip:
+        frames = np.concatenate([block.rgb.copy() for block in clip])
+    assert np.array_equal(frames, planted.frames)
+    assert measured(frames) == measured(planted.frames)
 
 
 def test_findings_do_not_depend_on_blocks_and_follow_the_frame_rate(drawn: Rendered) -> None:

@@ -297,9 +297,10 @@ def best_windows(
 
 
 def score_series(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> Floats:
-    """``(N-1,)``: the largest score of the windows that a pair lies in, 0 at least."""
+    """``(N-1,)``: the largest score of the windows in whose middle half a pair lies, 0 at least."""
     p, q, found = scores(x, model, barred)
     out = np.zeros(len(x))
     for i in np.argsort(found, kind="stable"):
-        out[p[i] : q[i]] = max(0.0, float(found[i]))
+        margin = (q[i] - p[i]) // 4
+        out[p[i] + margin : q[i] - margin] = max(0.0, float(found[i]))
     return out
