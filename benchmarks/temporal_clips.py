@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
+
+from clip_files import stored
 
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.extractors.pixels import PixelsExtractor
@@ -120,14 +124,21 @@ def clean(job: tuple[Path, str]) -> Clip:
     return seen(name, *read(data / name))
 
 
-def faulty(job: tuple[Path, str, str, str, str, int]) -> tuple[Clip, FaultTruth]:
-    """A copy of a real clip, scaled down to a short side of 256, with a fault; another clip is what it cuts to."""
+def faulty(job: tuple[Path, str, str, str, str, int], crf: int | None = None) -> tuple[Clip, FaultTruth]:
+    """A copy of a real clip, scaled down to a short side of 256, with a fault; another clip is what it cuts to.
+
+    With ``crf`` it is what comes back after a run's encoder has stored it.
+    """
     cv2.setNumThreads(1)
     data, name, other, kind, strength, seed = job
     frames, _ = read(data / name, FAULTY_FRAMES)
     further, _ = read(data / other, FAULTY_FRAMES)
     planted = plant(_small(frames), kind, strength, seed, other=further, fps=10.0)
-    return seen(name, planted.frames, np.arange(len(planted.frames)) / 10), planted.truth
+    frames = planted.frames
+    if crf is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            frames = stored(frames, Path(folder) / "clip.mp4", crf, 10.0)
+    return seen(name, frames, np.arange(len(frames)) / 10), planted.truth
 
 
 def _small(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
