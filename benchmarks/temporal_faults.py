@@ -3,10 +3,10 @@
     python benchmarks/temporal_faults.py --data ../shared/data [--storyworld 300] [--strength moderate]
 
 Every kind and strength of the fault library is planted in every real clip (fetv and ``clips``, 64 frames at most,
-short side 256 at most; ``--crf`` stores the faulty clips with a run's encoder first). A fault is found if a finding of a
-kind that ``ACCEPTED`` names overlaps its span; how well is the intersection over union in time. Then false findings a
-minute on the untouched clips and on drawn ones, with an exact upper bound; what is really there is listed by hand in
-``temporal_truth.json``. Then the same on drawn clips that taught no threshold.
+short side 256 at most; ``--crf`` stores the faulty clips with a run's encoder first). A fault is found if a finding
+of a kind that ``ACCEPTED`` names overlaps its span; how well is the intersection over union in time. Then false
+findings a minute on the untouched clips and on drawn ones, with an exact upper bound; what is really there is listed
+by hand in ``temporal_truth.json``. Then the same on drawn clips that taught no threshold.
 
 Fails where a moderate fault of ``NEEDED`` is found in fewer clips than it says, or localised worse than 0.6 (median
 of those found), or where more than two false findings a minute are made.

@@ -67,6 +67,8 @@ def _nothing() -> Moments:
 
 
 def _moments(origin: Float32, *pictures: Float32) -> NDArray[np.float64]:
-    rows = np.stack(pictures).reshape(len(pictures), -1) - origin.reshape(1, -1)
-    found: NDArray[np.float64] = (rows @ rows.T).astype(np.float64) / rows.shape[1]
+    rows = np.empty((len(pictures), origin.size), np.float32)
+    for row, picture in zip(rows, pictures, strict=True):
+        np.subtract(picture, origin, out=row.reshape(origin.shape))
+    found: NDArray[np.float64] = (rows @ rows.T).astype(np.float64) / origin.size
     return found
