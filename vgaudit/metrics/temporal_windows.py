@@ -53,6 +53,8 @@ LONGEST_SHARE = 0.6
 SIDE, EDGE = 6, 4
 """Pairs to either side that a window is held against, as a whole and at its edges."""
 LEAST_OUTSIDE = 3
+AT_ONCE = 20_000
+"""Windows whose features are in memory at a time: a clip of minutes has half a million."""
 LARGEST_ECHO = 1.5
 
 Floats = NDArray[np.float64]
@@ -176,6 +178,21 @@ def windows(n: int) -> tuple[Ints, Ints]:
     return p[enough], q[enough]
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """What the features of all windows of a clip are made of: cumulated sums, and medians to either side."""
+
+    x: Floats
+    sums: Floats
+    far: tuple[Floats, Floats]
+    near: tuple[Floats, Floats]
+
+    @classmethod
+    def of(cls, x: Floats) -> _Sums:
+        sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
+        return cls(x, sums, _medians(x, SIDE), _medians(x, EDGE))
+
+
 def window_features(
     x: Floats, p: Ints, q: Ints, level: tuple[str, ...], edge: tuple[str, ...], steps: bool
 ) -> Floats:
@@ -187,22 +204,25 @@ def window_features(
         q: Pairs after the last.
         level: As of :class:`WindowModel`, like the two that follow.
     """
-    n = len(x)
-    sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
-    inside = (sums[q] - sums[p]) / (q - p)[:, None]
-    far_before, far_after = _medians(x, SIDE)
-    near_before, near_after = _medians(x, EDGE)
+    return _features(_Sums.of(x), p, q, level, edge, steps)
+
+
+def _features(
+    of: _Sums, p: Ints, q: Ints, level: tuple[str, ...], edge: tuple[str, ...], steps: bool
+) -> Floats:
+    n = len(of.x)
+    inside = (of.sums[q] - of.sums[p]) / (q - p)[:, None]
     left, right = np.minimum(p, SIDE)[:, None], np.minimum(n - q, SIDE)[:, None]
-    outside = (far_before[p] * left + far_after[q] * right) / (left + right)
-    low = near_before[p]
-    high = np.where(right > 0, near_after[q], outside)
+    outside = (of.far[0][p] * left + of.far[1][q] * right) / (left + right)
+    low = of.near[0][p]
+    high = np.where(right > 0, of.near[1][q], outside)
     at_level, at_edge = ([STATISTICS.index(name) for name in names] for names in (level, edge))
     parts = [
         (inside - outside)[:, at_level],
         np.minimum(inside - low, inside - high)[:, at_edge],
     ]
     if steps:
-        parts.append(_steps(x, p, q, low, high))
+        parts.append(_steps(of.x, p, q, low, high))
     return np.concatenate(parts, axis=1)
 
 
@@ -276,10 +296,14 @@ def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[In
         count = np.r_[0, np.cumsum(barred)]
         free = count[np.minimum(q + 1, len(x))] == count[p - 1]
         p, q = p[free], q[free]
-    if not len(p):
-        return p, q, np.zeros(0)
-    features = window_features(x, p, q, model.level, model.edge, model.steps)
-    return p, q, (features - model.mean) @ model.weight
+    found = np.zeros(len(p))
+    of = _Sums.of(x) if len(p) else None
+    for begin in range(0, len(p), AT_ONCE):
+        assert of is not None
+        part = slice(begin, begin + AT_ONCE)
+        features = _features(of, p[part], q[part], model.level, model.edge, model.steps)
+        found[part] = (features - model.mean) @ model.weight
+    return p, q, found
 
 
 def best_windows(
