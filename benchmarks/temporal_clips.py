@@ -40,11 +40,12 @@ TRUTH = json.loads((Path(__file__).parent / "temporal_truth.json").read_text("ut
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip's name, its signals, its freezes, and its length in seconds."""
+    """A clip's name, its signals, its freezes (and how many of them its script has), and its length in seconds."""
 
     name: str
     signals: Signals
     freezes: tuple[Found, ...]
+    scripted: int
     seconds: float
 
     @property
@@ -52,13 +53,21 @@ class Clip:
         """Whether a camera took it."""
         return not self.name.startswith("storyworld")
 
-    def is_true(self, found: Found) -> bool:
-        """Whether what was found is really there."""
-        return self.spans_true(found.first, found.end)
+    def is_true(self, kind: str, found: Found) -> bool:
+        """Whether what was found is really there, and is what its kind says."""
+        return any(
+            2 * (min(found.end, end + 1) - max(found.first, first - 1)) >= found.end - found.first
+            for first, end in self._spans(kind)
+        )
 
-    def spans_true(self, first: int, end: int) -> bool:
-        """Whether something is really there in these frames, or right beside them."""
-        return any(first <= last and end >= begin for begin, last, _ in TRUTH.get(self.name, ()))
+    def touches_true(self, kind: str, first: int, end: int) -> bool:
+        """Whether what a kind of finding tells is really there in one of these frames, or right beside them."""
+        return any(first <= last and end >= begin for begin, last in self._spans(kind))
+
+    def _spans(self, kind: str) -> Iterator[tuple[int, int]]:
+        for first, end, _, kinds in TRUTH.get(self.name, ()):
+            if kinds == "every kind" or kind in kinds:
+                yield first, end
 
 
 def real_clips(data: Path) -> list[str]:
@@ -100,12 +109,12 @@ def seen(name: str, frames: NDArray[np.uint8], times: NDArray[np.float64], still
     difference = pictures["mae_next"]
     report = find_freezes(difference, times)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    freezes = tuple(Found(f.first + 1, f.last + 1, f.seconds) for f in (report.freezes if report else ()))
     return Clip(
         name,
         Signals.of(pictures.arrays, moved.arrays, side),
-        tuple(
-            Found(f.first + 1, f.last + 1, f.seconds) for f in (report.freezes if report else ()) if not still
-        ),
+        () if still else freezes,
+        len(freezes) if still else 0,
         float(times[-1]) + step,
     )
 

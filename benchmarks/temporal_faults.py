@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--storyworld", type=int, default=300, help="drawn clips of two seconds")
     parser.add_argument("--strength", action="append", choices=STRENGTHS, help="default: all three")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=201, help="of the faults; 1 to 120 taught the windows")
     parser.add_argument("--crf", type=int, help="store the faulty clips with a run's encoder first")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
@@ -123,17 +123,20 @@ def main() -> None:
     false = Counter[tuple[str, bool]]()
     for clip in clips:
         for kind, each in found_in(clip).items():
-            false[kind, clip.is_real] += sum(not clip.is_true(f) for f in each)
+            false[kind, clip.is_real] += sum(not clip.is_true(kind, f) for f in each)
     for real in (True, False):
         minutes = sum(c.seconds for c in clips if c.is_real == real) / 60
         count = sum(n for (_, r), n in false.items() if r == real)
         by_kind = ", ".join(f"{n} x {k}" for (k, r), n in sorted(false.items()) if r == real and n) or "none"
         print(
-            f"false findings in {minutes:.1f} minutes of {'real' if real else 'drawn'} clips: {count} ({by_kind})"
+            f"false findings in {minutes:.1f} minutes of {'real' if real else 'drawn'} clips: {count} ({by_kind}), "
+            f"{count / minutes:.1f} a minute"
         )
     minutes, count = sum(c.seconds for c in clips) / 60, sum(false.values())
     bound = float(chi2.ppf(0.95, 2 * (count + 1))) / 2 / minutes
     print(f"together {count / minutes:.2f} a minute, 95 % upper bound {bound:.2f} (exact, Poisson)")
+    scripted = sum(clip.scripted for clip in clips)
+    print(f"not counted: {scripted} freezes in drawn scenes that come to stand still by their script")
     others = Counter[str]()
     for clip in new:
         others.update({kind: len(each) for kind, each in found_in(clip).items() if each})

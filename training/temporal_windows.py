@@ -14,10 +14,11 @@ threshold that the clean clips ask for.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ from workers import pool
 
 from vgaudit.metrics.temporal_detectors import cuts
 from vgaudit.metrics.temporal_floors import SMALL, floors
+from vgaudit.metrics.temporal_signals import Found
 from vgaudit.metrics.temporal_windows import (
     FILE,
     STEPS,
     Floats,
     WindowModel,
+    best_windows,
     scores,
     window_features,
     windows,
@@ -72,6 +75,8 @@ ROUNDS = 3
 OF_REAL, OF_DRAWN = 200, 40
 """Windows of a clean clip, drawn at random, that teach."""
 FOLDS = 5
+LEAST_SCORE = 2.0
+"""Standard deviations below which no window is counted."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,16 @@ def features_of(kind: str, clip: Clip, p: Any, q: Any) -> Floats:
     return window_features(clip.signals.statistics, p, q, of["level"], of["edge"], of["steps"])
 
 
-def free(clip: Clip, p: Any, q: Any) -> Any:
-    """Which windows hold nothing that is really there."""
+def free(kind: str, clip: Clip, p: Any, q: Any) -> Any:
+    """Which windows hold nothing of the kind that is really there."""
     s = clip.signals
     frame = np.r_[s.frame, s.total]
     return np.array(
-        [not clip.spans_true(int(frame[a + 1]), int(frame[b + 1])) for a, b in zip(p, q, strict=True)], bool
+        [
+            not clip.touches_true(kind, int(frame[a + 1]), int(frame[b + 1]))
+            for a, b in zip(p, q, strict=True)
+        ],
+        bool,
     )
 
 
@@ -118,7 +127,7 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
     good: list[Floats] = []
     for clip in sound:
         p, q = windows(len(clip.signals.statistics))
-        keep = np.flatnonzero(free(clip, p, q))
+        keep = np.flatnonzero(free(kind, clip, p, q))
         most = OF_REAL if clip.is_real else OF_DRAWN
         pick = rng.choice(keep, min(most, len(keep)), replace=False) if len(keep) else keep
         if len(pick):
@@ -131,7 +140,7 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
             break
         for clip in sound:
             p, q, s = scores(clip.signals.statistics, model, barred(clip))
-            keep = np.flatnonzero(free(clip, p, q))
+            keep = np.flatnonzero(free(kind, clip, p, q))
             if len(keep):
                 worst = keep[np.argmax(s[keep])]
                 hard = features_of(kind, clip, p[[worst]], q[[worst]])[0]
@@ -143,15 +152,16 @@ def barred(clip: Clip) -> Any:
     return cuts(clip.signals, floors(clip.signals.side)["jump_cut"])
 
 
-def highest(clip: Clip, model: WindowModel) -> tuple[float, int, int]:
-    """The best window that is not really there: score, first frame, frame after the last."""
-    p, q, s = scores(clip.signals.statistics, model, barred(clip))
-    keep = np.flatnonzero(free(clip, p, q))
-    if not len(keep):
-        return -np.inf, 0, 0
-    best = keep[np.argmax(s[keep])]
-    frame = np.r_[clip.signals.frame, clip.signals.total]
-    return float(s[best]), int(frame[p[best] + 1]), int(frame[q[best] + 1])
+def findings(clip: Clip, model: WindowModel, threshold: float) -> Iterator[Found]:
+    """What the detector finds, before what others see of the same moment is taken off."""
+    s = clip.signals
+    for window in best_windows(s.statistics, model, barred(clip), threshold):
+        yield s.span(window.first + 1, window.end + 1, window.score)
+
+
+def false_scores(kind: str, clip: Clip, model: WindowModel) -> list[float]:
+    """Scores of the findings in a clean clip that are not really there."""
+    return [f.score for f in findings(clip, model, LEAST_SCORE) if not clip.is_true(kind, f)]
 
 
 def main() -> None:
@@ -184,24 +194,28 @@ def main() -> None:
         faults = [x for x in lessons if x.truth is not None and x.truth.kind == of["fault"]]
         model = teach(kind, faults, sound)
         found = []
-        clean_scores = {c.name: highest(c, model)[0] for c in sound if not c.is_real}
+        false = {c.name: false_scores(kind, c, model) for c in sound if not c.is_real}
         for fold in range(FOLDS):
             out = set(names[fold::FOLDS])
             other = teach(
                 kind, [x for x in faults if x.name not in out], [c for c in sound if c.name not in out]
             )
             found += [
-                (*highest(x.clip, other), x.truth.span)
+                (list(findings(x.clip, other, LEAST_SCORE)), x.truth.span)
                 for x in faults
                 if x.name in out and x.strength == "moderate" and x.truth is not None
             ]
-            clean_scores |= {c.name: highest(c, other)[0] for c in sound if c.name in out}
+            false |= {c.name: false_scores(kind, c, other) for c in sound if c.name in out}
         minutes = sum(c.seconds for c in sound) / 60
         for allowed in (0.1, 0.25, 0.5, 1.0):
-            threshold = sorted(clean_scores.values())[::-1][int(allowed * minutes)]
-            hit = sum(s > threshold and a < span[1] and b > span[0] for s, a, b, span in found)
+            scored = sorted(itertools.chain.from_iterable(false.values()), reverse=True)
+            threshold = scored[int(allowed * minutes)]
+            hit = sum(
+                any(f.score > threshold and f.first < end and f.end > first for f in each)
+                for each, (first, end) in found
+            )
             print(
-                f"{kind}: {hit} of {len(found)} moderate faults in clips left out, {allowed} false a minute",
+                f"{kind}: {hit} of {len(found)} moderate faults in clips left out, {allowed} false findings a minute",
                 flush=True,
             )
         stored["models"][kind] = {

@@ -15,6 +15,7 @@ from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryConte
 from vgaudit.metrics.freezes import FreezeReport, find_freezes
 from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_quality import temporal_quality
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Measurement, Result, Series, Severity
 from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_results
@@ -41,7 +42,7 @@ a thing that spins fast may move by little, and what was asked for would be call
 TOO_STILL, TOO_LIVELY = "temporal.too_still", "temporal.too_lively"
 
 FEWEST_FRAMES = 4
-"""Shorter clips cannot be looked at for artifacts: three changes in a row are the least that most of them take."""
+"""Distinct pictures below which nothing can be looked for: three changes in a row are the least that most take."""
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +73,8 @@ class Temporal:
     light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the picture
     that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
     clip does not move as its prompt's ``motion`` asks. A clip too small for flow, of fewer than
-    :data:`FEWEST_FRAMES` frames, or with a statistic that is no finite number, is not assessed.
+    :data:`FEWEST_FRAMES` frames or different pictures, or with a statistic that is no finite number, is not assessed;
+    of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES`, not in full.
     """
 
     name: ClassVar[str] = "temporal"
@@ -184,8 +186,9 @@ class Temporal:
                 findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
 
         shown: Mapping[str, Series] = {}
-        unassessed = _why_unassessed(pixels, motion)
+        unassessed = _why_nothing(pixels, motion)
         if not unassessed:
+            unassessed = _why_not_all(motion)
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
             if clip.sample.prompt:
@@ -215,18 +218,40 @@ class Temporal:
         ]
 
 
-def _why_unassessed(pixels: Features, motion: Features) -> str:
+def _why_nothing(pixels: Features, motion: Features) -> str:
     """Why artifacts cannot be looked for; empty if they can."""
     if motion.facts.get("too_small"):
         return "the picture is too small for optical flow, so artifacts could not be looked for"
-    count = len(motion["pts_s"])
+    count, pictures = len(motion["pts_s"]), _pictures(motion)
+    few = f"artifacts could not be looked for in fewer than {FEWEST_FRAMES}"
     if count < FEWEST_FRAMES:
-        return f"the clip has {count} frames; artifacts could not be looked for in fewer than {FEWEST_FRAMES}"
+        return f"the clip has {count} frames; {few}"
+    if 1 < pictures < FEWEST_FRAMES:
+        return f"the clip shows {pictures} different pictures; {few}"
     for features in (pixels, motion):
         for name, array in features.arrays.items():
             if not np.isfinite(array).all():
                 return f"a {name} is not a finite number, so artifacts could not be looked for"
     return ""
+
+
+def _why_not_all(motion: Features) -> str:
+    """What could not be looked for in a clip in which other artifacts could; empty if all could.
+
+    A clip that shows the same picture all along has no artifact, however short.
+    """
+    pictures = _pictures(motion)
+    if pictures == 1 or pictures >= FEWEST_PICTURES:
+        return ""
+    return (
+        f"the clip shows {pictures} different pictures; ghosts and warping could not be looked for in fewer than "
+        f"{FEWEST_PICTURES}"
+    )
+
+
+def _pictures(motion: Features) -> int:
+    """How many pictures the clip shows that are not repeats of the one before."""
+    return 1 + int(np.count_nonzero(~np.asarray(motion["quality_repeat"], dtype=bool)))
 
 
 def _share_of_time(which: NDArray[np.bool_], steps: Floats) -> float:

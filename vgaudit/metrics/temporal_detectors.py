@@ -23,6 +23,7 @@ from vgaudit.metrics.temporal_parts import (
     inserts,
     is_near,
     largest,
+    shifted_correlation,
 )
 from vgaudit.metrics.temporal_signals import (
     NEAR,
@@ -60,6 +61,9 @@ LIT_SHARE = 0.7
 SAME_PICTURE = 0.7
 """Correlation of neighbouring pictures' 16x16 RGB from which on one is the other, blurred."""
 
+SAME_SHIFTED = 0.8
+"""The same of RGB where one is shifted: a camera that is whipped round goes on showing what it showed."""
+
 CUT_SHARE = 0.2
 """Share of the picture that a cut changes suddenly, at least ..."""
 
@@ -88,7 +92,13 @@ MOST_OF_CLIP = 0.85
 def flicker(s: Signals, threshold: float) -> Iterator[Found]:
     """Light that goes up and down from picture to picture."""
     series = flicker_series(s)
-    yield from _alternating(s, np.abs(series), np.sign(series), threshold, 0)
+    steps = np.sign(np.diff(s.light))
+    turns = np.flatnonzero(steps[1:] * steps[:-1] < 0) + 1
+    for found in _alternating(s, np.abs(series), np.sign(series), threshold):
+        # A fade through black bends three times, but turns once.
+        inside = (s.frame[turns] >= found.first) & (s.frame[turns] < found.end)
+        if inside.sum() >= SHORTEST_RUN:
+            yield found
 
 
 def exposure_shift(s: Signals, threshold: float) -> Iterator[Found]:
@@ -320,10 +330,12 @@ def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found
 
 
 def cuts(s: Signals, threshold: float) -> Bools:
-    """``(N-1,)``: pairs across which the shot changes."""
+    """``(N-1,)``: pairs across which the shot changes, and the camera has not just been whipped round."""
     sudden = (s.local > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
     other = (np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE).mean(axis=(1, 2)) >= CUT_CHANGED
     found: Bools = (s.change > threshold) & sudden & other
+    at = np.flatnonzero(found)
+    found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < SAME_SHIFTED
     return found
 
 
@@ -361,7 +373,7 @@ def _comes_back(s: Signals, p: int, q: int) -> bool:
     return correlation(s.thumb[p], s.thumb[q + 1]) > across + 0.1
 
 
-def _alternating(s: Signals, size: Floats, sign: Floats, threshold: float, offset: int) -> Iterator[Found]:
+def _alternating(s: Signals, size: Floats, sign: Floats, threshold: float) -> Iterator[Found]:
     """Runs in which ``sign`` changes from each to the next and ``size`` is large: over a third of the threshold all
     along, and over it in :data:`SHORTEST_RUN` places and half of them.
     """
@@ -371,7 +383,7 @@ def _alternating(s: Signals, size: Floats, sign: Floats, threshold: float, offse
             if at == end or sign[at] * sign[at - 1] >= 0:
                 large = size[begin:at] > threshold
                 if large.sum() >= SHORTEST_RUN and large.mean() >= 0.5:
-                    yield s.span(begin + offset, at, float(np.median(size[begin:at][large])))
+                    yield s.span(begin, at, float(np.median(size[begin:at][large])))
                 begin = at
 
 

@@ -56,6 +56,8 @@ LEAST_OUTSIDE = 3
 AT_ONCE = 20_000
 """Windows whose features are in memory at a time: a clip of minutes has half a million."""
 LARGEST_ECHO = 1.5
+FEWEST_PICTURES = SHORTEST + LEAST_OUTSIDE + 1
+"""Distinct pictures below which there is no window."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
