@@ -84,15 +84,17 @@ def main() -> None:
     parser.add_argument("--storyworld", type=int, default=300, help="drawn clips of two seconds")
     parser.add_argument("--strength", action="append", choices=STRENGTHS, help="default: all three")
     parser.add_argument("--seed", type=int, default=201, help="of the faults; 1 to 120 taught the windows")
+    parser.add_argument("--repeats", type=int, default=2, help="faults of a kind and strength in each clip")
     parser.add_argument("--crf", type=int, help="store the faulty clips with a run's encoder first")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     strengths = args.strength or list(STRENGTHS)
     names = [n for n in real_clips(args.data) if not n.endswith(".webm")]
     jobs = [
-        (args.data, name, names[(i + 5) % len(names)], kind, strength, args.seed + i)
+        (args.data, name, names[(i + 5) % len(names)], kind, strength, args.seed + 100 * again + i)
         for kind in KINDS if kind in ACCEPTED
         for strength in strengths
+        for again in range(args.repeats)
         for i, name in enumerate(names)
     ]  # fmt: skip
     short: list[str] = []

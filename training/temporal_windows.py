@@ -1,6 +1,6 @@
 """Teaches the temporal detectors of lasting faults (ghosts of earlier pictures, shapes that warp) what to look at.
 
-    python training/temporal_windows.py --data ../shared/data [--storyworld 300]
+    python training/temporal_windows.py --data ../shared/data [--storyworld 600]
 
 Faults of the library are planted in real clips; the window of each is held against windows of clips in which
 nothing is wrong, real and drawn, by Fisher's linear discriminant. Then, twice, the windows of clean clips that it
@@ -51,16 +51,18 @@ CHOSEN: dict[str, dict[str, Any]] = {
         "level": (
             "mismatch", "deformation", "acceleration", "flicker", "sharpness", "second_difference",
             "third_difference", "difference", "warp_error", "occluded_fraction",
-            "echo_before", "echo_after", "echo_around", "echo_lead",
+            "echo_before", "echo_after", "echo_around", "echo_lead", "shake", "wobble",
         ),
-        "edge": ("sharpness", "third_difference", "acceleration", "echo_around", "echo_after", "echo_before"),
+        "edge": (
+            "sharpness", "third_difference", "acceleration", "echo_around", "echo_after", "echo_before", "wobble",
+        ),
         "steps": True,
     },
     "warping": {
         "fault": "warp",
         "level": (
             "motion", "mismatch", "deformation", "acceleration", "flicker", "sharpness", "second_difference",
-            "difference", "warp_error", "shift",
+            "difference", "warp_error", "shift", "shake", "wobble",
         ),
         "edge": ("acceleration", "deformation", "sharpness", "difference", "warp_error"),
         "steps": False,
@@ -167,7 +169,7 @@ def false_scores(kind: str, clip: Clip, model: WindowModel) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--storyworld", type=int, default=300, help="drawn clips of two seconds")
+    parser.add_argument("--storyworld", type=int, default=600, help="drawn clips of two seconds")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=FILE)
     args = parser.parse_args()

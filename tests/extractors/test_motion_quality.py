@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.extractors.test_motion import extract, flow, panning, smooth
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
-from vgaudit.extractors.motion_quality import STATISTICS, MotionQuality
+from vgaudit.extractors.motion_quality import COARSE, STATISTICS, MotionQuality, _camera_and_rest
 from vgaudit.testing import example_clips
 
 SHAPE = (64, 96)
@@ -79,6 +79,41 @@ def test_acceleration_follows_the_trajectory() -> None:
         push(quality, first, second, flow(step, 0.0, SHAPE))
         first, second = second, first
     assert quality.arrays()["acceleration"] == pytest.approx([0, 0, 4 / 64, 7 / 64], abs=1e-6)
+
+
+def test_a_jerked_camera_shakes_and_bending_shapes_wobble() -> None:
+    y, x = np.mgrid[-1:1:64j, -1:1:96j].astype(np.float32)
+    turned = np.dstack([2 + 3 * x - y, -1 + x + 2 * y])
+    bent = np.dstack([3 * np.sin(9 * x), 0 * y])
+    quality = MotionQuality()
+    first, second = shifted(0, 2)
+    second = 255 - second
+    for there in (np.zeros_like(turned), turned, turned, turned + bent):
+        push(quality, first, second, np.ascontiguousarray(there, np.float32))
+        first, second = second, first
+    a = quality.arrays()
+    assert a["shake"][0] == a["wobble"][0] == 0  # one pair alone has no change
+    assert a["shake"][1] == pytest.approx(a["acceleration"][1], rel=0.1)
+    assert a["shake"][1] > 0.03
+    assert a["wobble"][1] < 0.02 * a["shake"][1]
+    assert a["wobble"][3] == pytest.approx(np.abs(bent[..., 0]).mean() / 64, rel=0.25)
+
+
+def test_the_camera_s_part_is_the_weighted_least_squares_one() -> None:
+    rng = np.random.default_rng(0)
+    field = rng.normal(size=(33, 45, 2)).astype(np.float32)
+    weight = rng.random((33, 45)).astype(np.float32)
+    part = np.s_[::COARSE, ::COARSE]
+    rows, columns = field[part].shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
+    basis = np.stack([np.ones(x.size), x.ravel(), y.ravel()], axis=1)
+    root = np.sqrt(weight[part].ravel())[:, None]
+    flow = field[part].reshape(-1, 2)
+    fit = np.linalg.lstsq(basis * root, flow * root, rcond=None)[0]
+    lengths = [np.linalg.norm(v, axis=1) for v in (basis @ fit, flow - basis @ fit)]
+    wanted = [np.average(v, weights=weight[part].ravel()) for v in lengths]
+    assert _camera_and_rest(field, weight) == pytest.approx(wanted, rel=1e-4)
+    assert np.isfinite(_camera_and_rest(field, np.zeros_like(weight))).all()
 
 
 def test_light_that_blinks_is_flicker_and_not_motion() -> None:
@@ -198,5 +233,5 @@ def test_it_holds_few_frames() -> None:
 
 
 def test_the_extractor_says_that_it_changed() -> None:
-    assert MotionExtractor.version == 4
+    assert MotionExtractor.version == 5
     assert MotionExtractor(MotionOptions()).fingerprint

@@ -67,7 +67,7 @@ class MotionExtractor:
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[BaseModel]] = MotionOptions
     unit: ClassVar[Unit] = "pair"
 

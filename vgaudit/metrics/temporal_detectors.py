@@ -7,7 +7,7 @@ Each takes the :class:`~vgaudit.metrics.temporal_signals.Signals` of a clip and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from vgaudit.metrics.temporal_parts import (
     inserts,
     is_near,
     largest,
-    shifted_correlation,
 )
 from vgaudit.metrics.temporal_signals import (
     NEAR,
@@ -60,21 +59,6 @@ LIT_SHARE = 0.7
 
 SAME_PICTURE = 0.7
 """Correlation of neighbouring pictures' 16x16 RGB from which on one is the other, blurred."""
-
-SAME_SHIFTED = 0.8
-"""The same of RGB where one is shifted: a camera that is whipped round goes on showing what it showed."""
-
-CUT_SHARE = 0.2
-"""Share of the picture that a cut changes suddenly, at least ..."""
-
-CUT_LEVEL = 5.0
-"""... by so many grey levels more than is usual there."""
-
-CUT_CHANGE = 10.0
-"""Grey levels by which a cell changes with a cut, ..."""
-
-CUT_CHANGED = 0.5
-"""... in this share of the picture: less is a part that changes."""
 
 SWAP_LEAST = 0.02
 """Share of the picture that has to change its colour, at least."""
@@ -282,18 +266,18 @@ DETECTORS: Mapping[str, Detector] = {
         noise_burst, noise_series, "log of noise",
         "The picture is noisy{when}, more than in the rest of the clip.",
     ),
-    "blur_pulse": Detector(
-        blur_pulse, blur_series, "log of sharpness", "The picture goes out of focus{when} and comes back."
-    ),
-    "exposure_shift": Detector(
-        exposure_shift, exposure_series, "log of light", "The light changes at once{when} while the shot goes on."
-    ),
     "subject_swap": Detector(
         subject_swap, _worst_cell, "grey levels",
         "A large part of the picture{where} is something else{when}, and changes back.",
     ),
     "popping": Detector(
         popping, _worst_cell, "grey levels", "Something appears{where} at once{when}, and is gone at once."
+    ),
+    "blur_pulse": Detector(
+        blur_pulse, blur_series, "log of sharpness", "The picture goes out of focus{when} and comes back."
+    ),
+    "exposure_shift": Detector(
+        exposure_shift, exposure_series, "log of light", "The light changes at once{when} while the shot goes on."
     ),
     "jitter": Detector(jitter, jitter_series, "short sides", "The whole picture jumps about{when}."),
     "colour_swap": Detector(
@@ -318,24 +302,43 @@ DETECTORS: Mapping[str, Detector] = {
 """Kind -> detector, those first that account for what later ones see of the same moment."""
 
 
+INSERTS = ("subject_swap", "popping")
+LASTING = ("ghosting", "warping")
+
+
 def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found, ...]]:
-    """What each detector finds; a moment that an earlier one accounts for is not told again by a later one."""
+    """What each detector finds; a moment that an earlier one accounts for is not told again by a later one.
+
+    Parts that come and go are not told where a ghost or a warp that lasts as long is further over its threshold.
+    """
+    found = {kind: tuple(d.find(s, thresholds[kind])) for kind, d in DETECTORS.items()}
+    lasting = [(f, f.score / thresholds[kind]) for kind in LASTING for f in found[kind]]
     out: dict[str, tuple[Found, ...]] = {}
     told: list[Found] = []
-    for kind, detector in DETECTORS.items():
-        kept = [f for f in detector.find(s, thresholds[kind]) if not any(_covers(t, f) for t in told)]
+    for kind, each in found.items():
+        rivals = lasting if kind in INSERTS else []
+        kept = [
+            f for f in each
+            if not any(_covers(t, f) for t in told)
+            and not any(_covers(t, f) and over > f.score / thresholds[kind] for t, over in rivals)
+        ]  # fmt: skip
         out[kind] = tuple(kept)
-        told += kept if kind != "colour_shift" else []
+        for f in kept:
+            told += _accounted(s, kind, f)
     return out
 
 
+def _accounted(s: Signals, kind: str, found: Found) -> Iterator[Found]:
+    """The frames of which a finding says all: not those of a state that the clip stays in."""
+    if kind == "exposure_shift" and found.end >= s.total:
+        yield replace(found, end=found.first + 1)
+    elif kind != "colour_shift":
+        yield found
+
+
 def cuts(s: Signals, threshold: float) -> Bools:
-    """``(N-1,)``: pairs across which the shot changes, and the camera has not just been whipped round."""
-    sudden = (s.local > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
-    other = (np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE).mean(axis=(1, 2)) >= CUT_CHANGED
-    found: Bools = (s.change > threshold) & sudden & other
-    at = np.flatnonzero(found)
-    found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < SAME_SHIFTED
+    """``(N-1,)``: pairs across which the shot changes."""
+    found: Bools = s.cut & (s.change > threshold)
     return found
 
 

@@ -121,35 +121,6 @@ def _nearby(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) 
     return apart / whole, changes / whole
 
 
-def shifted_correlation(before: Floats, after: Floats) -> Floats:
-    """``(n,)``: Pearson's correlation of each picture with its next one, shifted by what suits both best.
-
-    Args:
-        before: ``(n, h, w, 3)``.
-        after: The same; half of both pictures at least is compared.
-    """
-    n, height, width = before.shape[:3]
-    best = np.full(n, -1.0)
-    if not n:
-        return best
-    for down in range(-(height // 2), height // 2 + 1):
-        for right in range(-(width // 2), width // 2 + 1):
-            if 2 * (height - abs(down)) * (width - abs(right)) < height * width:
-                continue
-            here = np.s_[:, max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
-            there = np.s_[:, max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
-            best = np.maximum(best, _correlations(before[here].reshape(n, -1), after[there].reshape(n, -1)))
-    return best
-
-
-def _correlations(a: Floats, b: Floats) -> Floats:
-    """Of each row; where a row is flat (a deviation of one grey level), both are alike."""
-    x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
-    lengths = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    found: Floats = np.where(lengths < a.shape[1], 1.0, (x * y).sum(axis=1) / np.maximum(lengths, 1e-9))
-    return found
-
-
 def _apart(a: Floats, b: Floats) -> float:
     return float(np.abs(a - b).mean())
 

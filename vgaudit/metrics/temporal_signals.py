@@ -13,13 +13,28 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.metrics.temporal_windows import STATISTICS, pair_statistics
+from vgaudit.metrics.temporal_windows import STATISTICS, medians_beside, pair_statistics
 
 Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
 NEAR = 4
 """Pictures or pairs to either side that something is held against."""
+
+CUT_SHARE = 0.2
+"""Share of the picture that a cut changes suddenly, at least ..."""
+
+CUT_LEVEL = 5.0
+"""... by so many grey levels more than is usual there."""
+
+CUT_CHANGE = 10.0
+"""Grey levels by which a cell changes with a cut, ..."""
+
+CUT_CHANGED = 0.5
+"""... in this share of the picture: less is a part that changes."""
+
+SAME_SHIFTED = 0.8
+"""Correlation of two pictures' 16x16 RGB, one of them shifted, from which on they are taken for the same shot."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,11 @@ class Signals:
         return cut_series(self)
 
     @cached_property
+    def cut(self) -> NDArray[np.bool_]:
+        """:func:`other_shots` of the clip, which several detectors ask for."""
+        return other_shots(self)
+
+    @cached_property
     def local(self) -> Floats:
         """:func:`local_series` of the clip, which several detectors ask for."""
         return local_series(self)
@@ -133,14 +153,11 @@ def flicker_series(s: Signals) -> Floats:
 
 def exposure_series(s: Signals) -> Floats:
     """``(N-1,)``: step of light from the pictures before a pair to those after it, signed."""
-    n = len(s)
-    steps = np.zeros(max(n - 1, 0))
-    for p in range(n - 1):
-        before, after = s.light[max(0, p - NEAR + 1) : p + 1], s.light[p + 1 : p + 1 + NEAR]
-        step = float(np.median(after) - np.median(before))
-        sudden = float(s.light[p + 1] - s.light[p])
-        steps[p] = step if step * sudden > 0 and abs(sudden) > 0.5 * abs(step) else 0.0
-    return steps
+    before, after = medians_beside(s.light[:, None], NEAR)
+    step = (after - before)[1:-1, 0]
+    sudden = np.diff(s.light)
+    found: Floats = np.where((step * sudden > 0) & (np.abs(sudden) > 0.5 * np.abs(step)), step, 0.0)
+    return found
 
 
 def colour_series(s: Signals) -> Floats:
@@ -174,12 +191,7 @@ def cut_series(s: Signals) -> Floats:
     if len(s) < 2:
         return np.zeros(0)
     rows = s.thumb.reshape(len(s), -1)
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((rows[1:] ** 2).sum(axis=1) * (rows[:-1] ** 2).sum(axis=1))
-    alike = np.where(
-        lengths < rows.shape[1], 1.0, (rows[1:] * rows[:-1]).sum(axis=1) / np.maximum(lengths, 1e-9)
-    )
-    change = 1 - alike
+    change = 1 - correlations(rows[1:], rows[:-1])
     near = np.full((len(change), 2 * NEAR), np.nan)
     for i, offset in enumerate(o for o in range(-NEAR, NEAR + 1) if o):
         rows_ = slice(max(0, -offset), len(change) - max(0, offset))
@@ -188,6 +200,21 @@ def cut_series(s: Signals) -> Floats:
         )
     usual = np.nanmedian(near, axis=1) if len(change) > 1 else np.zeros(1)
     found: Floats = change - 3 * usual
+    return found
+
+
+def other_shots(s: Signals) -> NDArray[np.bool_]:
+    """``(N-1,)``: pairs across which half of the picture changes at once, to what it does not show a bit shifted.
+
+    A camera that is whipped round goes on showing what it showed.
+    """
+    if len(s) < 2:
+        return np.zeros(0, dtype=bool)
+    sudden = (s.local > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
+    other = (np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE).mean(axis=(1, 2)) >= CUT_CHANGED
+    found: NDArray[np.bool_] = (s.change > 0) & sudden & other
+    at = np.flatnonzero(found)
+    found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < SAME_SHIFTED
     return found
 
 
@@ -252,3 +279,32 @@ def correlation(a: Floats, b: Floats) -> float:
     lengths = float(np.sqrt((x @ x) * (y @ y)))
     flat = 1.0 * x.size  # a deviation of one grey level
     return 1.0 if lengths < flat else float(x @ y) / lengths
+
+
+def shifted_correlation(before: Floats, after: Floats) -> Floats:
+    """``(n,)``: Pearson's correlation of each picture with its next one, shifted by what suits both best.
+
+    Args:
+        before: ``(n, h, w, 3)``.
+        after: The same; half of both pictures at least is compared.
+    """
+    n, height, width = before.shape[:3]
+    best = np.full(n, -1.0)
+    if not n:
+        return best
+    for down in range(-(height // 2), height // 2 + 1):
+        for right in range(-(width // 2), width // 2 + 1):
+            if 2 * (height - abs(down)) * (width - abs(right)) < height * width:
+                continue
+            here = np.s_[:, max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
+            there = np.s_[:, max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+            best = np.maximum(best, correlations(before[here].reshape(n, -1), after[there].reshape(n, -1)))
+    return best
+
+
+def correlations(a: Floats, b: Floats) -> Floats:
+    """Of each row; where a row is flat (a deviation of one grey level), both are alike."""
+    x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
+    lengths = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    found: Floats = np.where(lengths < a.shape[1], 1.0, (x * y).sum(axis=1) / np.maximum(lengths, 1e-9))
+    return found

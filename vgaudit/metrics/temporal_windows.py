@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ LOGARITHMS: Mapping[str, float] = {
     "quality_mismatch": 5e-4,
     "quality_deformation": 2e-3,
     "quality_acceleration": 5e-4,
+    "quality_shake": 5e-4,
+    "quality_wobble": 5e-4,
     "quality_flicker": 2e-3,
     "quality_sharpness": 0.5,
     "quality_second_difference": 0.05,
@@ -35,6 +37,8 @@ LOGARITHMS: Mapping[str, float] = {
 """Array of the motion extractor -> what is added before the logarithm, so that noise of still pictures is nothing."""
 LATER: Mapping[str, int] = {
     "quality_acceleration": 1,
+    "quality_shake": 1,
+    "quality_wobble": 1,
     "quality_flicker": 1,
     "quality_second_difference": 1,
     "quality_third_difference": 2,
@@ -165,6 +169,7 @@ def _echoes(moments: Floats) -> Floats:
     return out
 
 
+@lru_cache(maxsize=16)
 def windows(n: int) -> tuple[Ints, Ints]:
     """First pair and pair after the last of each window of ``n`` pairs; none has the first pair or most of them."""
     first, end = [], []
@@ -173,11 +178,13 @@ def windows(n: int) -> tuple[Ints, Ints]:
         begin = np.arange(1, n - length + 1)
         first.append(begin)
         end.append(begin + length)
-    if not first:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    p, q = np.concatenate(first), np.concatenate(end)
+    none = np.zeros(0, np.int64)
+    p, q = np.concatenate([none, *first]), np.concatenate([none, *end])
     enough = p + (n - q) >= LEAST_OUTSIDE
-    return p[enough], q[enough]
+    found = p[enough], q[enough]
+    for array in found:
+        array.setflags(write=False)
+    return found
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ class _Sums:
     @classmethod
     def of(cls, x: Floats) -> _Sums:
         sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
-        return cls(x, sums, _medians(x, SIDE), _medians(x, EDGE))
+        return cls(x, sums, medians_beside(x, SIDE), medians_beside(x, EDGE))
 
 
 def window_features(
@@ -268,7 +275,7 @@ def _steps(x: Floats, p: Ints, q: Ints, low: Floats, high: Floats) -> Floats:
     )
 
 
-def _medians(x: Floats, count: int) -> tuple[Floats, Floats]:
+def medians_beside(x: Floats, count: int) -> tuple[Floats, Floats]:
     """``(n+1, S)`` each: medians of the ``count`` rows before each index, and from it on; 0 where there are none."""
     n = len(x)
     padded = np.full((n + 2 * count, x.shape[1]), np.nan)

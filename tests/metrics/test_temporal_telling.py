@@ -1,0 +1,182 @@
+"""What is told of a moment that several detectors see, what is no cut, and what cannot be looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.metrics.test_temporal import measure, quiet
+from tests.metrics.test_temporal_detectors import changed, lit, spans
+from tests.metrics.test_temporal_detectors import quiet as quiet_signals
+from vgaudit.extractors.base import Features
+from vgaudit.metrics import temporal_detectors
+from vgaudit.metrics.base import ClipView, MetricContext
+from vgaudit.metrics.temporal import FEWEST_FRAMES, Temporal, TemporalOptions
+from vgaudit.metrics.temporal_detectors import DETECTORS, detect
+from vgaudit.metrics.temporal_floors import floors
+from vgaudit.metrics.temporal_signals import Found, Signals, correlations, shifted_correlation
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, windows
+from vgaudit.plan import Sample
+from vgaudit.records import Measurement
+from vgaudit.video import ClipInfo
+
+
+def told(monkeypatch: pytest.MonkeyPatch, **found: Found) -> dict[str, tuple[Found, ...]]:
+    """What is told of a clip of 24 pictures in which the named detectors find one thing each."""
+
+    def finder(kind: str) -> Iterator[Found]:
+        return iter([found[kind]] if kind in found else [])
+
+    fakes = {
+        kind: replace(d, find=lambda s, threshold, kind=kind: finder(kind)) for kind, d in DETECTORS.items()
+    }
+    monkeypatch.setattr(temporal_detectors, "DETECTORS", fakes)
+    return {kind: f for kind, f in detect(quiet_signals(), floors(128)).items() if f}
+
+
+def at(kind: str, first: int, end: int, over: float) -> Found:
+    """Found so many times over its threshold."""
+    return Found(first, end, over * floors(128)[kind])
+
+
+def test_a_moment_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise, blur = at("noise_burst", 5, 9, 1.1), at("blur_pulse", 5, 9, 9.0)
+    assert told(monkeypatch, noise_burst=noise, blur_pulse=blur) == {"noise_burst": (noise,)}
+    apart = at("blur_pulse", 12, 16, 9.0)
+    assert set(told(monkeypatch, noise_burst=noise, blur_pulse=apart)) == {"noise_burst", "blur_pulse"}
+
+
+@pytest.mark.parametrize("lasting", ["ghosting", "warping"])
+@pytest.mark.parametrize("insert", ["popping", "subject_swap"])
+@pytest.mark.parametrize(("over", "wins"), [(1.9, True), (1.4, False)])
+def test_of_a_ghost_and_a_part_that_pops_the_clearer_one_is_told(
+    monkeypatch: pytest.MonkeyPatch, lasting: str, insert: str, over: float, wins: bool
+) -> None:
+    found = {lasting: at(lasting, 4, 16, over), insert: at(insert, 5, 15, 1.5)}
+    assert set(told(monkeypatch, **found)) == {lasting if wins else insert}
+
+
+def test_a_ghost_elsewhere_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"ghosting": at("ghosting", 14, 23, 9), "popping": at("popping", 2, 6, 1.5)}
+    assert set(told(monkeypatch, **found)) == {"ghosting", "popping"}
+
+
+def test_light_that_stays_hides_what_comes_later_and_light_that_goes_back_hides_what_is_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pop = at("jitter", 14, 18, 1.5)
+    stays, back = at("exposure_shift", 8, 24, 3), at("exposure_shift", 8, 22, 3)
+    assert set(told(monkeypatch, exposure_shift=stays, jitter=pop)) == {"exposure_shift", "jitter"}
+    assert set(told(monkeypatch, exposure_shift=back, jitter=pop)) == {"exposure_shift"}
+    at_once = at("jitter", 8, 9, 1.5)
+    assert set(told(monkeypatch, exposure_shift=stays, jitter=at_once)) == {"exposure_shift"}
+
+
+# -- cuts and fades --------------------------------------------------------------------------------
+
+
+def cut_at(pair: int, after: np.ndarray) -> Signals:
+    """A clip that shows another picture from a pair on, which no flow explains."""
+    s = quiet_signals()
+    fine = s.fine.copy()
+    fine[pair + 1 :] = after
+    residual = s.residual.copy()
+    residual[pair] = 60
+    return replace(changed(s, fine), residual=residual)
+
+
+def wide(seed: int = 0) -> np.ndarray:
+    """A picture twice as wide as the thumbnail of one, coarse enough to be told when it is shifted."""
+    cells = np.random.default_rng(seed).integers(20, 235, (8, 16, 3))
+    return np.kron(cells, np.ones((4, 4, 1), int)).astype(np.uint8)
+
+
+def test_a_camera_that_is_whipped_round_is_no_cut_and_another_picture_is() -> None:
+    picture = wide()
+    s = cut_at(9, picture[:, 10:42])
+    fine = s.fine.copy()
+    fine[:10] = picture[:, :32]
+    assert spans("jump_cut", changed(s, fine)) == []
+    fine[:10] = wide(1)[:, :32]
+    assert spans("jump_cut", changed(s, fine)) == [(10, 11)]
+
+
+def test_shifted_pictures_are_found_alike_by_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(3, 6, 7, 3)), rng.normal(size=(3, 6, 7, 3))
+    after[1, 2:, :-1] = before[1, :-2, 1:]  # two down, one to the left
+    best = np.full(3, -1.0)
+    for n in range(3):
+        for down in range(-5, 6):
+            for right in range(-6, 7):
+                rows = [(y, y + down) for y in range(6) if 0 <= y + down < 6]
+                columns = [(x, x + right) for x in range(7) if 0 <= x + right < 7]
+                if 2 * len(rows) * len(columns) < 42:
+                    continue
+                a = np.array([before[n, y, x] for y, _ in rows for x, _ in columns]).ravel()
+                b = np.array([after[n, y, x] for _, y in rows for _, x in columns]).ravel()
+                best[n] = max(best[n], np.corrcoef(a, b)[0, 1])
+    # Multiplied, as pictures that deviate by less than a grey level count as flat.
+    assert shifted_correlation(100 * before, 100 * after) == pytest.approx(best)
+    assert best[1] == pytest.approx(1)
+    assert best[0] < 0.9
+
+
+def test_flat_pictures_are_alike() -> None:
+    flat = np.full((1, 4, 4, 3), 7.0)
+    assert correlations(flat.reshape(1, -1), flat.reshape(1, -1) + 90) == pytest.approx([1])
+    assert shifted_correlation(flat, flat) == pytest.approx([1])
+    assert len(shifted_correlation(flat[:0], flat[:0])) == 0
+
+
+def test_a_fade_through_black_does_not_flicker() -> None:
+    light = np.full(24, 5.0)
+    light[9:14] = [4.4, 3.2, 2.8, 3.2, 4.4]
+    assert np.abs(np.diff(light, 2)).max() > 3 * floors(128)["flicker"]
+    assert spans("flicker", lit(light)) == []
+    light[9:14] = [4.4, 5.0, 4.4, 5.0, 4.4]
+    assert spans("flicker", lit(light)) == [(8, 15)]
+
+
+# -- too few pictures ------------------------------------------------------------------------------
+
+
+def shown(pictures: int, frames: int = 30) -> Measurement:
+    """A clip of so many frames whose pictures are shown again and again, in order, the last one longest."""
+    motion, pixels = quiet("motion", frames - 1), quiet("pixels", frames - 1)
+    motion["quality_repeat"] = np.arange(frames - 1) >= pictures - 1
+    sample = Sample("clip-0-0", "prompt", "a dog", "group")
+    info = ClipInfo("clip", 96, 64, 10.0, frames, 3.0, "raw", "array", "rgb24")
+    features = {"motion": Features(motion, {"height": 64, "width": 96}), "pixels": Features(pixels)}
+    return Temporal(TemporalOptions(), MetricContext()).measure(ClipView(sample, info, "0" * 64, features))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "why"),
+    [
+        (1, ""), (2, "shows 2 different pictures; artifacts could not"),
+        (FEWEST_FRAMES - 1, "shows 3 different pictures; artifacts could not"),
+        (FEWEST_FRAMES, "shows 4 different pictures; ghosts and warping could not"),
+        (FEWEST_PICTURES - 1, "shows 9 different pictures; ghosts and warping could not"),
+        (FEWEST_PICTURES, ""), (30, ""),
+    ],
+)  # fmt: skip
+def test_few_different_pictures_pass_no_gate_on_findings(pictures: int, why: str) -> None:
+    """In a long clip too; one that shows a single picture all along has no artifact that could be missed."""
+    found = shown(pictures).unassessed
+    assert why in found
+    assert bool(found) is bool(why)
+
+
+def test_what_can_be_found_in_few_pictures_is_told_although_not_all_could_be() -> None:
+    still = measure([5.0, 5, 0, 0, 0, 0, 5])
+    assert [f.kind for f in still.findings] == ["temporal.freeze"]
+    assert still.unassessed
+
+
+def test_the_fewest_pictures_are_those_that_have_a_window() -> None:
+    assert len(windows(FEWEST_PICTURES - 1)[0]) > 0
+    assert len(windows(FEWEST_PICTURES - 2)[0]) == 0
