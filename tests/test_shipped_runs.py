@@ -15,6 +15,11 @@ from vgaudit.suite import load_suite
 from vgaudit.zoo.generators import GENERATORS
 
 
+WHOLE_PICTURE = (
+    "jump_cut", "duplicate_frames", "flicker", "noise_burst", "blur_pulse", "exposure_shift", "colour_shift",
+)  # fmt: skip
+
+
 def drawn(look: str) -> list[str]:
     """What has a suite's clips drawn instead of generated, as its comment says."""
     return [f"backend={{type: storyworld, look: {look}}}", "video={width: 192, height: 128}"]
@@ -60,6 +65,7 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, changed: list[str], t
     if changed:  # what a generator made may well have faults
         minutes = 80 * 17 / 8 / 60
         assert kinds.total() - kinds[MISMATCH] <= 2 * minutes, kinds
+        assert sum(kinds[f"temporal.{kind}"] for kind in WHOLE_PICTURE) <= 1, kinds
         assert not kinds["temporal.too_still"]
         assert not kinds["temporal.too_lively"]
 

@@ -159,19 +159,18 @@ def shown(pictures: int, frames: int = 30) -> Measurement:
     [
         (1, ""), (2, "shows 2 different pictures; artifacts could not"),
         (FEWEST_FRAMES - 1, "shows 3 different pictures; artifacts could not"),
-        (FEWEST_FRAMES, "shows 4 different pictures; ghosts and warping could not"),
-        (FEWEST_PICTURES - 1, "shows 9 different pictures; ghosts and warping could not"),
-        (FEWEST_PICTURES, ""), (30, ""),
+        (FEWEST_FRAMES, ""), (30, ""),
     ],
 )  # fmt: skip
 def test_few_different_pictures_pass_no_gate_on_findings(pictures: int, why: str) -> None:
     """In a long clip too; one that shows a single picture all along has no artifact that could be missed."""
-    found = shown(pictures).unassessed
-    assert why in found
-    assert bool(found) is bool(why)
+    m = shown(pictures)
+    assert why in m.unassessed
+    assert bool(m.unassessed) is bool(why)
+    assert m.facts["different_pictures"] == pictures
 
 
-def test_what_can_be_found_in_few_pictures_is_told_although_not_all_could_be() -> None:
+def test_what_can_be_found_in_few_frames_is_told_although_not_all_could_be() -> None:
     still = measure([5.0, 5, 0, 0, 0, 0, 5])
     assert [f.kind for f in still.findings] == ["temporal.freeze"]
     assert still.unassessed

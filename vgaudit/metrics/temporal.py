@@ -74,7 +74,7 @@ class Temporal:
     that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
     clip does not move as its prompt's ``motion`` asks. A clip too small for flow, of fewer than
     :data:`FEWEST_FRAMES` frames or different pictures, or with a statistic that is no finite number, is not assessed;
-    of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES`, not in full.
+    of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` frames, not in full.
     """
 
     name: ClassVar[str] = "temporal"
@@ -187,8 +187,13 @@ class Temporal:
 
         shown: Mapping[str, Series] = {}
         unassessed = _why_nothing(pixels, motion)
+        facts["different_pictures"] = _pictures(motion)
         if not unassessed:
-            unassessed = _why_not_all(motion)
+            if len(pts) < FEWEST_PICTURES:
+                unassessed = (
+                    f"the clip has {len(pts)} frames; ghosts and warping could not be looked for in fewer than "
+                    f"{FEWEST_PICTURES}"
+                )
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
             if clip.sample.prompt:
@@ -233,20 +238,6 @@ def _why_nothing(pixels: Features, motion: Features) -> str:
             if not np.isfinite(array).all():
                 return f"a {name} is not a finite number, so artifacts could not be looked for"
     return ""
-
-
-def _why_not_all(motion: Features) -> str:
-    """What could not be looked for in a clip in which other artifacts could; empty if all could.
-
-    A clip that shows the same picture all along has no artifact, however short.
-    """
-    pictures = _pictures(motion)
-    if pictures == 1 or pictures >= FEWEST_PICTURES:
-        return ""
-    return (
-        f"the clip shows {pictures} different pictures; ghosts and warping could not be looked for in fewer than "
-        f"{FEWEST_PICTURES}"
-    )
 
 
 def _pictures(motion: Features) -> int:

@@ -22,6 +22,12 @@ MOST_AREA = 0.75
 LONGEST_INSERT = 128
 """Pictures after which a part that changed is not waited for any more."""
 
+BRIEF_PICTURES = 3
+"""What shows in fewer pictures than this may be a thing that leaps, ..."""
+
+BRIEF_TIMES = 1.5
+"""... and has to be so many times over the threshold."""
+
 LEAST_CHANGE = 12.0
 """Grey levels by which a part has to change, on average, to have appeared or vanished."""
 
@@ -65,6 +71,8 @@ def inserts(s: Signals, threshold: float) -> Iterator[Found]:
             cells = here | there
             if _returns(s, cells, p, q):
                 score = min(float(series[p][here].max()), float(series[q][there].max()))
+                if q - p < BRIEF_PICTURES and score < BRIEF_TIMES * threshold:
+                    continue
                 yield s.span(p + 1, q + 1, score, box_of(cells))
                 done = q
                 break
