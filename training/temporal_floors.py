@@ -29,7 +29,7 @@ from vgaudit.metrics.temporal_floors import FILE, SMALL
 
 LEARNED = [kind for kind in DETECTORS if kind != "duplicate_frames"]
 ALLOWED = dict.fromkeys(LEARNED, 0.1) | {
-    "popping": 0.4, "subject_swap": 0.55, "ghosting": 0.5, "warping": 0.65,
+    "popping": 0.55, "subject_swap": 0.55, "ghosting": 0.5, "warping": 0.65,
     "dropped_frames": 0.0, "flicker": 0.0,
 }  # fmt: skip
 """False findings a minute; most where a fault is hardest to tell from what a camera sees."""

@@ -49,7 +49,7 @@ def test_a_moment_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(told(monkeypatch, noise_burst=noise, blur_pulse=apart)) == {"noise_burst", "blur_pulse"}
 
 
-@pytest.mark.parametrize("lasting", ["ghosting", "warping"])
+@pytest.mark.parametrize("lasting", ["blur_pulse", "ghosting", "warping"])
 @pytest.mark.parametrize("insert", ["popping", "subject_swap"])
 @pytest.mark.parametrize(("over", "wins"), [(1.9, True), (1.4, False)])
 def test_of_a_ghost_and_a_part_that_pops_the_clearer_one_is_told(

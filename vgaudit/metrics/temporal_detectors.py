@@ -303,20 +303,23 @@ DETECTORS: Mapping[str, Detector] = {
 
 
 INSERTS = ("subject_swap", "popping")
-LASTING = ("ghosting", "warping")
+"""Kinds that see something in what some others do, of the whole picture: the one further over its threshold is told."""
+
+WHOLE = ("blur_pulse", "ghosting", "warping")
 
 
 def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found, ...]]:
     """What each detector finds; a moment that an earlier one accounts for is not told again by a later one.
 
-    Parts that come and go are not told where a ghost or a warp that lasts as long is further over its threshold.
+    Parts that come and go are not told where a blur, a ghost or a warp that lasts as long is further over its
+    threshold.
     """
     found = {kind: tuple(d.find(s, thresholds[kind])) for kind, d in DETECTORS.items()}
-    lasting = [(f, f.score / thresholds[kind]) for kind in LASTING for f in found[kind]]
+    whole = [(f, f.score / thresholds[kind]) for kind in WHOLE for f in found[kind]]
     out: dict[str, tuple[Found, ...]] = {}
     told: list[Found] = []
     for kind, each in found.items():
-        rivals = lasting if kind in INSERTS else []
+        rivals = whole if kind in INSERTS else []
         kept = [
             f for f in each
             if not any(_covers(t, f) for t in told)

@@ -31,7 +31,7 @@ BRIEF_TIMES = 1.5
 LEAST_CHANGE = 12.0
 """Grey levels by which a part has to change, on average, to have appeared or vanished."""
 
-MOST_LEFT = 1.2
+MOST_LEFT = 1.6
 """Largest difference of before and after, by that change: a camera that moves shows something else meanwhile."""
 
 MOST_CHANGE = 0.6
