@@ -101,13 +101,45 @@ def motion(path):
 
 def dynamic_degree(path):
     frames, times = read_clip(path)
-    dynamic = 0.0
-    for index, (first, second) in enumerate(pairwise(small_luma(frames))):
-        lengths = np.sort(np.linalg.norm(dis_flow(first, second), axis=2).astype(np.float64).ravel())
-        largest = lengths[-max(1, round(0.05 * lengths.size)) :].mean() / min(first.shape)
-        step = times[index + 1] - times[index]
-        dynamic += step if largest / step > 3 / 16 else 0.0
-    return dynamic / (times[-1] - times[0])
+    lumas = small_luma(frames)
+    pictures = shown_pictures(lumas)
+    freeze = shortest_freeze([last - first + 1 for first, last in pictures], times)
+    dynamic = total = 0.0
+    for number, (first, last) in enumerate(pictures):
+        frozen = last - first + 1 >= freeze
+        if last + 1 < len(frames):
+            seconds = times[last + 1] - times[first]
+            lengths = np.sort(np.linalg.norm(dis_flow(lumas[last], lumas[last + 1]), axis=2).ravel())
+            top = lengths[-max(1, round(0.05 * lengths.size)) :].astype(np.float64)
+            fast = not frozen and top.mean() / min(lumas[0].shape) / seconds > 3 / 16
+        elif frozen or number == 0:
+            seconds, fast = times[last] - times[first], False
+        else:
+            continue  # nobody knows for how long the last picture would have been shown
+        total += seconds
+        dynamic += seconds if fast else 0.0
+    return dynamic / total
+
+
+def shown_pictures(lumas):
+    """First and last frame of each picture: one that differs by more than traces of compression is the next."""
+    pictures, differences, first = [], [], 0
+    for index, (one, other) in enumerate(pairwise(lumas)):
+        difference = np.abs(one.astype(np.int16) - other).mean()
+        limit = max(0.1, min(0.5, 0.1 * statistics.median(differences))) if differences else 0.1
+        if difference > limit:
+            differences.append(difference)
+            pictures.append((first, index))
+            first = index + 1
+    return [*pictures, (first, len(lumas) - 1)]
+
+
+def shortest_freeze(lengths, times):
+    """Frames from which a picture is held for longer than the clip's rhythm allows."""
+    rhythm = int(statistics.median(lengths))
+    if rhythm * statistics.median(np.diff(times)) > 0.17:
+        rhythm = 1
+    return max(3, 2 * rhythm + 1)
 
 
 def moving_pairs(differences):
@@ -149,10 +181,7 @@ def frozen_share(differences, times):
             runs.append(length)
             length = 1
     runs.append(length)
-    rhythm = int(statistics.median(runs))
-    if rhythm * statistics.median(np.diff(times)) > 0.17:
-        rhythm = 1
-    frozen = [run for run in runs if run >= max(3, 2 * rhythm + 1)]
+    frozen = [run for run in runs if run >= shortest_freeze(runs, times)]
     return sum(run - 1 for run in frozen) / len(differences)
 
 
