@@ -102,7 +102,7 @@ def motion(path):
 def dynamic_degree(path):
     frames, times = read_clip(path)
     lumas = small_luma(frames)
-    pictures = shown_pictures(lumas)
+    pictures = shown_pictures(frames, lumas)
     freeze = shortest_freeze([last - first + 1 for first, last in pictures], times)
     dynamic = total = 0.0
     for number, (first, last) in enumerate(pictures):
@@ -121,17 +121,26 @@ def dynamic_degree(path):
     return dynamic / total
 
 
-def shown_pictures(lumas):
-    """First and last frame of each picture: one that differs by more than traces of compression is the next."""
-    pictures, differences, first = [], [], 0
-    for index, (one, other) in enumerate(pairwise(lumas)):
-        difference = np.abs(one.astype(np.int16) - other).mean()
-        limit = max(0.1, min(0.5, 0.1 * statistics.median(differences))) if differences else 0.1
-        if difference > limit:
-            differences.append(difference)
-            pictures.append((first, index))
-            first = index + 1
-    return [*pictures, (first, len(lumas) - 1)]
+def shown_pictures(frames, lumas):
+    """First and last frame of each picture: where more than traces of compression change, the next one begins."""
+    tolerance = repeat_tolerance(frame_differences(frames))
+    if tolerance is not None:
+        next_ones = [i for i, d in enumerate(frame_differences(frames)) if d > tolerance]
+    else:  # little moves: as a stream knows it, from smaller pictures without colour
+        next_ones, differences = [], []
+        for index, (one, other) in enumerate(pairwise(lumas)):
+            difference = np.abs(one.astype(np.int16) - other).mean()
+            limit = max(0.1, min(0.5, 0.1 * statistics.median(differences))) if differences else 0.1
+            if difference > limit:
+                differences.append(difference)
+                next_ones.append(index)
+    return list(zip([0, *(i + 1 for i in next_ones)], [*next_ones, len(frames) - 1], strict=True))
+
+
+def repeat_tolerance(differences):
+    """Grey levels by which a frame that repeats its picture may differ."""
+    moving = [differences[i] for i in moving_pairs(differences)]
+    return min(0.5, 0.1 * statistics.median(moving)) if len(moving) > 1 else None
 
 
 def shortest_freeze(lengths, times):
@@ -169,10 +178,9 @@ def freeze_fraction(path):
 
 
 def frozen_share(differences, times):
-    moving = [differences[i] for i in moving_pairs(differences)]
-    if len(moving) < 2:
+    tolerance = repeat_tolerance(differences)
+    if tolerance is None:
         return None
-    tolerance = min(0.5, 0.1 * statistics.median(moving))
     runs, length = [], 1
     for difference in differences:
         if difference <= tolerance:

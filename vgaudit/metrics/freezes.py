@@ -110,10 +110,9 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
         )
     if not (np.isfinite(mae_next).all() and np.isfinite(pts_s).all()):
         raise ValueError("differences and time stamps must be finite")
-    moving = mae_next[moving_pairs(mae_next)]
-    if len(moving) < MIN_MOVING_PAIRS:
+    tolerance = tolerance_of(mae_next)
+    if tolerance is None:
         return None
-    tolerance = min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
     steps = np.diff(pts_s)
     holds = held(mae_next <= tolerance)
     rhythm, min_frames = rhythm_of(holds, steps)
@@ -124,6 +123,18 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
             found.append(Freeze(first, last, float(pts_s[first]), float(end)))
     pairs = sum(freeze.frames - 1 for freeze in found)
     return FreezeReport(tuple(found), pairs / len(mae_next), tolerance, min_frames, rhythm)
+
+
+def tolerance_of(mae_next: NDArray[np.float64]) -> float | None:
+    """Grey levels by which a frame that repeats its picture may differ; ``None`` where too little moves to tell.
+
+    Args:
+        mae_next: ``(T-1,)`` mean absolute difference of neighbouring frames, grey levels 0-255.
+    """
+    moving = mae_next[moving_pairs(mae_next)]
+    if len(moving) < MIN_MOVING_PAIRS:
+        return None
+    return min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
 
 
 def moving_pairs(mae_next: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.motion_far import FAR_S
-from vgaudit.metrics.freezes import held, rhythm_of
+from vgaudit.metrics.freezes import held, rhythm_of, tolerance_of
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Severity
 
@@ -58,14 +58,15 @@ class Pace:
         return float(self.seconds[self.still].sum() / self.seconds.sum())
 
 
-def pace(motion: Mapping[str, NDArray[Any]]) -> Pace:
+def pace(motion: Mapping[str, NDArray[Any]], mae_next: Floats) -> Pace:
     """Pace of a clip of two frames and more.
 
-    A picture is shown from its first frame to the first frame of the next. The motion from one to the other is spread
-    over that time, so that pictures shown two or three times each, as animation is, move as fast as their motion
-    says. A picture that is held for longer than the rhythm of its clip allows (:func:`~vgaudit.metrics.freezes.
-    rhythm_of`) stands still until the next one is there, and what moved meanwhile was not seen to move. For how long
-    the last picture is shown tells nothing, unless it is frozen.
+    A picture is shown from its first frame to the first frame of the next. Which frames repeat it is a matter of the
+    tolerance of freezes; in a clip that moves too little to have one, of the extractor's. The motion from one picture
+    to the next is spread over the time for which the one is shown, so that pictures that are shown two or three times
+    each, as in animation, move as fast as their motion says. A picture that is held for longer than the rhythm of its
+    clip allows (:func:`~vgaudit.metrics.freezes.rhythm_of`) stands still until the next one is there, and what moved
+    meanwhile was not seen to move. For how long the last picture is shown tells nothing, unless it is frozen.
 
     Where the motion of pairs may be noise, whether anything is seen to move is asked of the flow over an eighth of a
     second and more (:class:`~vgaudit.extractors.motion_far.FarMotion`), by the time that is not frozen.
@@ -73,10 +74,13 @@ def pace(motion: Mapping[str, NDArray[Any]]) -> Pace:
     Args:
         motion: ``motion_top5``, ``quality_repeat`` and ``far_*`` ``(T-1,)``, and ``pts_s`` ``(T,)``, increasing, as
             :class:`~vgaudit.extractors.motion.MotionExtractor` describes them.
+        mae_next: ``(T-1,)`` mean absolute difference of neighbouring frames, grey levels.
     """
     pts = np.asarray(motion["pts_s"], dtype=np.float64)
     moved = np.append(np.asarray(motion["motion_top5"], dtype=np.float64), 0.0)
-    holds = held(np.asarray(motion["quality_repeat"], dtype=bool))
+    tolerance = tolerance_of(mae_next)
+    repeat = motion["quality_repeat"] if tolerance is None else mae_next <= tolerance
+    holds = held(np.asarray(repeat, dtype=bool))
     _, freeze = rhythm_of(holds, np.diff(pts))
     first, last = np.array(holds).T
     frozen = last - first + 1 >= freeze
@@ -88,7 +92,7 @@ def pace(motion: Mapping[str, NDArray[Any]]) -> Pace:
     begin, end = (np.append(motion[f"far_{name}"], -1)[last] for name in ("first", "last"))
     far = np.append(motion["far_motion"], 0.0)[last]
     for k in np.flatnonzero((begin >= 0) & ~frozen):
-        inside = (first >= begin[k]) & (last < end[k]) & ~frozen
+        inside = (last >= begin[k]) & (last < end[k]) & ~frozen
         still[k] = far[k] < STILL_SPEED * max(FAR_S, float(seconds[inside].sum()))
     return Pace(seconds, speed > DYNAMIC_SPEED, still)
 

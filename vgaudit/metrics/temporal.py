@@ -142,7 +142,7 @@ class Temporal:
                 values["warp_error"] = float(error[valid].mean())
             if np.isfinite(speed).all():
                 values["motion"] = float(speed.sum() / (pts[-1] - pts[0]))
-                values["dynamic_degree"] = pace(motion.arrays).dynamic_degree
+                values["dynamic_degree"] = pace(motion.arrays, difference).dynamic_degree
             else:
                 missing["motion"] = missing["dynamic_degree"] = "the motion of a pair is not a finite number"
 
@@ -175,7 +175,7 @@ class Temporal:
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
             if clip.sample.prompt:
-                findings = (*as_asked(clip.sample, pace(motion.arrays), pts), *findings)
+                findings = (*as_asked(clip.sample, pace(motion.arrays, difference), pts), *findings)
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
