@@ -216,12 +216,14 @@ def _why_unassessed(pixels: Features, motion: Features) -> str:
 
 
 def _without_held(freezes: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """All findings, but of a stretch of repeated frames the stutter alone, and not its freezes as well."""
-    held = [f for f in more if f.kind == "temporal.duplicate_frames"]
-    apart = (
-        z for z in freezes if not any(h.start_s <= z.start_s and z.end_s <= h.end_s + 1e-6 for h in held)
-    )
-    return (*apart, *more)
+    """All findings, but of a stretch of repeated frames the stutter alone, and not its minor freezes as well."""
+    stutters = [f for f in more if f.kind == "temporal.duplicate_frames"]
+
+    def told(freeze: Finding) -> bool:
+        inside = any(s.start_s <= freeze.start_s and freeze.end_s <= s.end_s + 1e-6 for s in stutters)
+        return inside and freeze.severity != Severity.MAJOR
+
+    return (*(freeze for freeze in freezes if not told(freeze)), *more)
 
 
 def _quality(motion: Features, report: FreezeReport | None) -> float | str:
