@@ -137,6 +137,9 @@ def test_flow_over_a_longer_time_says_whether_anything_is_seen_to_move() -> None
     frozen = [(1, noise)] * 3 + [(24, noise)] + [(1, noise)] * 4
     assert stretched(1.1 * STILL_SPEED * 6 / 24, frozen).still_share == pytest.approx(24 / 30)
     assert stretched(0.9 * STILL_SPEED * 6 / 24, frozen).still_share == 1
+    # As little as noise moves in an eighth of a second is none, however little of the stretch is not frozen.
+    assert stretched(0.9 * STILL_SPEED / 8, [(24, noise), (1, noise), (1, noise)]).still_share == 1
+    assert stretched(1.1 * STILL_SPEED / 8, [(24, noise), (1, noise), (1, noise)]).still_share == 24 / 25
 
 
 # -- pictures through the whole metric -----------------------------------------------------------------------------

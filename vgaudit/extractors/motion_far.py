@@ -81,8 +81,7 @@ class FarMotion:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays that the class describes, once all frames were pushed."""
         if self._before is not None and self._latest is not None and np.mean(self._steps) <= FEIGNED:
-            self._stretches.pop()
-            self._add(self._before, self._latest)
+            self._add(self._before, self._latest)  # takes the place of the last one, which it begins with
             self._before = None
         pairs = max(self._frames - 1, 0)
         motion = np.zeros(pairs)
