@@ -101,13 +101,54 @@ def motion(path):
 
 def dynamic_degree(path):
     frames, times = read_clip(path)
-    dynamic = 0.0
-    for index, (first, second) in enumerate(pairwise(small_luma(frames))):
-        lengths = np.sort(np.linalg.norm(dis_flow(first, second), axis=2).astype(np.float64).ravel())
-        largest = lengths[-max(1, round(0.05 * lengths.size)) :].mean() / min(first.shape)
-        step = times[index + 1] - times[index]
-        dynamic += step if largest / step > 3 / 16 else 0.0
-    return dynamic / (times[-1] - times[0])
+    lumas = small_luma(frames)
+    pictures = shown_pictures(frames, lumas)
+    freeze = shortest_freeze([last - first + 1 for first, last in pictures], times)
+    dynamic = total = 0.0
+    for number, (first, last) in enumerate(pictures):
+        frozen = last - first + 1 >= freeze
+        if last + 1 < len(frames):
+            seconds = times[last + 1] - times[first]
+            lengths = np.sort(np.linalg.norm(dis_flow(lumas[last], lumas[last + 1]), axis=2).ravel())
+            top = lengths[-max(1, round(0.05 * lengths.size)) :].astype(np.float64)
+            fast = not frozen and top.mean() / min(lumas[0].shape) / seconds > 3 / 16
+        elif frozen or number == 0:
+            seconds, fast = times[last] - times[first], False
+        else:
+            continue  # nobody knows for how long the last picture would have been shown
+        total += seconds
+        dynamic += seconds if fast else 0.0
+    return dynamic / total
+
+
+def shown_pictures(frames, lumas):
+    """First and last frame of each picture: where more than traces of compression change, the next one begins."""
+    tolerance = repeat_tolerance(frame_differences(frames))
+    if tolerance is not None:
+        next_ones = [i for i, d in enumerate(frame_differences(frames)) if d > tolerance]
+    else:  # little moves: as a stream knows it, from smaller pictures without colour
+        next_ones, differences = [], []
+        for index, (one, other) in enumerate(pairwise(lumas)):
+            difference = np.abs(one.astype(np.int16) - other).mean()
+            limit = max(0.1, min(0.5, 0.1 * statistics.median(differences))) if differences else 0.1
+            if difference > limit:
+                differences.append(difference)
+                next_ones.append(index)
+    return list(zip([0, *(i + 1 for i in next_ones)], [*next_ones, len(frames) - 1], strict=True))
+
+
+def repeat_tolerance(differences):
+    """Grey levels by which a frame that repeats its picture may differ."""
+    moving = [differences[i] for i in moving_pairs(differences)]
+    return min(0.5, 0.1 * statistics.median(moving)) if len(moving) > 1 else None
+
+
+def shortest_freeze(lengths, times):
+    """Frames from which a picture is held for longer than the clip's rhythm allows."""
+    rhythm = int(statistics.median(lengths))
+    if rhythm * statistics.median(np.diff(times)) > 0.17:
+        rhythm = 1
+    return max(3, 2 * rhythm + 1)
 
 
 def moving_pairs(differences):
@@ -137,10 +178,9 @@ def freeze_fraction(path):
 
 
 def frozen_share(differences, times):
-    moving = [differences[i] for i in moving_pairs(differences)]
-    if len(moving) < 2:
+    tolerance = repeat_tolerance(differences)
+    if tolerance is None:
         return None
-    tolerance = min(0.5, 0.1 * statistics.median(moving))
     runs, length = [], 1
     for difference in differences:
         if difference <= tolerance:
@@ -149,10 +189,7 @@ def frozen_share(differences, times):
             runs.append(length)
             length = 1
     runs.append(length)
-    rhythm = int(statistics.median(runs))
-    if rhythm * statistics.median(np.diff(times)) > 0.17:
-        rhythm = 1
-    frozen = [run for run in runs if run >= max(3, 2 * rhythm + 1)]
+    frozen = [run for run in runs if run >= shortest_freeze(runs, times)]
     return sum(run - 1 for run in frozen) / len(differences)
 
 

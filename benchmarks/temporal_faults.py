@@ -29,6 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from temporal_clips import NEW_SEED, Clip, clean, clean_jobs, drawn_jobs, faulty, real_clips
 from workers import pool
 
+from vgaudit.metrics.temporal import MAJOR_FREEZE_S
 from vgaudit.metrics.temporal_detectors import detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Found
@@ -67,9 +68,12 @@ MOST_FALSE = 2.0
 def found_in(clip: Clip) -> dict[str, tuple[Found, ...]]:
     """Everything that is found, by kind."""
     found = detect(clip.signals, floors(clip.signals.side))
-    told = found["duplicate_frames"]  # whose freezes the metric does not tell again
-    apart = tuple(f for f in clip.freezes if not any(t.first <= f.first and f.end <= t.end for t in told))
-    return {**found, "freeze": apart}
+    told = found["duplicate_frames"]  # whose minor freezes the metric does not tell again
+    apart = (
+        f for f in clip.freezes
+        if f.score >= MAJOR_FREEZE_S or not any(t.first <= f.first and f.end <= t.end for t in told)
+    )  # fmt: skip
+    return {**found, "freeze": tuple(apart)}
 
 
 def overlap(found: Found, span: tuple[int, int]) -> float:

@@ -13,11 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.clips import moving_square, write_clip
 from tests.tiny_clip import save_tiny_clip
@@ -34,6 +36,7 @@ from vgaudit.pipeline.run import execute
 from vgaudit.plan import Sample
 from vgaudit.suite import load_suite
 from vgaudit.video import ClipReader
+from vgaudit.video.encoding import EncoderSettings, encode
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -85,6 +88,38 @@ def test_our_numbers_are_the_plain_scripts(shared_data: Path, clip: str) -> None
     ours = our_values(path)
     assert 0 <= ours.pop("temporal.quality") <= 1  # fitted, not defined: the plain script has no such number
     assert ours == pytest.approx(plain, rel=0, abs=script("fetv").TOLERANCE)
+
+
+def held_clips() -> dict[str, NDArray[np.uint8]]:
+    """A pan on twos, on threes, converted from 24 to 30 frames, frozen in the middle, at the end, and all along; and
+    a small thing that moves too little for a clip's own tolerance."""
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (64, 400, 3), dtype=np.uint8), (0, 0), 2)
+    pan = np.stack([wide[:, x : x + 96] for x in np.cumsum([0, *[1, 2, 0, 3] * 5])])
+    small = np.repeat(wide[None, :, :96], 20, axis=0)
+    for t, picture in enumerate(small):
+        picture[30:34, 40 + t : 44 + t] = 90
+    return {
+        "twos": np.repeat(pan, 2, axis=0),
+        "threes": np.repeat(pan, 3, axis=0),
+        "converted": pan[np.arange(26) * 24 // 30],
+        "frozen": np.concatenate([pan[:9], np.repeat(pan[8:9], 9, axis=0), pan[9:]]),
+        "stopped": np.concatenate([pan[:9], np.repeat(pan[8:9], 9, axis=0)]),
+        "still": np.repeat(pan[:1], 9, axis=0),
+        "small": np.repeat(small, 2, axis=0),
+    }
+
+
+@pytest.mark.parametrize("crf", [10, 28])
+@pytest.mark.parametrize("name", ["twos", "threes", "converted", "frozen", "stopped", "still", "small"])
+def test_held_pictures_are_defined_alike(tmp_path: Path, name: str, crf: int) -> None:
+    for fps in (5, 12, 24):
+        path = tmp_path / f"{fps}.mp4"
+        encode(held_clips()[name], fps, path, EncoderSettings(crf=crf))
+        plain = script("naive").dynamic_degree(path)
+        assert our_values(path)["temporal.dynamic_degree"] == pytest.approx(plain, abs=1e-12)
+        if name in ("still", "small"):
+            assert plain == 0
 
 
 @pytest.fixture(scope="module")

@@ -233,5 +233,5 @@ def test_it_holds_few_frames() -> None:
 
 
 def test_the_extractor_says_that_it_changed() -> None:
-    assert MotionExtractor.version == 5
+    assert MotionExtractor.version == 6
     assert MotionExtractor(MotionOptions()).fingerprint

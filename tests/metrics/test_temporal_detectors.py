@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from dataclasses import replace
@@ -35,7 +36,7 @@ from vgaudit.metrics.temporal_windows import (
     windows,
 )
 from vgaudit.plan import Sample
-from vgaudit.records import Measurement
+from vgaudit.records import Measurement, Severity
 from vgaudit.storyworld.fault_props import fault_props
 from vgaudit.storyworld.faults import plant
 from vgaudit.storyworld.render import Rendered, render
@@ -388,6 +389,41 @@ def test_findings_do_not_depend_on_blocks_and_follow_the_frame_rate(drawn: Rende
 def test_stutter_is_told_once_and_not_as_freezes(drawn: Rendered) -> None:
     planted = plant(drawn.frames, "duplicated_frames", "moderate", 3)
     assert [f.kind for f in measured(planted.frames).findings] == ["temporal.duplicate_frames"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [([2, 2, 2, 2], "2 times each"), ([2, 3, 2, 3], "about 2.5 times each"), ([4, 4, 4], "4 times")],
+)
+def test_a_stutter_says_how_often_frames_are_shown(drawn: Rendered, counts: list[int], said: str) -> None:
+    end = 6 + len(counts)
+    held = np.concatenate([drawn.frames[:6], drawn.frames[6:end].repeat(counts, axis=0), drawn.frames[end:]])
+    (stutter,) = (f for f in measured(held, 10.0).findings if f.kind == "temporal.duplicate_frames")
+    assert f"Frames are shown {said}" in stutter.message
+
+
+@pytest.mark.parametrize(("fps", "freezes"), [(8.0, 2), (10.0, 0)])
+def test_a_major_freeze_in_a_stutter_is_told_as_well(drawn: Rendered, fps: float, freezes: int) -> None:
+    """Four frames that show one picture last half a second at 8 frames a second, which is a major freeze."""
+    frames = drawn.frames
+    held = np.concatenate([frames[:6], frames[6:9].repeat([4, 2, 4], axis=0), frames[9:]])
+    found = measured(held, fps).findings
+    assert [f.kind for f in found] == ["temporal.freeze"] * freezes + ["temporal.duplicate_frames"]
+    assert all(f.severity == Severity.MAJOR for f in found[:-1])
+
+
+def test_the_benchmark_tells_the_freezes_of_a_stutter_as_the_metric_does(
+    drawn: Rendered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    clips, faults = (importlib.import_module(name) for name in ("temporal_clips", "temporal_faults"))
+    frames = drawn.frames
+    held = np.concatenate([frames[:6], frames[6:9].repeat([4, 2, 4], axis=0), frames[9:]])
+    for fps, freezes in ((8, 2), (10, 0)):
+        found = faults.found_in(clips.seen("held", held, np.arange(len(held)) / fps))
+        assert {kind: len(each) for kind, each in found.items() if each} == (
+            {"duplicate_frames": 1, "freeze": freezes} if freezes else {"duplicate_frames": 1}
+        )
 
 
 def test_a_box_is_in_pixels_of_the_clip(drawn: Rendered) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
+from vgaudit.extractors.motion_far import FarMotion
 from vgaudit.extractors.motion_quality import MotionQuality
 from vgaudit.video import ClipInfo, Frames
 
@@ -61,13 +62,14 @@ class MotionExtractor:
     * ``valid`` bool ``(T-1,)``: whether a pixel was left to compare, so that ``warp_error`` exists (it is 0
       otherwise). False also where the picture is too small for flow; every value of such a pair is 0.
     * ``pts_s`` float64 ``(T,)``: seconds from the clip's first frame.
+    * ``far_*`` ``(T-1,)``: the arrays of :class:`~vgaudit.extractors.motion_far.FarMotion`.
     * ``quality_*`` ``(T-1, ...)``: the arrays of :class:`~vgaudit.extractors.motion_quality.MotionQuality`.
 
     Facts: ``height`` and ``width`` of the pictures the flow ran on, and ``too_small``.
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Options: ClassVar[type[BaseModel]] = MotionOptions
     unit: ClassVar[Unit] = "pair"
 
@@ -86,10 +88,11 @@ class MotionExtractor:
 
 
 class MotionExtraction:
-    """One clip on its way; holds one frame, and what ``MotionQuality`` holds, between blocks."""
+    """One clip on its way; holds one frame, and what ``MotionQuality`` and ``FarMotion`` hold, between blocks."""
 
     def __init__(self) -> None:
         self._quality = MotionQuality()
+        self._far = FarMotion(_top_motion)
         self._previous: NDArray[np.uint8] | None = None
         self._rows: list[tuple[float, float, float, float, bool]] = []
         self._pts: list[float] = []
@@ -100,8 +103,12 @@ class MotionExtraction:
         """Take the next block; the pair across the border of two blocks is not lost."""
         for luma, pts in zip(frames.luma_short_side(SHORT_SIDE), frames.pts_s, strict=True):
             current = np.ascontiguousarray(luma)
+            moved = None
             if self._previous is not None:
                 self._rows.append(self._pair(self._previous, current))
+                if min(current.shape) >= MIN_SIDE and not self._quality.repeats:
+                    moved = self._rows[-1][2]
+            self._far.push(current, float(pts), moved)
             self._previous = current
             self._pts.append(float(pts))
 
@@ -122,6 +129,7 @@ class MotionExtraction:
                 ),
                 "valid": valid,
                 "pts_s": np.array(self._pts, dtype=np.float64),
+                **{f"far_{name}": array for name, array in self._far.arrays().items()},
                 **{f"quality_{name}": array for name, array in self._quality.arrays().items()},
             },
             facts={
@@ -197,17 +205,27 @@ def _compare(
     left = np.abs(first - warped)
     error = float(left[seen].mean(dtype=np.float64)) / 255 if n_seen else 0.0
     lengths = np.sqrt(length2).ravel()
-    top = max(1, round(0.05 * lengths.size))
-    largest = np.partition(lengths, lengths.size - top)[lengths.size - top :]
     side = min(height, width)
     statistics = (
         error,
         float(np.count_nonzero(occluded)) / lengths.size,
-        float(largest.mean(dtype=np.float64)) / side,
+        _largest(lengths) / side,
         float(lengths.mean(dtype=np.float64)) / side,
         n_seen > 0,
     )
     return statistics, back, seen, left
+
+
+def _top_motion(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """``motion_top5`` of two pictures that need not be neighbours."""
+    lengths: Float32 = np.sqrt(_squared(dense_flow(first, second)))
+    return _largest(lengths.ravel()) / int(min(first.shape))
+
+
+def _largest(lengths: Float32) -> float:
+    """Mean of the largest 5 %."""
+    top = max(1, round(0.05 * lengths.size))
+    return float(np.partition(lengths, lengths.size - top)[lengths.size - top :].mean(dtype=np.float64))
 
 
 def _squared(vectors: Float32) -> Float32:

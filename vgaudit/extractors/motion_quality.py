@@ -131,6 +131,11 @@ class MotionQuality:
         self._echo = MotionEcho()
         self._moments: list[dict[str, NDArray[np.float64]]] = []
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the latest pair repeats its picture."""
+        return self._repeat[-1]
+
     def skip(self) -> None:
         """Take a pair of pictures too small for flow."""
         self._rows.append({})

@@ -13,6 +13,7 @@ and VP9 at times for two) by up to 2 grey levels at CRF 23, 3 at CRF 28, 4.8 at 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,16 +110,12 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
         )
     if not (np.isfinite(mae_next).all() and np.isfinite(pts_s).all()):
         raise ValueError("differences and time stamps must be finite")
-    moving = mae_next[moving_pairs(mae_next)]
-    if len(moving) < MIN_MOVING_PAIRS:
+    tolerance = tolerance_of(mae_next)
+    if tolerance is None:
         return None
-    tolerance = min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
     steps = np.diff(pts_s)
-    holds = _holds(mae_next <= tolerance)
-    rhythm = int(np.median([last - first + 1 for first, last in holds]))
-    if rhythm * float(np.median(steps)) > LONGEST_RHYTHM_S:
-        rhythm = 1
-    min_frames = max(MIN_FRAMES, 2 * rhythm + 1)
+    holds = held(mae_next <= tolerance)
+    rhythm, min_frames = rhythm_of(holds, steps)
     found = []
     for first, last in holds:
         if last - first + 1 >= min_frames:
@@ -126,6 +123,18 @@ def find_freezes(mae_next: NDArray[np.float64], pts_s: NDArray[np.float64]) -> F
             found.append(Freeze(first, last, float(pts_s[first]), float(end)))
     pairs = sum(freeze.frames - 1 for freeze in found)
     return FreezeReport(tuple(found), pairs / len(mae_next), tolerance, min_frames, rhythm)
+
+
+def tolerance_of(mae_next: NDArray[np.float64]) -> float | None:
+    """Grey levels by which a frame that repeats its picture may differ; ``None`` where too little moves to tell.
+
+    Args:
+        mae_next: ``(T-1,)`` mean absolute difference of neighbouring frames, grey levels 0-255.
+    """
+    moving = mae_next[moving_pairs(mae_next)]
+    if len(moving) < MIN_MOVING_PAIRS:
+        return None
+    return min(MAX_TOLERANCE, RELATIVE_TOLERANCE * float(np.median(moving)))
 
 
 def moving_pairs(mae_next: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -147,7 +156,24 @@ def moving_pairs(mae_next: NDArray[np.float64]) -> NDArray[np.bool_]:
     return moving
 
 
-def _holds(equal: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """``(first, last)`` frame of each stretch of equal frames; a picture shown once is a stretch of one."""
+def held(equal: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """``(first, last)`` frame of each picture: a stretch of equal frames, of one frame where nothing is repeated.
+
+    Args:
+        equal: ``(T-1,)``: pairs of frames that show the same picture.
+    """
     starts = [0, *(int(i) + 1 for i in np.flatnonzero(~equal))]
     return [(start, stop - 1) for start, stop in zip(starts, [*starts[1:], len(equal) + 1], strict=True)]
+
+
+def rhythm_of(holds: Sequence[tuple[int, int]], steps: NDArray[np.float64]) -> tuple[int, int]:
+    """For how many frames a clip regularly shows each picture, and how many at least are no rhythm but a freeze.
+
+    Args:
+        holds: Of :func:`held`.
+        steps: ``(T-1,)`` seconds from frame to frame.
+    """
+    rhythm = int(np.median([last - first + 1 for first, last in holds]))
+    if rhythm * float(np.median(steps)) > LONGEST_RHYTHM_S:
+        rhythm = 1
+    return rhythm, max(MIN_FRAMES, 2 * rhythm + 1)

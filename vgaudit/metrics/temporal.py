@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.freezes import FreezeReport, find_freezes
+from vgaudit.metrics.motion_asked import TOO_LIVELY, TOO_STILL, as_asked, pace
 from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_quality import temporal_quality
 from vgaudit.metrics.temporal_windows import FEWEST_PICTURES
@@ -24,22 +25,6 @@ MAJOR_FREEZE_S = 0.5
 """Seconds from which a freeze is a major finding."""
 
 ASKED_STILL = f"{NOT_APPLICABLE_PREFIX} the prompt asks for a still shot"
-
-DYNAMIC_SPEED = 3 / 16
-"""Short sides a second over which the fastest twentieth of the picture has to move for a moment to count as dynamic:
-VBench's 6 pixels of 256 a frame, at the 8 frames a second that it looks at."""
-
-STILL_SPEED = DYNAMIC_SPEED / 10
-"""... and under which nothing is seen to move."""
-
-DYNAMIC_SHARE = 0.25
-"""Share of the time that makes a dynamic clip, as VBench has it."""
-
-STILL_SHARE = {"high": 0.5, "low": 0.9}
-"""Share of the time without motion that makes a clip too still, by what its prompt asks for. Not the dynamic degree:
-a thing that spins fast may move by little, and what was asked for would be called missing."""
-
-TOO_STILL, TOO_LIVELY = "temporal.too_still", "temporal.too_lively"
 
 FEWEST_FRAMES = 4
 """Distinct pictures below which nothing can be looked for: three changes in a row are the least that most take."""
@@ -64,7 +49,8 @@ class Temporal:
       (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
       no motion (``motion: static``).
     * ``dynamic_degree``, [0, 1], neither end is good: share of the time in which the motion is faster than
-      :data:`DYNAMIC_SPEED`. Of size and frame rate it knows nothing (VBench's ``dynamic_degree`` does).
+      3/16 short side a second (:mod:`vgaudit.metrics.motion_asked`). Of size and frame rate it knows nothing
+      (VBench's ``dynamic_degree`` does).
     * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
       "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
 
@@ -78,7 +64,7 @@ class Temporal:
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -158,7 +144,7 @@ class Temporal:
                 values["warp_error"] = float(error[valid].mean())
             if np.isfinite(speed).all():
                 values["motion"] = float(speed.sum() / (pts[-1] - pts[0]))
-                values["dynamic_degree"] = _share_of_time(speed / steps > DYNAMIC_SPEED, steps)
+                values["dynamic_degree"] = pace(motion.arrays, difference).dynamic_degree
             else:
                 missing["motion"] = missing["dynamic_degree"] = "the motion of a pair is not a finite number"
 
@@ -197,7 +183,7 @@ class Temporal:
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
             if clip.sample.prompt:
-                findings = (*_as_asked(clip.sample, speed / steps, steps, pts), *findings)
+                findings = (*as_asked(clip.sample, pace(motion.arrays, difference), pts), *findings)
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
@@ -245,53 +231,15 @@ def _pictures(motion: Features) -> int:
     return 1 + int(np.count_nonzero(~np.asarray(motion["quality_repeat"], dtype=bool)))
 
 
-def _share_of_time(which: NDArray[np.bool_], steps: Floats) -> float:
-    return float(steps[which].sum() / steps.sum())
-
-
-def _as_asked(sample: Sample, speed: Floats, steps: Floats, pts: Floats) -> tuple[Finding, ...]:
-    """What of the clip's motion is not what the prompt asks for.
-
-    Args:
-        sample: With the prompt's tag ``motion``: static, low or high; without it nothing is asked for.
-        speed: ``(T-1,)``, short sides a second.
-        steps: ``(T-1,)``, seconds.
-        pts: ``(T,)``, seconds.
-    """
-    asked = sample.tags.get("motion")
-    dynamic = _share_of_time(speed > DYNAMIC_SPEED, steps)
-    still = _share_of_time(speed < STILL_SPEED, steps)
-    if asked in STILL_SHARE and still > STILL_SHARE[asked]:
-        kind, score, threshold = TOO_STILL, still, STILL_SHARE[asked]
-        much = "much" if asked == "high" else "some"
-        said = f"The prompt asks for {much} motion, and nothing moves for {still:.0%} of the time."
-    elif asked == "static" and dynamic > DYNAMIC_SHARE:
-        kind, score, threshold = TOO_LIVELY, dynamic, DYNAMIC_SHARE
-        said = f"The prompt asks for a still shot, and much moves for {dynamic:.0%} of the time."
-    else:
-        return ()
-    return (
-        Finding(
-            sample_id=sample.sample_id,
-            kind=kind,
-            severity=Severity.MAJOR if asked == "high" else Severity.MINOR,
-            start_s=float(pts[0]),
-            end_s=float(pts[-1]) + float(np.median(steps)),
-            score=score,
-            threshold=threshold,
-            message=said,
-            detail={"asked": str(asked), "unit": "share of the time"},
-        ),
-    )
-
-
 def _without_held(freezes: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """All findings, but of a stretch of repeated frames the stutter alone, and not its freezes as well."""
-    held = [f for f in more if f.kind == "temporal.duplicate_frames"]
-    apart = (
-        z for z in freezes if not any(h.start_s <= z.start_s and z.end_s <= h.end_s + 1e-6 for h in held)
-    )
-    return (*apart, *more)
+    """All findings, but of a stretch of repeated frames the stutter alone, and not its minor freezes as well."""
+    stutters = [f for f in more if f.kind == "temporal.duplicate_frames"]
+
+    def told(freeze: Finding) -> bool:
+        inside = any(s.start_s <= freeze.start_s and freeze.end_s <= s.end_s + 1e-6 for s in stutters)
+        return inside and freeze.severity != Severity.MAJOR
+
+    return (*(freeze for freeze in freezes if not told(freeze)), *more)
 
 
 def _quality(motion: Features, report: FreezeReport | None) -> float | str:

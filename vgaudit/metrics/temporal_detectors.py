@@ -256,7 +256,7 @@ DETECTORS: Mapping[str, Detector] = {
         duplicate_frames,
         lambda s: np.diff(np.flatnonzero(np.r_[True, ~s.repeat, True])).astype(np.float64),
         "frames a picture",
-        "Frames are shown {score:.0f} times each{when}: the clip stutters.",
+        "Frames are shown {score} times each{when}: the clip stutters.",
     ),
     "flicker": Detector(
         flicker, flicker_series, "log of light",

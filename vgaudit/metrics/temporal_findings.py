@@ -68,7 +68,7 @@ def _finding(
         box = (left * info.width, top * info.height, right * info.width, bottom * info.height)
     until = " to the end" if found.end >= len(pts) else f" to {end:.2f} s"
     said = DETECTORS[kind].said.format(
-        when=f" from {start:.2f} s{until}", where=_place(found.box), score=found.score
+        when=f" from {start:.2f} s{until}", where=_place(found.box), score=_about(found.score)
     )
     return Finding(
         sample_id=sample_id,
@@ -86,6 +86,12 @@ def _finding(
             "unit": DETECTORS[kind].unit,
         },
     )
+
+
+def _about(number: float) -> str:
+    """``2`` where it is, ``about 2.5`` where it is not whole."""
+    said = f"{number:.1f}".removesuffix(".0")
+    return said if abs(number - float(said)) < 1e-9 and "." not in said else f"about {said}"
 
 
 def _place(box: Box | None) -> str:
