@@ -40,6 +40,9 @@ a thing that spins fast may move by little, and what was asked for would be call
 
 TOO_STILL, TOO_LIVELY = "temporal.too_still", "temporal.too_lively"
 
+IDENTITY_DRIFT = "temporal.identity_drift"
+"""Found only where the option ``faces`` is on."""
+
 FEWEST_FRAMES = 4
 """Shorter clips cannot be looked at for artifacts: three changes in a row are the least that most of them take."""
 
@@ -47,9 +50,15 @@ Floats = NDArray[np.float64]
 
 
 class TemporalOptions(BaseModel):
-    """The temporal metric has no options yet: its constants are part of its definition."""
+    """Options of the temporal metric.
+
+    Attributes:
+        faces: Look for faces that become another one while a shot goes on (``temporal.identity_drift``).
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    faces: bool = False
 
 
 class Temporal:
@@ -103,15 +112,23 @@ class Temporal:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
-    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze", TOO_STILL, TOO_LIVELY, *KINDS)
+    finding_kinds: tuple[str, ...] = ("temporal.freeze", TOO_STILL, TOO_LIVELY, *KINDS, IDENTITY_DRIFT)
     filmstrips: ClassVar[bool] = True
 
     def __init__(self, options: TemporalOptions, context: MetricContext) -> None:
         self.options = options
+        if not options.faces:
+            # A gate on it must not pass where no face was looked at: it asks for what cannot be found.
+            self.finding_kinds = tuple(kind for kind in self.finding_kinds if kind != IDENTITY_DRIFT)
 
     def needs(self) -> Mapping[str, ExtractorSpec]:
-        """Differences of neighbouring frames, and their optical flow."""
-        return {"pixels": ExtractorSpec("pixels"), "motion": ExtractorSpec("motion")}
+        """Differences of neighbouring frames, their optical flow, and faces if they are asked for."""
+        needed = {"pixels": ExtractorSpec("pixels"), "motion": ExtractorSpec("motion")}
+        if self.options.faces:
+            from vgaudit.metrics.identity_drift import faces_needed
+
+            needed["faces"] = faces_needed()
+        return needed
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """No text is needed."""
@@ -188,6 +205,12 @@ class Temporal:
         if not unassessed:
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
+            if self.options.faces:
+                from vgaudit.metrics.identity_drift import identity_drift
+
+                drift = identity_drift(clip.sample.sample_id, clip.features["faces"], more.cuts, clip.info)
+                findings, shown = (*findings, *drift.findings), {**shown, **drift.series}
+                unassessed, facts["identity"] = drift.unassessed, drift.facts
             if clip.sample.prompt:
                 findings = (*_as_asked(clip.sample, speed / steps, steps, pts), *findings)
 
