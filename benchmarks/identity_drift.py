@@ -73,9 +73,7 @@ def main() -> None:
     pairs = list(permutations(portraits(args.data), 2))
     apart = [(a, b) for a, b in pairs if a.person != b.person]
     short: list[str] = []
-    print(
-        f"another person's face in {len(apart)} clips each: found, and median overlap in time of those found"
-    )
+    print("another person's face: found (95 % interval), and median overlap in time of those found")
     for name, strength in STRENGTHS.items():
         best = []
         for i, (base, other) in enumerate(apart if name == "strong" else apart[::2]):
@@ -101,10 +99,12 @@ def main() -> None:
         *(args.data / "clips" / n for n in REAL_CLIPS),
     ]
     count, minutes, tracks, seconds = 0, 0.0, 0, 0.0
+    seen = open_ones = 0
     for path in files:
         said, faces, length = measured_file(path)
         count += sum(f.kind == KIND for f in said.findings)
         minutes += length / 60
+        seen, open_ones = seen + (len(faces["box"]) > 0), open_ones + bool(said.unassessed)
         tracks += said.facts.get("identity", {}).get("tracks_compared", 0)
         seconds += len(np.unique(faces["frame_index"])) / max(1, len(faces["frames_examined"])) * length
     bound = float(chi2.ppf(0.95, 2 * (count + 1))) / 2
@@ -112,17 +112,21 @@ def main() -> None:
         f"real clips: {count} in {minutes:.2f} minutes ({seconds:.0f} s of them with faces, {tracks} faces compared "
         f"over time): at most {bound / minutes:.1f} a minute, {bound / (seconds / 60):.1f} a minute with faces"
     )
+    print(f"  not assessed: {open_ones} of {seen} in which a face is seen")
     if count or any(map(bool, another)) or any(map(bool, alone)):
         short.append("something is found where nobody changes")
     made = [p for p in sorted((args.data / "fetv").glob("*/*.mp4")) if p.parent.name != "real"]
-    with_faces = told = 0
+    compared = told = seen = open_ones = 0
     for path in made if args.generators else ():
-        said, _, _ = measured_file(path)
-        with_faces += said.facts.get("identity", {}).get("tracks_compared", 0) > 0
+        said, faces, _ = measured_file(path)
+        compared += said.facts.get("identity", {}).get("tracks_compared", 0) > 0
         told += any(f.kind == KIND for f in said.findings)
-    print(
-        f"clips of generators: {told} with a finding, of {with_faces} in which a face could be compared over time"
-    )
+        seen, open_ones = seen + (len(faces["box"]) > 0), open_ones + bool(said.unassessed)
+    if args.generators:
+        print(
+            f"clips of generators: {told} with a finding, of {compared} in which a face was compared over time"
+        )
+        print(f"  not assessed: {open_ones} of {seen} in which a face is seen")
     sys.exit("\n".join(short) or 0)
 
 

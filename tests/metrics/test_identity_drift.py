@@ -164,6 +164,9 @@ def test_a_cut_ends_a_track() -> None:
     assert found(people, cuts=(14,)).findings == ()
     assert found(people, cuts=(15,)).findings == ()
     assert found(people, cuts=(19,)).findings != ()  # two faces before it
+    assert (
+        found(shown("AAAAAABBBB"), cuts=(18,)).facts["tracks_compared"] == 2
+    )  # the cut's frame is the new shot's
     assert found(shown("AAAABBAAAA"), cuts=(12, 18)).findings == ()  # an insert: both ends count
 
 
@@ -182,8 +185,19 @@ def test_two_people_who_cross_are_no_drift_and_one_who_becomes_the_other_is() ->
     assert found(crossing).findings == ()
     copied = found([*shown("AAAAABBBBB"), *shown("BBBBBBBBBB", x=120)])
     assert [f.box[0] for f in copied.findings if f.box] == [50]
+    earlier_shot = [*shown("BBBB......", x=120), *shown("....AAABBB")]
+    assert found(earlier_shot).findings == ()
+    assert found(earlier_shot, cuts=(12,)).findings != ()  # who left with the cut cannot have crossed
     into_a_third = found([*shown("AAAAACCCCC"), *shown("BBBBBBBBBB", x=120)])
     assert spans(into_a_third) == [(1.5, 2.8)]
+
+
+def test_a_face_that_cannot_be_compared_is_nobody_who_crossed() -> None:
+    seen = features([*shown("AAAAABBBBB"), *shown("CCCCCCCCCC", x=120, usable=False)])
+    seen["embedding"][:] *= (
+        0.9  # nearer to the zeros of those that are not usable than people are to each other
+    )
+    assert len(identity_drift("s0", seen, (), INFO).findings) == 1
 
 
 def test_two_drifts_are_told_by_time_and_the_larger_is_drawn() -> None:
@@ -366,7 +380,9 @@ def test_the_option_changes_no_number() -> None:
 def test_a_cut_that_is_found_ends_a_track() -> None:
     clip = background(28, 96, 128)
     people = features(shown("AAAAABBBBB"))
-    assert any(f.kind == KIND for f in measured(clip, people).findings)
+    uncut = measured(clip, people)
+    assert any(f.kind == KIND for f in uncut.findings)
+    assert max(v for v in uncut.series["identity"].values if v) == pytest.approx(0.8485, abs=1e-4)
     clip[15:] = 255 - np.roll(clip[15:], 40, axis=1)
     said = measured(clip, people)
     assert [f.kind for f in said.findings if f.kind in (KIND, "temporal.jump_cut")] == ["temporal.jump_cut"]

@@ -80,8 +80,10 @@ class Temporal:
     that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of
     light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the picture
     that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
-    clip does not move as its prompt's ``motion`` asks. A clip too small for flow, of fewer than
-    :data:`FEWEST_FRAMES` frames, or with a statistic that is no finite number, is not assessed.
+    clip does not move as its prompt's ``motion`` asks. With the option ``faces``, ``temporal.identity_drift``
+    (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the shot goes on. A clip too small for
+    flow, of fewer than :data:`FEWEST_FRAMES` frames, with a statistic that is no finite number, or with faces that
+    were asked for and could not be compared, is not assessed.
     """
 
     name: ClassVar[str] = "temporal"
