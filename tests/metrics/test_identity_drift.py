@@ -29,6 +29,7 @@ from vgaudit.metrics.likeness import Likeness, LikenessOptions
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
 from vgaudit.plan import Sample
 from vgaudit.records import GateResult, Measurement, Outcome, Severity
+from vgaudit.testing import check_metric
 from vgaudit.video import ClipInfo, Frames
 
 UInt8 = NDArray[np.uint8]
@@ -428,6 +429,14 @@ def test_a_person_who_becomes_another_one_is_found(
     changed = np.flatnonzero(share > 0.5) / FPS
     assert changed[0] <= start <= changed[0] + 0.3
     assert abs(end - (changed[-1] + 1 / FPS)) <= 0.3
+
+
+@pytest.mark.slow
+def test_it_keeps_the_promises_of_every_metric(shared_data: Path) -> None:
+    one, other = head(shared_data, "person_b/1.jpg"), head(None, "astronaut")
+    clip = walking(one, other, np.where(np.arange(10) >= 5, 1.0, 0.0))
+    assert drifts(clip) != []
+    check_metric(Temporal, {"faces": True}, clips=[clip, walking(one, one, np.zeros(6))])
 
 
 def test_one_person_who_moves_is_not_found(shared_data: Path) -> None:
