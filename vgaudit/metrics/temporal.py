@@ -26,6 +26,9 @@ MAJOR_FREEZE_S = 0.5
 
 ASKED_STILL = f"{NOT_APPLICABLE_PREFIX} the prompt asks for a still shot"
 
+IDENTITY_DRIFT = "temporal.identity_drift"
+"""Found only where the option ``faces`` is on."""
+
 FEWEST_FRAMES = 4
 """Distinct pictures below which nothing can be looked for: three changes in a row are the least that most take."""
 
@@ -33,9 +36,15 @@ Floats = NDArray[np.float64]
 
 
 class TemporalOptions(BaseModel):
-    """The temporal metric has no options yet: its constants are part of its definition."""
+    """Options of the temporal metric.
+
+    Attributes:
+        faces: Look for faces that become another one while a shot goes on (``temporal.identity_drift``).
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    faces: bool = False
 
 
 class Temporal:
@@ -58,9 +67,11 @@ class Temporal:
     that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of
     light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the picture
     that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
-    clip does not move as its prompt's ``motion`` asks. A clip too small for flow, of fewer than
-    :data:`FEWEST_FRAMES` frames or different pictures, or with a statistic that is no finite number, is not assessed;
-    of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` frames, not in full.
+    clip does not move as its prompt's ``motion`` asks. With the option ``faces``, ``temporal.identity_drift``
+    (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the shot goes on. A clip too small for
+    flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, with a statistic that is no finite number,
+    or with faces that were asked for and could not be compared, is not assessed; of fewer than
+    :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` frames, not in full.
     """
 
     name: ClassVar[str] = "temporal"
@@ -91,15 +102,23 @@ class Temporal:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
-    finding_kinds: ClassVar[tuple[str, ...]] = ("temporal.freeze", TOO_STILL, TOO_LIVELY, *KINDS)
+    finding_kinds: tuple[str, ...] = ("temporal.freeze", TOO_STILL, TOO_LIVELY, *KINDS, IDENTITY_DRIFT)
     filmstrips: ClassVar[bool] = True
 
     def __init__(self, options: TemporalOptions, context: MetricContext) -> None:
         self.options = options
+        if not options.faces:
+            # A gate on it must not pass where no face was looked at: it asks for what cannot be found.
+            self.finding_kinds = tuple(kind for kind in self.finding_kinds if kind != IDENTITY_DRIFT)
 
     def needs(self) -> Mapping[str, ExtractorSpec]:
-        """Differences of neighbouring frames, and their optical flow."""
-        return {"pixels": ExtractorSpec("pixels"), "motion": ExtractorSpec("motion")}
+        """Differences of neighbouring frames, their optical flow, and faces if they are asked for."""
+        needed = {"pixels": ExtractorSpec("pixels"), "motion": ExtractorSpec("motion")}
+        if self.options.faces:
+            from vgaudit.metrics.identity_drift import faces_needed
+
+            needed["faces"] = faces_needed()
+        return needed
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """No text is needed."""
@@ -182,6 +201,12 @@ class Temporal:
                 )
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
+            if self.options.faces:
+                from vgaudit.metrics.identity_drift import identity_drift
+
+                drift = identity_drift(clip.sample.sample_id, clip.features["faces"], more.cuts, clip.info)
+                findings, shown = (*findings, *drift.findings), {**shown, **drift.series}
+                unassessed, facts["identity"] = drift.unassessed, drift.facts
             if clip.sample.prompt:
                 findings = (*as_asked(clip.sample, pace(motion.arrays, difference), pts), *findings)
 

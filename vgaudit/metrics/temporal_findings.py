@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
-from vgaudit.metrics.temporal_detectors import DETECTORS, detect
+from vgaudit.metrics.temporal_detectors import DETECTORS, cuts, detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Box, Found, Signals
 from vgaudit.records import Finding, Series, Severity
@@ -26,10 +26,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Findings of a clip, by time, and the series of those detectors that found something."""
+    """Findings of a clip, by time, series of the detectors that found something, and frames that begin a shot."""
 
     findings: tuple[Finding, ...]
     series: Mapping[str, Series]
+    cuts: tuple[int, ...] = ()
 
 
 def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo) -> Artifacts:
@@ -53,7 +54,10 @@ def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo
             values = DETECTORS[kind].series(signals)
             times = pts[signals.frame[len(signals) - len(values) :]]
             series[kind] = Series(tuple(times.tolist()), tuple(values.tolist()), DETECTORS[kind].unit)
-    return Artifacts(tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))), series)
+    begins = signals.frame[1:][cuts(signals, thresholds["jump_cut"])]
+    return Artifacts(
+        tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))), series, tuple(begins.tolist())
+    )
 
 
 def _finding(
