@@ -14,7 +14,6 @@ from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Outcome
 from vgaudit.suite import load_suite
 from vgaudit.zoo.generators import GENERATORS
 
-
 WHOLE_PICTURE = (
     "jump_cut", "duplicate_frames", "flicker", "noise_burst", "blur_pulse", "exposure_shift", "colour_shift",
 )  # fmt: skip

@@ -206,7 +206,8 @@ class Temporal:
 
                 drift = identity_drift(clip.sample.sample_id, clip.features["faces"], more.cuts, clip.info)
                 findings, shown = (*findings, *drift.findings), {**shown, **drift.series}
-                unassessed, facts["identity"] = drift.unassessed, drift.facts
+                unassessed = "; ".join(filter(None, (unassessed, drift.unassessed)))
+                facts["identity"] = drift.facts
             if clip.sample.prompt:
                 findings = (*as_asked(clip.sample, pace(motion.arrays, difference), pts), *findings)
 

@@ -303,7 +303,7 @@ DETECTORS: Mapping[str, Detector] = {
 
 
 INSERTS = ("subject_swap", "popping")
-"""Kinds that see something in what some others do, of the whole picture: the one further over its threshold is told."""
+"""Kinds that see something in what some of the whole picture do: the one further over its threshold is told."""
 
 WHOLE = ("blur_pulse", "ghosting", "warping")
 
