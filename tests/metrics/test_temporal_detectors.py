@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
-from vgaudit.extractors.motion_echo import MotionEcho
 from vgaudit.extractors.pixels import PixelsExtractor
 from vgaudit.metrics.base import ClipView, MetricContext
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
@@ -24,16 +22,7 @@ from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_floors import SMALL, floors
 from vgaudit.metrics.temporal_signals import Found, Signals
 from vgaudit.metrics.temporal_windows import (
-    FILE,
-    LONGEST,
-    SHORTEST,
     STATISTICS,
-    WindowModel,
-    best_windows,
-    parse_model,
-    score_series,
-    window_features,
-    windows,
 )
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement, Severity
@@ -443,79 +432,3 @@ def test_a_box_is_in_pixels_of_the_clip(drawn: Rendered) -> None:
 def test_pictures_too_small_for_flow_are_not_assessed() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (12, 16, 24, 3), dtype=np.uint8)
     assert "too small" in measured(frames).unassessed
-
-
-# -- windows -------------------------------------------------------------------------------------------------------
-
-
-def test_windows_leave_enough_to_compare_with() -> None:
-    p, q = windows(20)
-    assert p.min() == 1
-    assert (q - p).min() == SHORTEST
-    assert (q - p).max() == int(0.6 * 21)
-    assert (p + 20 - q).min() >= 3
-    assert q.max() == 20
-    assert all(len(part) == 0 for n in range(SHORTEST + 1) for part in windows(n))
-    p, q = windows(1000)
-    assert (q - p).max() == LONGEST
-
-
-def test_features_of_windows_are_what_their_names_say() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(30, len(STATISTICS)))
-    p, q = np.array([1, 8, 20]), np.array([9, 20, 30])
-    found = window_features(x, p, q, ("motion", "shift"), ("sharpness",), False)
-    for i, (a, b) in enumerate(zip(p, q, strict=True)):
-        before, after = x[max(0, a - 6) : a], x[b : b + 6]
-        medians = [np.median(part, axis=0) if len(part) else np.zeros(x.shape[1]) for part in (before, after)]
-        outside = (medians[0] * len(before) + medians[1] * len(after)) / (len(before) + len(after))
-        level = x[a:b].mean(axis=0) - outside
-        low = np.median(x[max(0, a - 4) : a], axis=0)
-        high = np.median(x[b : b + 4], axis=0) if b < 30 else outside
-        edge = np.minimum(x[a:b].mean(axis=0) - low, x[a:b].mean(axis=0) - high)
-        at = [STATISTICS.index(name) for name in ("motion", "shift", "sharpness")]
-        assert found[i] == pytest.approx([level[at[0]], level[at[1]], edge[at[2]]])
-
-
-def test_no_window_crosses_a_cut_and_no_two_overlap() -> None:
-    model = WindowModel(("motion",), (), False, np.zeros(1), np.ones(1))
-    x = np.zeros((40, len(STATISTICS)))
-    x[8:16, 0] = x[25:33, 0] = 5.0
-    cut = np.zeros(40, bool)
-    both = [(w.first, w.end) for w in best_windows(x, model, cut, 3.0)]
-    assert sorted(both) == [(8, 16), (25, 33)]
-    cut[12] = True
-    assert [(w.first, w.end) for w in best_windows(x, model, cut, 3.0)] == [(25, 33)]
-    series = score_series(x, model, np.zeros(40, bool))
-    assert series[[10, 30]] == pytest.approx([5.0, 5.0])
-    assert series.shape == (40,)
-
-
-@pytest.mark.parametrize(
-    "broken", [{"level": ["speed"]}, {"mean": [0.0]}, {"weight": [float("nan")] * 9}, {"mean": []}]
-)
-def test_coefficients_that_do_not_fit_are_refused(broken: dict[str, Any]) -> None:
-    stored = json.loads(FILE.read_text("utf-8"))["models"]["warping"]
-    parse_model(stored)
-    with pytest.raises(ValueError, match="expected"):
-        parse_model(stored | broken)
-
-
-def test_a_ghost_is_what_an_earlier_picture_explains() -> None:
-    """Pictures of noise: motion explains nothing of them, and the picture two before explains its ghost."""
-    rng = np.random.default_rng(0)
-    frames = [rng.normal(100, 30, (40, 60)).astype(np.float32) for _ in range(12)]
-    shown = [f if t < 4 or t >= 9 else (0.6 * f + 0.4 * frames[t - 2]) for t, f in enumerate(frames)]
-    echo = MotionEcho()
-    echo.first(shown[0])
-    level = np.full((40, 60), 100, np.float32)
-    moments = [echo.push(s.astype(np.float32), level, level) for s in shown[1:]]
-    around = np.array([m["around"] for m in moments])
-    before = np.array([m["before"] for m in moments])
-    explained = before[:, 0, 1] / np.maximum(before[:, 1, 1], 1e-9)
-    assert explained[3:5] == pytest.approx([0.4, 0.4], abs=0.05)  # later ghosts hold ghosts themselves
-    assert (explained[3:8] > 0.2).all()
-    assert np.abs(explained[[1, 2, 10]]).max() < 0.05
-    assert (around[:1] == 0).all()
-    assert (around[-2:] == 0).all()
-    assert (around[1:-2, 1, 1] > 0).all()

@@ -109,14 +109,16 @@ def parse_model(entry: Mapping[str, object]) -> WindowModel:
         ValueError: Features or numbers are not what this code can use.
     """
     level, edge = (tuple(str(n) for n in entry[key]) for key in ("level", "edge"))  # type: ignore[attr-defined]
-    steps = bool(entry["steps"])
+    named = tuple(str(n) for n in entry["steps"])  # type: ignore[attr-defined]
     mean, weight = (np.array(entry[key], dtype=np.float64) for key in ("mean", "weight"))
-    count = len(level) + len(edge) + len(STEPS) * steps
+    if named not in ((), STEPS):
+        raise ValueError(f"expected as steps none or {', '.join(STEPS)}")
+    count = len(level) + len(edge) + len(named)
     if not {*level, *edge} <= set(STATISTICS):
         raise ValueError(f"expected statistics among {', '.join(STATISTICS)}")
     if mean.shape != (count,) or weight.shape != (count,) or not np.isfinite([*mean, *weight]).all():
         raise ValueError(f"expected {count} finite means and weights")
-    return WindowModel(level, edge, steps, mean, weight)
+    return WindowModel(level, edge, bool(named), mean, weight)
 
 
 def pair_statistics(motion: Mapping[str, NDArray[np.generic]], pair: Ints) -> Floats:
