@@ -134,11 +134,33 @@ def test_flat_pictures_are_alike() -> None:
 
 def test_a_fade_through_black_does_not_flicker() -> None:
     light = np.full(24, 5.0)
-    light[9:14] = [4.4, 3.2, 2.8, 3.2, 4.4]
-    assert np.abs(np.diff(light, 2)).max() > 3 * floors(128)["flicker"]
+    light[9:12] = [4.6, 2.8, 4.6]
+    bends = np.diff(light, 2)[8:11] / -2
+    assert (np.sign(bends) == [1, -1, 1]).all()
+    assert (np.abs(bends) > 3 * floors(128)["flicker"]).all()
     assert spans("flicker", lit(light)) == []
     light[9:14] = [4.4, 5.0, 4.4, 5.0, 4.4]
     assert spans("flicker", lit(light)) == [(8, 15)]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "over", "found"),
+    [(1, 1.4, False), (2, 1.4, False), (3, 1.4, True), (1, 1.6, True), (2, 1.6, True), (3, 0.9, False)],
+)
+def test_a_part_seen_in_one_or_two_pictures_may_be_a_thing_that_leaps(
+    pictures: int, over: float, found: bool
+) -> None:
+    s = quiet_signals()
+    fine, residual = s.fine.copy(), s.residual.copy()
+    fine[10 : 10 + pictures, 8:16, 8:16] = 255 - fine[10 : 10 + pictures, 8:16, 8:16]
+    for pair in (9, 9 + pictures):
+        residual[pair, 2:4, 2:4] = over * floors(128)["popping"] + 1.5 * s.residual[pair].max()
+        if pictures == 1:  # half of what the pair beside shows is taken off
+            residual[pair, 2:4, 2:4] = over * floors(128)["popping"]
+    seen = replace(changed(s, fine), residual=residual)
+    if pictures == 1:
+        seen.__dict__["local"] = seen.residual - 0.0  # as if the two changes did not hide each other
+    assert spans("popping", seen) == ([(10, 10 + pictures)] if found else [])
 
 
 # -- too few pictures ------------------------------------------------------------------------------
