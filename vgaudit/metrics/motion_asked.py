@@ -91,9 +91,10 @@ def pace(motion: Mapping[str, NDArray[Any]], mae_next: Floats) -> Pace:
     still = speed < STILL_SPEED
     begin, end = (np.append(motion[f"far_{name}"], -1)[last] for name in ("first", "last"))
     far = np.append(motion["far_motion"], 0.0)[last]
-    for k in np.flatnonzero((begin >= 0) & ~frozen):
-        inside = (last >= begin[k]) & (last < end[k]) & ~frozen
-        still[k] = far[k] < STILL_SPEED * max(FAR_S, float(seconds[inside].sum()))
+    known = (begin >= 0) & ~frozen
+    shown = np.append(0.0, np.cumsum(np.where(frozen, 0.0, seconds)))
+    covered = shown[np.searchsorted(last, end)] - shown[np.searchsorted(last, begin)]
+    still = np.where(known, far < STILL_SPEED * np.maximum(FAR_S, covered), still)
     return Pace(seconds, speed > DYNAMIC_SPEED, still)
 
 

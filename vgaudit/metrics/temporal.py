@@ -149,6 +149,7 @@ class Temporal:
         difference = np.asarray(pixels["mae_next"], dtype=np.float64)
         _require_pairs(len(steps), valid=valid, warp_error=error, motion_top5=speed, mae_next=difference)
 
+        paced = pace(motion.arrays, difference)
         if motion.facts.get("too_small"):
             missing |= dict.fromkeys(
                 ("warp_error", "motion", "dynamic_degree"), "the picture is too small for optical flow"
@@ -163,9 +164,12 @@ class Temporal:
                 values["warp_error"] = float(error[valid].mean())
             if np.isfinite(speed).all():
                 values["motion"] = float(speed.sum() / (pts[-1] - pts[0]))
-                values["dynamic_degree"] = pace(motion.arrays, difference).dynamic_degree
             else:
                 missing["motion"] = missing["dynamic_degree"] = "the motion of a pair is not a finite number"
+            if not np.isfinite(difference).all():
+                missing["dynamic_degree"] = "the difference of a pair is not a finite number"
+            elif np.isfinite(speed).all():
+                values["dynamic_degree"] = paced.dynamic_degree
 
         findings: tuple[Finding, ...] = ()
         if not np.isfinite(difference).all():
@@ -209,7 +213,7 @@ class Temporal:
                 unassessed = "; ".join(filter(None, (unassessed, drift.unassessed)))
                 facts["identity"] = drift.facts
             if clip.sample.prompt:
-                findings = (*as_asked(clip.sample, pace(motion.arrays, difference), pts), *findings)
+                findings = (*as_asked(clip.sample, paced, pts), *findings)
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
