@@ -166,11 +166,13 @@ def test_a_part_seen_in_one_or_two_pictures_may_be_a_thing_that_leaps(
 # -- too few pictures ------------------------------------------------------------------------------
 
 
-def shown(pictures: int, frames: int = 30) -> Measurement:
+def shown(pictures: int, frames: int = 30, asked: str = "") -> Measurement:
     """A clip of so many frames whose pictures are shown again and again, in order, the last one longest."""
     motion, pixels = quiet("motion", frames - 1), quiet("pixels", frames - 1)
     motion["quality_repeat"] = np.arange(frames - 1) >= pictures - 1
-    sample = Sample("clip-0-0", "prompt", "a dog", "group")
+    if asked:
+        motion["motion_top5"] = np.zeros(frames - 1)
+    sample = Sample("clip-0-0", "prompt", "a dog", "group", tags={"motion": asked} if asked else {})
     info = ClipInfo("clip", 96, 64, 10.0, frames, 3.0, "raw", "array", "rgb24")
     features = {"motion": Features(motion, {"height": 64, "width": 96}), "pixels": Features(pixels)}
     return Temporal(TemporalOptions(), MetricContext()).measure(ClipView(sample, info, "0" * 64, features))
@@ -196,6 +198,12 @@ def test_what_can_be_found_in_few_frames_is_told_although_not_all_could_be() -> 
     still = measure([5.0, 5, 0, 0, 0, 0, 5])
     assert [f.kind for f in still.findings] == ["temporal.freeze"]
     assert still.unassessed
+
+
+def test_that_a_clip_is_too_still_is_told_although_its_pictures_are_too_few_for_more() -> None:
+    m = shown(2, asked="high")
+    assert [f.kind for f in m.findings] == ["temporal.too_still"]
+    assert "2 different pictures" in m.unassessed
 
 
 def test_the_fewest_pictures_are_those_that_have_a_window() -> None:

@@ -403,7 +403,8 @@ def test_a_newer_schema_is_refused(clips: Path, tmp_path: Path) -> None:
 def test_census_answers_per_clip_and_estimates_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
-    write_clip(folder / "fine.mp4", moving_square(1))
+    write_clip(folder / "fine.mp4", moving_square(1, frames=16))
+    write_clip(folder / "short.mp4", moving_square(1, frames=8))
     write_clip(folder / "frozen.mp4", moving_square(2, frames=16, freeze_from=5))
     write_clip(folder / "black.mp4", moving_square(3) * 0)
     (folder / "broken.mp4").write_bytes(b"\0" * 4000)
@@ -412,6 +413,7 @@ def test_census_answers_per_clip_and_estimates_nothing(tmp_path: Path) -> None:
     answers = {e.sample.source: e.publish.decision for e in done.data.clips if e.publish}
     assert answers == {
         "fine.mp4": "publish",
+        "short.mp4": "review",  # too few frames to look for ghosts
         "frozen.mp4": "review",
         "black.mp4": "hold",
         "broken.mp4": "hold",

@@ -150,6 +150,7 @@ class Temporal:
         _require_pairs(len(steps), valid=valid, warp_error=error, motion_top5=speed, mae_next=difference)
 
         paced = pace(motion.arrays, difference)
+        asked: tuple[Finding, ...] = ()
         if motion.facts.get("too_small"):
             missing |= dict.fromkeys(
                 ("warp_error", "motion", "dynamic_degree"), "the picture is too small for optical flow"
@@ -170,6 +171,8 @@ class Temporal:
                 missing["dynamic_degree"] = "the difference of a pair is not a finite number"
             elif np.isfinite(speed).all():
                 values["dynamic_degree"] = paced.dynamic_degree
+                if clip.sample.prompt:
+                    asked = as_asked(clip.sample, paced, pts)
 
         findings: tuple[Finding, ...] = ()
         if not np.isfinite(difference).all():
@@ -212,8 +215,6 @@ class Temporal:
                 findings, shown = (*findings, *drift.findings), {**shown, **drift.series}
                 unassessed = "; ".join(filter(None, (unassessed, drift.unassessed)))
                 facts["identity"] = drift.facts
-            if clip.sample.prompt:
-                findings = (*as_asked(clip.sample, paced, pts), *findings)
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
         series = {
@@ -222,7 +223,7 @@ class Temporal:
             "frame_difference": _series(pts, difference, np.isfinite(difference), "grey levels"),
             **shown,
         }
-        return Measurement(values, series, findings, missing, facts, unassessed)
+        return Measurement(values, series, (*asked, *findings), missing, facts, unassessed)
 
     def _nothing(self, why: str) -> Measurement:
         """No value, and nothing that a gate on findings could pass on."""
