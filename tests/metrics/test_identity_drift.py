@@ -122,8 +122,8 @@ def test_a_face_that_becomes_another_one_to_the_end() -> None:
     assert finding.threshold == floor().distance == 0.6
     assert finding.box == (50, 20, 90, 70)
     assert finding.message == (
-        "The face shown from 0.00 s on is, from 1.50 s to the end, less like the one it began as than pictures of "
-        "one person usually are (distance 0.87, threshold 0.60)."
+        "From 1.50 s to the end a face is less like what it was at 0.00 s than pictures of one person usually are "
+        "like each other (distance 0.87, threshold 0.60)."
     )
     assert finding.detail == {
         "first_frame": 15, "last_frame": 27, "unit": "L2 distance", "worst_frame": 21, "faces": 5,

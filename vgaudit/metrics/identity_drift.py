@@ -260,9 +260,8 @@ def _finding(sample_id: str, track: Track, first: int, end: int, faces: Features
         end_s=end_s,
         score=score,
         threshold=track.threshold,
-        message=f"The face shown from {float(pts[0]):.2f} s on is, from {start_s:.2f} s to {until}, less like the "
-        "one it began as than pictures of one person usually are "
-        f"(distance {score:.2f}, threshold {track.threshold:.2f}).",
+        message=f"From {start_s:.2f} s to {until} a face is less like what it was at {float(pts[0]):.2f} s than pictures "
+        f"of one person usually are like each other (distance {score:.2f}, threshold {track.threshold:.2f}).",
         box=(left, top, right, bottom),
         detail={
             "first_frame": int(frames[first]),
