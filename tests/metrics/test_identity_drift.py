@@ -145,7 +145,7 @@ def test_a_drift_lasts_until_the_face_is_back() -> None:
 def test_a_face_that_leaves_as_another_one_drifts_as_long_as_it_is_there() -> None:
     said = found(shown("AAAABB...."))
     assert spans(said) == [(1.2, 1.6)]
-    assert " to 1.60 s," in said.findings[0].message
+    assert " to 1.60 s a face" in said.findings[0].message
 
 
 def test_a_single_face_that_is_far_off_is_nothing() -> None:

@@ -260,8 +260,9 @@ def _finding(sample_id: str, track: Track, first: int, end: int, faces: Features
         end_s=end_s,
         score=score,
         threshold=track.threshold,
-        message=f"From {start_s:.2f} s to {until} a face is less like what it was at {float(pts[0]):.2f} s than pictures "
-        f"of one person usually are like each other (distance {score:.2f}, threshold {track.threshold:.2f}).",
+        message=f"From {start_s:.2f} s to {until} a face is less like what it was at {float(pts[0]):.2f} s than "
+        "pictures of one person usually are like each other "
+        f"(distance {score:.2f}, threshold {track.threshold:.2f}).",
         box=(left, top, right, bottom),
         detail={
             "first_frame": int(frames[first]),
