@@ -139,7 +139,7 @@ def test_a_drift_lasts_until_the_face_is_back() -> None:
     said = found(shown("AAAABBBAAA"))
     assert spans(said) == [(1.2, 2.1)]
     assert (said.findings[0].detail["first_frame"], said.findings[0].detail["last_frame"]) == (12, 20)
-    assert " to 2.10 s," in said.findings[0].message
+    assert " to 2.10 s a face" in said.findings[0].message
 
 
 def test_a_face_that_leaves_as_another_one_drifts_as_long_as_it_is_there() -> None:
