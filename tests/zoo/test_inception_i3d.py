@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, max_pool3d, pad
 
-from tests.tiny_vbench import randomise
+from tests.tiny_i3d import drawn_inception
 from vgaudit.errors import Unavailable
 from vgaudit.zoo.catalogue import I3D_RGB, WEIGHTS
-from vgaudit.zoo.inception_i3d import KINETICS_400, build, load_inception_i3d, same_padding
+from vgaudit.zoo.inception_i3d import KINETICS_400, load_inception_i3d, same_padding
 
 # The paper's blocks by hand: what goes in; 1x1; 1x1 -> 3x3; 1x1 -> 3x3; 1x1 after the pool.
 BLOCKS: dict[str, tuple[int, int, tuple[int, int], tuple[int, int], int]] = {
@@ -45,22 +45,7 @@ def units() -> dict[str, tuple[int, int, int]]:
 
 @pytest.fixture(scope="module")
 def network() -> Any:
-    """With weights that keep numbers of a size through all layers, and statistics that are no ones and zeros."""
-    made = build(KINETICS_400)
-    generator = torch.Generator().manual_seed(3)
-    for name, tensor in made.state_dict().items():
-        if not tensor.is_floating_point():
-            continue
-        drawn = torch.randn(tensor.shape, generator=generator)
-        if name.endswith("conv3d.weight"):
-            tensor.copy_(drawn * (2.0 / tensor[0].numel()) ** 0.5)
-        elif name.endswith("running_var"):
-            tensor.copy_(0.002 + 0.05 * drawn.square())  # small, so that the epsilon shows
-        elif name.endswith("bn.weight"):
-            tensor.copy_(0.1 + 0.01 * drawn)
-        else:
-            tensor.copy_(0.1 * drawn)
-    return made.eval().requires_grad_(False)
+    return drawn_inception(KINETICS_400, 3)
 
 
 def test_every_parameter_is_the_papers(network: Any) -> None:
@@ -400,11 +385,3 @@ def test_the_named_file_needs_a_stated_digest(
     loaded = load_inception_i3d(I3D_RGB, sha256, "cpu")
     assert loaded.facts["weights"] == I3D_RGB
     assert loaded.facts["licence"] == "Apache-2.0"
-
-
-def test_random_statistics_hide_nothing() -> None:
-    """Another seed, all parameters drawn alike: the two formulations agree there too."""
-    network = randomise(build(KINETICS_400), 7).requires_grad_(False)
-    x = clip(9, 64)
-    made, other = network.features(x), Graph(network.state_dict()).features(x)
-    assert float((made - other).abs().max() / made.std()) < 1e-5
