@@ -9,12 +9,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.tiny_i3d import WIDTH, TinyI3d, save_tiny_i3d
+from tests.tiny_i3d import NARROW, WIDTH, TinyI3d, save_inception, save_tiny_i3d
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.video_embedding import VideoEmbeddingExtractor, VideoEmbeddingOptions
+from vgaudit.extractors.video_input import prepared
+from vgaudit.extractors.video_protocols import STYLEGANV, VIDEOGPT
 from vgaudit.video import ClipInfo, Frames
-from vgaudit.zoo import devices
+from vgaudit.zoo import devices, inception_i3d
 
 INFO = ClipInfo("c.mp4", 40, 30, 10.0, 40, 4.0, "h264", "mp4", "yuv420p")
 VIDEO = np.random.default_rng(0).integers(0, 256, (40, 30, 40, 3), dtype=np.uint8)
@@ -156,7 +158,7 @@ def test_fingerprint_and_options(tiny: dict[str, str], tmp_path: Path) -> None:
     assert VideoEmbeddingExtractor(VideoEmbeddingOptions(**tiny, random_window=True)).fingerprint != one
     assert VideoEmbeddingExtractor(VideoEmbeddingOptions()).fingerprint != one
     with pytest.raises(ValidationError, match="fvd@styleganv"):
-        VideoEmbeddingOptions(protocol="fvd@videogpt")
+        VideoEmbeddingOptions(protocol="fvd@cd-videomae")
     with pytest.raises(RuntimeError, match="load"):
         VideoEmbeddingExtractor(VideoEmbeddingOptions(**tiny)).start(INFO)
 
@@ -190,3 +192,49 @@ def test_fingerprint_holds_the_class_of_device_and_the_release_of_torch(
         VideoEmbeddingExtractor(VideoEmbeddingOptions(**{**tiny, "device": "cpu"})).fingerprint
         != prints["cpu"]
     )
+
+
+@pytest.mark.parametrize("shape", [NARROW, inception_i3d.KINETICS_400])
+def test_frames_are_prepared_for_a_network_of_tensors(
+    shape: inception_i3d.I3dShape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inception_i3d, "KINETICS_400", shape)
+    sha256 = save_inception(tmp_path / "i3d.pt", shape)
+    options = {
+        "protocol": VIDEOGPT.name, "weights": str(tmp_path / "i3d.pt"), "sha256": sha256, "device": "cpu",
+        "random_window": True,
+    }  # fmt: skip
+    features = extract(options)
+    network = inception_i3d.load_inception_i3d(str(tmp_path / "i3d.pt"), sha256, "cpu").network
+    assert VIDEOGPT.preprocessing is not None
+    for row, start in zip(features["embedding"], features["window_start"], strict=True):
+        with torch.inference_mode():
+            expected = network(prepared(VIDEO[start : start + 16], VIDEOGPT.preprocessing)[None])[0].numpy()
+        assert row.shape == (shape.classes,)
+        np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-5 * expected.std())
+    first, drawn = features["embedding"]
+    assert np.abs(first - drawn).max() > 1e-3 * first.std()  # of windows that differ, and it shows
+    assert features.facts["protocol"] == "fvd@videogpt"
+    assert features.facts["weights_sha256"] == sha256
+    again = extract(options, block=7)
+    np.testing.assert_array_equal(features["embedding"], again["embedding"])
+
+
+def test_preprocessing_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from vgaudit.extractors import video_embedding
+
+    def fingerprint() -> str:
+        return VideoEmbeddingExtractor(VideoEmbeddingOptions(protocol="fvd@videogpt")).fingerprint
+
+    one = fingerprint()
+    assert VIDEOGPT.preprocessing is not None
+    half = replace(VIDEOGPT, preprocessing=replace(VIDEOGPT.preprocessing, low=-0.5, high=0.5))
+    monkeypatch.setattr(video_embedding, "PROTOCOLS", {STYLEGANV.name: STYLEGANV, half.name: half})
+    assert fingerprint() != one
+
+
+def test_torchscript_is_no_file_of_tensors(tiny: dict[str, str]) -> None:
+    with pytest.raises(Unavailable, match="is no checkpoint that loads here"):
+        extract({**tiny, "protocol": "fvd@videogpt"})

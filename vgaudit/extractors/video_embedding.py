@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vgaudit.extractors.base import Extraction, Features, Unit, make_fingerprint
-from vgaudit.extractors.video_protocols import PROTOCOLS, completed
+from vgaudit.extractors.video_input import prepared
+from vgaudit.extractors.video_protocols import PROTOCOLS, Preprocessing, completed
 from vgaudit.video import ClipInfo, Frames
 from vgaudit.zoo.devices import resolved_device, torch_release
+from vgaudit.zoo.inception_i3d import load_inception_i3d
 from vgaudit.zoo.resolve import pinned_digest
 from vgaudit.zoo.torchscript import load_torchscript
 
@@ -27,12 +30,13 @@ class VideoEmbeddingOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    protocol: Literal["fvd@styleganv", "fvd@storyworld"] = Field(
+    protocol: Literal["fvd@styleganv", "fvd@videogpt", "fvd@storyworld"] = Field(
         "fvd@styleganv", description="What the network is fed and gives."
     )
     weights: str = Field(
         "",
-        description="Name of the weights, or path of a TorchScript file (needs `sha256`); else the protocol's.",
+        description="Name of the weights, or path of a file of the protocol's kind: TorchScript (needs `sha256`), "
+        "or for fvd@videogpt tensors; else the protocol's.",
     )
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Digest the file must have.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
@@ -53,10 +57,13 @@ class VideoEmbeddingExtractor:
     with ``random_window`` row 1 is a window drawn evenly from all of the clip's, by a generator seeded with the
     first frame's bytes. A clip shorter than the window has no row, and the fact ``too_short`` says so.
 
-    The network is TorchScript with the call of StyleGAN-V's I3D: ``net(x, rescale=True, resize=True,
-    return_features=True)`` for uint8 ``x`` of shape ``(B, 3, 16, H, W)`` gives ``(B, d)`` (I3D: 400 logits; the
-    bundled network: 64 features). It rescales and resizes by itself. TorchScript is code, so the file's digest must
-    be pinned; it is checked on the very bytes that are then loaded.
+    For ``fvd@styleganv`` and ``fvd@storyworld`` the network is TorchScript with the call of StyleGAN-V's I3D:
+    ``net(x, rescale=True, resize=True, return_features=True)`` for uint8 ``x`` of shape ``(B, 3, 16, H, W)`` gives
+    ``(B, d)`` (I3D: 400 logits; the bundled network: 64 features). It rescales and resizes by itself. TorchScript is
+    code, so the file's digest must be pinned; it is checked on the very bytes that are then loaded.
+
+    For ``fvd@videogpt`` it is the I3D built in :mod:`vgaudit.zoo.inception_i3d`, from a file of tensors; frames are
+    prepared as the protocol's row says (:mod:`vgaudit.extractors.video_input`).
     """
 
     name: ClassVar[str] = "video_embedding"
@@ -65,11 +72,13 @@ class VideoEmbeddingExtractor:
 
     def __init__(self, options: VideoEmbeddingOptions) -> None:
         self.options = options
+        preprocessing = PROTOCOLS[options.protocol].preprocessing
         how = {
             "protocol": options.protocol,
             "random_window": options.random_window,
             "device": resolved_device(options.device),
             "torch": torch_release(),
+            **({"preprocessing": asdict(preprocessing)} if preprocessing else {}),
         }
         sha256 = pinned_digest(options.weights, options.sha256)
         self.fingerprint = make_fingerprint(self.name, _VERSION, how, sha256=sha256)
@@ -82,8 +91,14 @@ class VideoEmbeddingExtractor:
             Unavailable: The weights are not there, their digest is not pinned, or they are no such network.
         """
         o = self.options
-        loaded = load_torchscript(o.weights, o.sha256, o.device)
-        self._network = _Network(loaded.module, loaded.device, {**loaded.facts, "protocol": o.protocol})
+        preprocessing = PROTOCOLS[o.protocol].preprocessing
+        if preprocessing is None:
+            script = load_torchscript(o.weights, o.sha256, o.device)
+            batch, forward, facts = _raw(script.device), _by_itself(script.module), script.facts
+        else:
+            i3d = load_inception_i3d(o.weights, o.sha256, o.device)
+            batch, forward, facts = _ready(preprocessing, i3d.device), i3d.network, i3d.facts
+        self._network = _Network(batch, forward, {**facts, "protocol": o.protocol})
 
     def start(self, info: ClipInfo) -> Extraction:
         """Begin a clip."""
@@ -93,12 +108,44 @@ class VideoEmbeddingExtractor:
         return _VideoExtraction(self._network, window, self.options.random_window)
 
 
-class _Network:
-    """The TorchScript network on its device, one clip at a time."""
+def _raw(device: str) -> Callable[[NDArray[np.uint8]], Any]:
+    """Frames as they are, for a network that prepares them itself: ``(1, 3, t, h, w)`` uint8."""
 
-    def __init__(self, module: Any, device: str, facts: Mapping[str, Any]) -> None:
-        self.module = module
-        self.device = device
+    def batch(window: NDArray[np.uint8]) -> Any:
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(window.transpose(3, 0, 1, 2)))[None].to(device)
+
+    return batch
+
+
+def _by_itself(module: Any) -> Callable[[Any], Any]:
+    """The call of StyleGAN-V's I3D."""
+    return lambda x: module(x, rescale=True, resize=True, return_features=True)
+
+
+def _ready(how: Preprocessing, device: str) -> Callable[[NDArray[np.uint8]], Any]:
+    """Frames prepared for a network that takes them ready: ``(1, 3, t, size, size)`` float32."""
+    return lambda window: prepared(window, how, device)[None]
+
+
+class _Network:
+    """The network on its device, one clip at a time.
+
+    Args:
+        batch: A window ``(t, h, w, 3)`` uint8 -> what ``forward`` takes, with one clip in it.
+        forward: -> ``(1, d)``.
+        facts: For reports.
+    """
+
+    def __init__(
+        self,
+        batch: Callable[[NDArray[np.uint8]], Any],
+        forward: Callable[[Any], Any],
+        facts: Mapping[str, Any],
+    ) -> None:
+        self._batch = batch
+        self._forward = forward
         self.facts = facts
         self._lock = threading.Lock()
 
@@ -106,9 +153,9 @@ class _Network:
         """``(16, H, W, 3)`` uint8 -> ``(d,)``; alone in its batch, so that no other clip can change it."""
         import torch
 
-        batch = torch.from_numpy(np.ascontiguousarray(window.transpose(3, 0, 1, 2)))[None].to(self.device)
+        batch = self._batch(window)
         with self._lock, torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            out = self.module(batch, rescale=True, resize=True, return_features=True)
+            out = self._forward(batch)
         if out.ndim != 2 or len(out) != 1:
             raise ValueError(f"the video network gave shape {tuple(out.shape)}; expected (1, d)")
         row = np.asarray(out[0].float().cpu().numpy(), dtype=np.float32)

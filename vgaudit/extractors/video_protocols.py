@@ -9,11 +9,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vgaudit.zoo.catalogue import BUNDLED_VIDEO, WEIGHTS
+from vgaudit.zoo.catalogue import BUNDLED_VIDEO, I3D_RGB, WEIGHTS
 
 I3D = "i3d-kinetics400-styleganv"
 AUTO = "auto"
 """In place of a protocol: the bundled network's, for clips declared to be of its domain."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What becomes of frames before a network that takes them ready (:mod:`vgaudit.extractors.video_input` does it).
+
+    Attributes:
+        size: Pixels of the short side after the resize, and of both sides after the crop.
+        low: What 0 becomes.
+        high: What 255 becomes.
+    """
+
+    size: int
+    low: float
+    high: float
+
+    @property
+    def resize(self) -> str:
+        """The resize in words."""
+        return (
+            f"short side to {self.size}, long side rounded up; bilinear, antialias off, align_corners False, "
+            "in float32"
+        )
+
+    @property
+    def crop(self) -> str:
+        """The crop in words."""
+        return f"centre, {self.size} x {self.size}; an odd margin has its smaller half above and to the left"
+
+    @property
+    def value_range(self) -> str:
+        """The values in words."""
+        return f"[{self.low:g}, {self.high:g}] (0 to 255 before)"
 
 
 @dataclass(frozen=True)
@@ -28,6 +61,8 @@ class VideoProtocol:
         features: What a row of features is.
         ddof: Covariances are divided by ``N - ddof``.
         clips: Clips on each side in published numbers; ``None`` where none are published.
+        preprocessing: What is done to frames; ``None`` where the network takes uint8 of any size and does it itself.
+        unsigned_reference: A file of statistics that does not say which network made it is taken, with a note.
     """
 
     name: str
@@ -37,6 +72,8 @@ class VideoProtocol:
     features: str
     ddof: int
     clips: int | None = None
+    preprocessing: Preprocessing | None = None
+    unsigned_reference: bool = False
 
     @property
     def bundled(self) -> bool:
@@ -48,11 +85,32 @@ class VideoProtocol:
         """How covariances are normalised, in words."""
         return "divided by N - 1" if self.ddof else "divided by N"
 
+    @property
+    def pinned(self) -> dict[str, str]:
+        """What moves the number beside network and window, in words: ``resize``, ``crop``, ``value_range``,
+        ``features``, ``covariance``.
+        """
+        how = self.preprocessing
+        itself = "by the network itself"
+        return {
+            "resize": how.resize if how else itself,
+            "crop": how.crop if how else itself,
+            "value_range": how.value_range if how else itself,
+            "features": self.features,
+            "covariance": self.covariance,
+        }
 
-STYLEGANV = VideoProtocol("fvd@styleganv", I3D, 16, True, "logits of I3D (Kinetics-400)", 0, 2048)
+
+STYLEGANV = VideoProtocol(
+    "fvd@styleganv", I3D, 16, True, "logits of I3D (Kinetics-400)", 0, 2048, unsigned_reference=True
+)
+VIDEOGPT = VideoProtocol(
+    "fvd@videogpt", I3D_RGB, 16, True, "400 logits of InceptionI3d (Kinetics-400)", 1, 256,
+    Preprocessing(size=224, low=-1.0, high=1.0),
+)  # fmt: skip
 STORYWORLD = VideoProtocol("fvd@storyworld", BUNDLED_VIDEO, 16, False, "features of storyworld-video", 1)
 
-PROTOCOLS: Mapping[str, VideoProtocol] = {p.name: p for p in (STYLEGANV, STORYWORLD)}
+PROTOCOLS: Mapping[str, VideoProtocol] = {p.name: p for p in (STYLEGANV, VIDEOGPT, STORYWORLD)}
 """What is implemented."""
 
 

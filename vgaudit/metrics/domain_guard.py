@@ -53,8 +53,11 @@ NETWORK_FACTS = (
 """Facts that say which network was asked."""
 
 _OF_THE_NETWORK = frozenset(
-    {*NETWORK_FACTS, "every", "protocol", "published_network", "features", "covariance", "window"}
-)
+    {
+        *NETWORK_FACTS, "every", "protocol", "published_network",
+        "resize", "crop", "value_range", "features", "covariance", "window",
+    }
+)  # fmt: skip
 """Facts that say what was asked, and nothing of what it answered."""
 _INSTEAD = {
     BUNDLED_CLIP: ("ViT-B-32/openai", "set `metrics.prompt_alignment.model: openai/ViT-B-32` in the suite"),

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
-from vgaudit.extractors.video_protocols import STYLEGANV
+from vgaudit.extractors.video_protocols import STYLEGANV, VideoProtocol
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.domain_guard import (
     clip_logit,
@@ -63,10 +63,11 @@ class Fvd:
     """``fvd.distance``: Frechet distance between a video network's features of generated and of real clips.
 
     ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets. Unterthiner et
-    al. 2018 (arXiv:1812.01717), by a named protocol (:mod:`vgaudit.extractors.video_protocols`): that of StyleGAN-V
-    (Skorokhodov et al. 2022) with I3D, or that of the network that ships along and knows the storyworld only. One
-    window a clip, from frame 0. The estimate is biased upward by about 1/n, so the interval states its target: the
-    expected distance *at this n*, not the distance of the populations. Only sets of equal n compare.
+    al. 2018 (arXiv:1812.01717), by a named protocol (:mod:`vgaudit.extractors.video_protocols`): those of StyleGAN-V
+    (Skorokhodov et al. 2022) and of VideoGPT (Yan et al. 2021) with I3D, or that of the network that ships along and
+    knows the storyworld only. One window a clip, from frame 0. The estimate is biased upward by about 1/n, so the
+    interval states its target: the expected distance *at this n*, not the distance of the populations. Only sets of
+    equal n compare.
     """
 
     name: ClassVar[str] = "fvd"
@@ -122,7 +123,7 @@ class Fvd:
             return {"reference_group": self.options.reference.group, **guard}
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
         made_by = self._read_statistics().weights_sha256
-        if not made_by and self.options.rules.bundled:
+        if not made_by and not self.options.rules.unsigned_reference:
             raise UsageError(
                 f"fvd.reference: {self._reference_path.name} does not say which network made it, which "
                 f"{self.options.rules.name} needs; add `weights_sha256` to the file, or take a set that ships along"
@@ -249,7 +250,13 @@ class Fvd:
             notes.append(
                 f"n is {len(used)} against {reference.statistics.n}: compares only with the same numbers{published}"
             )
-        if not self._protocol(used)["published_network"]:
+        published = self._protocol(used)["published_network"]
+        if published is None:
+            notes.append(
+                f"no digest of {rules.weights} is established here, so whether this is the published network is "
+                "not known: no number of another one compares"
+            )
+        elif not published:
             which = "the published I3D weights" if rules == STYLEGANV else f"the network of {rules.name}"
             notes.append(f"not {which}: no number of another network compares")
         elif rules.bundled:
@@ -270,9 +277,8 @@ class Fvd:
             "weights": facts.get("weights", self.options.weights),
             "weights_sha256": sha256,
             **{key: facts[key] for key in ("bundled", "domain") if key in facts},
-            "published_network": sha256 is not None and sha256 == WEIGHTS[rules.weights].sha256,
-            "features": rules.features,
-            "covariance": rules.covariance,
+            "published_network": _published(rules, sha256),
+            **rules.pinned,
         }
 
     def _reference(self, reference: str | GroupReference, context: SummaryContext) -> _Reference | str:
@@ -320,6 +326,12 @@ class Fvd:
         if self._statistics is None:
             self._statistics = read_statistics(self._reference_path, self.options.rules.ddof)
         return self._statistics
+
+
+def _published(rules: VideoProtocol, sha256: str | None) -> bool | None:
+    """Whether the network with this digest is the protocol's own; ``None`` where the digest of that is not known."""
+    own = WEIGHTS[rules.weights].sha256
+    return None if sha256 and own is None else sha256 is not None and sha256 == own
 
 
 def _usable(measured: Sequence[Measured], window: int) -> tuple[list[Measured], Counter[str]]:

