@@ -75,6 +75,15 @@ def test_weights_that_cannot_be_had_do_not_stop_the_rest(clips: Path, tmp_path: 
     assert status["temporal.warp_error"] == "computed"
 
 
+def test_a_run_without_a_distance_cites_nothing(clips: Path, tmp_path: Path) -> None:
+    assert vgaudit("run", write_suite(tmp_path / "s.yaml", clips), "--out", tmp_path / "run").returncode == 0
+    done = vgaudit("cite", tmp_path / "run")
+    assert done.returncode == 2
+    assert "nothing to cite" in done.stderr
+    assert "no metric fvd" in done.stderr
+    assert done.stdout == ""
+
+
 def test_dry_run_touches_nothing(clips: Path, tmp_path: Path) -> None:
     done = vgaudit("run", write_suite(tmp_path / "s.yaml", clips), "--out", tmp_path / "run", "--dry-run")
     assert done.returncode == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def clips(group: str, n: int, seed: int, codec: str = "h264", short: int = 0) ->
         }
         sample = Sample(f"{group}-{i:03}", f"p{i:03}", "", group)
         info = ClipInfo("c.mp4", 64, 48, 10.0, 16, 1.6, codec, "mp4", "yuv420p")
-        measurement = metric.measure(ClipView(sample, info, "0" * 64, features))
+        measurement = metric.measure(ClipView(sample, info, f"{seed:032}{i:032}", features))
         assert not measurement.values
         out.append(Measured(sample, measurement, features))
     return out
@@ -56,6 +57,25 @@ def against(reference: Any, base_dir: Path | None = None, **options: Any) -> Fvd
 
 def rows(measured: list[Measured], row: int) -> np.ndarray:
     return np.stack([m.features["video"]["embedding"][row] for m in measured])
+
+
+def test_the_list_of_clips_is_known_by_their_own_digests_whatever_they_are_called() -> None:
+    metric, real = against({"group": "real"}), clips("real", 40, 0)
+
+    def lists(model: list[Measured], real: list[Measured]) -> tuple[str, str]:
+        detail = result(metric, "model", {"real": real, "model": model}).detail
+        return detail["list_sha256"], detail["reference_list_sha256"]
+
+    model = clips("model", 20, 1)
+    renamed = [replace(m, sample=replace(m.sample, sample_id=f"x-{i}")) for i, m in enumerate(model[::-1])]
+    ours, theirs = lists(model, real)
+    assert lists(renamed, real) == (ours, theirs)
+    assert lists(clips("model", 20, 2), real)[0] != ours
+    assert lists(model[:-1], real) != (ours, theirs)
+    moved = [Features({**m.features["video"].arrays, "window_start": np.array([0, 7])}, {}) for m in real]
+    shifted = [replace(m, features={"video": video}) for m, video in zip(real, moved, strict=True)]
+    assert lists(model, shifted)[0] == ours
+    assert lists(model, shifted)[1] != theirs
 
 
 def test_distance_to_another_group() -> None:

@@ -224,6 +224,17 @@ def report(run_dir: RunArgument) -> None:
 
 
 @app.command()
+def cite(run_dir: RunArgument) -> None:
+    """What a paper must state of a run's Frechet video distances: a sentence for each, and LaTeX rows."""
+    from vgaudit.pipeline.finish import read_report_data
+    from vgaudit.reports.citation import citation
+    from vgaudit.rundir import RunDir
+
+    for line in list(citation(read_report_data(RunDir.open(run_dir)))):
+        print(line)
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the suite.")] = Path(),
     from_: Annotated[

@@ -35,7 +35,7 @@ from vgaudit.metrics.fvd_reference import (
     video_facts,
 )
 from vgaudit.plan import Sample
-from vgaudit.records import NOT_APPLICABLE, Measurement, Result
+from vgaudit.records import NOT_APPLICABLE, Measurement, Result, digest
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS
 from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
@@ -71,7 +71,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -145,6 +145,7 @@ class Fvd:
             **network,
             "windows": len(video["embedding"]),
             "codec": clip.info.codec,
+            "clip_sha256": clip.sha256,
             "video": video_facts(clip.info),
         }
         if len(video["embedding"]):  # a clip too short has no part in the result
@@ -219,6 +220,7 @@ class Fvd:
             **floor.detail,
             "codecs": sorted(_codecs(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
+            "list_sha256": _list_sha256(used, 0),
         }
         notes += [note for note in (interval.reason, floor.note) if note]
         notes += self._caveats(used, found)
@@ -314,6 +316,7 @@ class Fvd:
                 "reference": f"group {reference.group}",
                 "reference_window": f"{rules.window} consecutive frames {at}",
                 "reference_left_out": sum(left_out.values()),
+                "reference_list_sha256": _list_sha256(used, 1 if rules.random_reference else 0),
             },
             codecs=frozenset(_codecs(used)),
         )
@@ -351,6 +354,16 @@ def _usable(measured: Sequence[Measured], window: int) -> tuple[list[Measured], 
 def _rows(used: Sequence[Measured], row: int) -> NDArray[np.float64]:
     rows = [m.features[_ROLE]["embedding"] for m in used]
     return np.stack([r[min(row, len(r) - 1)] for r in rows]).astype(np.float64)
+
+
+def _list_sha256(used: Sequence[Measured], row: int) -> str:
+    """Digest of which clips were compared and from which frame on, whatever they are called and in any order."""
+    starts = [m.features[_ROLE]["window_start"] for m in used]
+    seen = [
+        [str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)])]
+        for m, start in zip(used, starts, strict=True)
+    ]
+    return digest(sorted(seen))
 
 
 def _codecs(used: Sequence[Measured]) -> set[str]:
