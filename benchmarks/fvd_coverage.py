@@ -6,8 +6,8 @@ Clips are drawn from Gaussians with the published I3D statistics (UCF-101 and Ki
 d = 400), n a side. The Frechet distance of those is a closed form, and so is the kernel distance. The expectation of
 the plug-in distance at each n is the mean of a simulation of its own, of Wishart matrices drawn by Bartlett's
 decomposition where n > d. Fails where a coverage is outside its target, or an extrapolated value is not nearer to the
-truth on average than the plain one. ``--near`` takes two sets of UCF-101 at 128 px instead, which are almost alike, and
-holds nothing to a target.
+truth on average than the plain one. ``--near`` takes two sets of UCF-101 at 128 px instead, which are almost alike,
+and holds nothing to a target.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Gaussian:
         return rng.normal(size=(n, len(self.mean))) @ self.factor.T + self.mean
 
     def sample_moments(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean of ``n`` draws, and the Cholesky factor of their covariance (n > d), without drawing them: Bartlett."""
+        """Mean of ``n > d`` draws and a factor of their covariance, without drawing them: Bartlett."""
         d = len(self.mean)
         lower = np.tril(rng.normal(size=(d, d)), -1)
         lower[np.diag_indices(d)] = np.sqrt(rng.chisquare(n - 1 - np.arange(d)))

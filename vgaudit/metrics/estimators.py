@@ -162,7 +162,7 @@ def extrapolated_distance(
     Chong and Forsyth (2020) fit a line through distances of sub-samples down to a fraction of n. The bias of a
     Frechet distance is no line in ``1/n`` where n is not far above the dimension, so the slope is taken as near to n
     as can be: from the left-out groups of :func:`~vgaudit.metrics.frechet.frechet_interval`, which is the jackknife's
-    estimate of the bias. It is nearer to the truth at small n, steadier at any, and costs nothing beside that interval.
+    estimate of the bias. It is nearer to the truth at small n, steadier at any, and free beside that interval.
 
     At small n what is left of the bias is far more than the interval would be wide. So there is one only from
     :data:`MIN_EXTRAPOLATED` independent prompts on each side that is resampled.

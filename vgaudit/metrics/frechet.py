@@ -341,7 +341,7 @@ def _distance_if_sure(m_a: Float, f_a: Float, m_b: Float, f_b: Float) -> float |
     """:func:`_distance` from squared singular values, or ``None`` where their rounding could reach 1e-7 of it.
 
     Eigenvalues of a symmetric matrix are right to about an ulp of the *largest*; a root ``s`` of one is then right
-    to that over ``2 s``. So where roots are small, or the distance small beside the traces, singular values are taken.
+    to that over ``2 s``. Where roots are small, or the distance small beside the traces, singular values serve.
     """
     product = f_a @ f_b.T
     squares = np.linalg.eigvalsh(product.T @ product)
