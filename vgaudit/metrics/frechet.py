@@ -4,7 +4,7 @@
 for video Unterthiner et al. 2018). The last trace is the nuclear norm of ``F_a F_b^T`` for any factors with
 ``S = F^T F``. So no matrix square root is taken: features are their own factors (exact for fewer clips than
 dimensions), and covariances are factored by Cholesky, or by eigenvalues where they are not positive definite.
-From two positive definite covariances the norm is first taken by the eigenvalues of ``F_b S_a F_b^T``, a third of the
+From two positive definite covariances the norm is first taken by the eigenvalues of ``F_a S_b F_a^T``, half of the
 work, and by singular values where a bound of the rounding error says that it could show.
 """
 
@@ -92,9 +92,8 @@ def frechet_distance(mean_a: ArrayLike, cov_a: ArrayLike, mean_b: ArrayLike, cov
         raise ValueError(
             f"means have {len(m_a)} and {len(m_b)} dimensions; both must come from the same network"
         )
-    f_a, f_b = _factor_of_cov(s_a), _factor_of_cov(s_b)
-    quick = _distance_if_sure(m_a, f_a, m_b, f_b)
-    return _distance(m_a, f_a, m_b, f_b) if quick is None else quick
+    quick = _distance_if_sure(m_a, s_a, m_b, s_b)
+    return _distance(m_a, _factor_of_cov(s_a), m_b, _factor_of_cov(s_b)) if quick is None else quick
 
 
 def frechet_distance_from_features(x: ArrayLike, y: ArrayLike, ddof: int = 1) -> float:
@@ -337,19 +336,31 @@ def _distance(m_a: Float, f_a: Float, m_b: Float, f_b: Float) -> float:
     return max(0.0, float(((m_a - m_b) ** 2).sum()) + traces - 2 * nuclear)
 
 
-def _distance_if_sure(m_a: Float, f_a: Float, m_b: Float, f_b: Float) -> float | None:
-    """:func:`_distance` from squared singular values, or ``None`` where their rounding could reach 1e-7 of it.
+def _distance_if_sure(m_a: Float, s_a: Float, m_b: Float, s_b: Float) -> float | None:
+    """The distance by eigenvalues of ``L_a^T S_b L_a``, or ``None`` where their rounding could reach 1e-7 of it.
 
     Eigenvalues of a symmetric matrix are right to about an ulp of the *largest*; a root ``s`` of one is then right
     to that over ``2 s``. Where roots are small, or the distance small beside the traces, singular values serve.
     """
-    product = f_a @ f_b.T
-    squares = np.linalg.eigvalsh(product.T @ product)
-    if squares[0] <= 0:
+    from scipy.linalg.lapack import dsygst
+
+    if np.trace(s_b) < np.trace(s_a):  # the same one is factored in either order, so rounding is the same too
+        s_a, s_b = s_b, s_a
+    try:
+        upper = np.linalg.cholesky(s_a).T
+    except np.linalg.LinAlgError:
+        return None
+    product, _ = dsygst(
+        s_b.T, upper, itype=2
+    )  # U S_b U^T, the upper triangle of it: half of the work of two products
+    squares = np.linalg.eigvalsh(product, UPLO="U")
+    if not squares[0] > 0:  # S_b is not positive definite either
         return None
     roots = np.sqrt(squares)
-    distance = float(((m_a - m_b) ** 2).sum() + (f_a**2).sum() + (f_b**2).sum() - 2 * roots.sum())
-    rounding = np.finfo(np.float64).eps * float(squares[-1]) * float((1 / roots).sum())
+    traces = float(np.trace(s_a) + np.trace(s_b))
+    distance = float(((m_a - m_b) ** 2).sum()) + traces - 2 * float(roots.sum())
+    largest = float(np.linalg.norm(s_a) * np.linalg.norm(s_b))
+    rounding = np.finfo(np.float64).eps * largest * float((1 / roots).sum())
     return distance if rounding <= 1e-7 * distance else None
 
 
