@@ -19,6 +19,7 @@ from vgaudit.metrics.estimators import (
 )
 from vgaudit.metrics.frechet import (
     Statistics,
+    frechet_distance,
     frechet_distance_from_features,
     frechet_interval,
     kernel_distance,
@@ -126,6 +127,13 @@ def test_ends_are_those_of_leaving_each_prompt_out_anew(seed: int) -> None:
     low, high = interval_by_loops(x, y, cx, cy, float(stdtrit(8, 0.95)))
     found = kernel_interval(x, y, confidence=0.9, clusters=cx, other_clusters=cy)
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
+
+
+def test_skew_never_draws_the_upper_end_in() -> None:
+    rng = np.random.default_rng(144)
+    x, y = rng.normal(size=(12, 3)), -(rng.exponential(size=(10, 3)) ** 2) - 0.5
+    found = kernel_interval(x, y, clusters=list("aabcaddefghi"), other_clusters=list("qrstuvwxyq"))
+    assert found.high - found.value == pytest.approx(found.value - found.low)  # type: ignore[operator]
 
 
 def test_the_upper_end_is_moved_out_for_skew_and_the_lower_is_not() -> None:
@@ -253,11 +261,17 @@ def test_it_is_nearer_to_the_populations_than_the_plain_distance(n: int, d: int)
 
 
 def test_groups_that_leave_prompts_over_extrapolate_too() -> None:
-    # 67 prompts make 8 groups of 8 and leave three in: leaving out 8 of 67 must still count as 8 of 67.
-    truth = 5 * (0.3**2 + 0.5**2)
-    found = [extrapolated_distance(draws(67, 5, s), draws(67, 5, 999 + s, 0.3, 1.5)) for s in range(60)]
-    plain = np.mean([f.plain for f in found]) - truth
-    assert abs(np.mean([f.value for f in found]) - truth) < 0.4 * plain  # type: ignore[misc]
+    # 67 prompts make 11 groups of 6 and one stays in, so a line in 1/n goes from 67 down to 61.
+    x, reference = draws(67, 5, 0), Statistics(1000, np.zeros(5), np.eye(5))
+
+    def to_reference(rows: np.ndarray) -> float:
+        own = statistics(rows)
+        return frechet_distance(own.mean, own.cov, reference.mean, reference.cov)
+
+    plain = to_reference(x)
+    left = np.mean([to_reference(np.delete(x, range(6 * g, 6 * g + 6), axis=0)) for g in range(11)])
+    slope = (left - plain) / (1 / 61 - 1 / 67)
+    assert extrapolated_distance(x, reference).value == pytest.approx(plain - slope / 67, rel=1e-8)
 
 
 def test_it_has_an_interval_from_enough_prompts() -> None:
@@ -320,6 +334,9 @@ def test_mirrored_deals_are_ties() -> None:
     # With as many on each side, every deal has a mirror of the same distance; so p is 2 of 20 at least.
     found = permutation_test([[0.0], [0.1], [0.2]], [[5.0], [5.1], [5.2]], permutations=1000)
     assert found.p == pytest.approx(2 / 20)
+    for seed in range(40):  # of numbers that rounding tells apart
+        apart = permutation_test(draws(3, 2, seed), draws(3, 2, 99 + seed, 5.0), permutations=1000)
+        assert apart.p == pytest.approx(2 / 20)
     same = permutation_test(np.ones((5, 2)), np.ones((6, 2)), permutations=100)
     assert same.p == 1.0
 

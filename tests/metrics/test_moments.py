@@ -71,6 +71,13 @@ def test_far_shards_add_what_lies_between_them() -> None:
     assert (uneven.n, uneven.mean[0], uneven.scatter[0, 0]) == (4, 2.0, 48.0)
 
 
+def test_a_mean_is_exact_where_the_sum_is_not() -> None:
+    # 2^50 plus 0 to 9: the sum of a thousand needs more digits than a float64 has.
+    found = Moments.of(2.0**50 + np.arange(1000.0)[:, None] % 10)
+    assert found.mean[0] - 2.0**50 == 4.5
+    assert found.scatter[0, 0] == 8250
+
+
 def test_an_empty_side_changes_nothing() -> None:
     some = Moments.of(features(1, 9, 3, 0.0))
     for both in (some.merge(Moments.empty(3)), Moments.empty(3).merge(some), some.update(np.empty((0, 3)))):
@@ -146,6 +153,7 @@ def test_moments_that_do_not_fit() -> None:
         ({"n": np.array([1, 2])}, r"shape \(2,\)"),
         ({"n": np.array([-1])}, "n is -1"),
         ({"n": np.array([0])}, "so few vectors"),
+        ({"n": np.array([0]), "scatter": np.zeros((2, 2))}, "so few vectors"),
         ({"n": np.array([1])}, "so few vectors"),
         ({"mean": np.zeros(3)}, r"mean has shape \(3,\) and scatter \(2, 2\)"),
         ({"scatter": np.full((2, 2), np.inf)}, "not finite"),
