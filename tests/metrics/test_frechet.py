@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
+from vgaudit.metrics import frechet
 from vgaudit.metrics.frechet import (
     Statistics,
     frechet_distance,
@@ -182,3 +184,100 @@ def test_interval_covers_the_expectation_at_this_n(reference_is_fixed: bool) -> 
     intervals = [frechet_interval(*draw()) for _ in range(runs)]
     covered = np.mean([i.low <= expected <= i.high for i in intervals])  # type: ignore[operator]
     assert 0.90 <= covered <= 0.99
+
+
+def random_covariances(kind: str, d: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def spectrum(least: float) -> np.ndarray:
+        turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+        cov = turn @ np.diag(np.logspace(2, least, d)) @ turn.T
+        return (cov + cov.T) / 2
+
+    if kind == "well conditioned":
+        return np.cov(rng.normal(size=(5 * d, d)).T), np.cov(2 * rng.normal(size=(5 * d, d)).T)
+    if kind == "fewer rows than dimensions":
+        return np.cov(rng.normal(size=(d // 2, d)).T), np.cov(2 * rng.normal(size=(d // 2, d)).T)
+    least = -5 if kind == "badly conditioned" else -10
+    return spectrum(least), spectrum(least)
+
+
+@pytest.mark.parametrize(
+    "kind", ["well conditioned", "badly conditioned", "worse conditioned", "fewer rows than dimensions"]
+)
+def test_agrees_with_the_matrix_square_root_where_that_is_right(kind: str) -> None:
+    rng = np.random.default_rng(11)
+    compared = 0
+    for _ in range(50):
+        d = int(rng.integers(4, 40))
+        a, b = random_covariances(kind, d, rng)
+        shift = rng.normal(size=d)
+        root = sqrtm(a @ b)
+        # By its own residual: a root s is off by residual / s, and by its square root at most.
+        residual = float(np.linalg.norm(root @ root - a @ b, 2))
+        roots = np.abs(np.linalg.eigvals(root))
+        doubt = 2 * float(np.minimum(residual / np.maximum(roots, 1e-300), np.sqrt(residual)).sum())
+        textbook = float((shift**2).sum() + np.trace(a + b) - 2 * np.real(np.trace(root)))
+        if doubt <= 1e-6 * textbook:
+            compared += 1
+            assert frechet_distance(shift, a, np.zeros(d), b) == pytest.approx(textbook, rel=1e-6)
+    assert compared >= 40
+
+
+@pytest.mark.parametrize("least", [0, -3, -6, -9])
+@pytest.mark.parametrize("ratio", [4.0, 1.2, 1.0001])
+def test_covariances_that_share_their_axes_have_a_closed_form(least: int, ratio: float) -> None:
+    # sum (sqrt a - sqrt b)^2. Eigenvalues of the product alone would show their rounding at the far corners.
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0]
+    values = np.logspace(2, least, 12)
+    a = turn @ np.diag(values) @ turn.T
+    b = turn @ np.diag(ratio * values[::-1]) @ turn.T
+    expected = ((np.sqrt(values) - np.sqrt(ratio * values[::-1])) ** 2).sum()
+    assert frechet_distance(np.zeros(12), (a + a.T) / 2, np.zeros(12), (b + b.T) / 2) == pytest.approx(
+        expected, rel=1e-8
+    )
+    same = ratio * (a + a.T) / 2
+    near = (np.sqrt(ratio) - 1) ** 2 * values.sum()
+    found = frechet_distance(np.zeros(12), (a + a.T) / 2, np.zeros(12), same)
+    assert found == pytest.approx(near, rel=1e-6, abs=1e-12)
+
+
+def test_both_ways_from_statistics_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (np.cov(rng.normal(size=(200, 30)).T) for _ in range(2))
+    mean = np.full(30, 0.1)
+    way = frechet._distance_if_sure
+    taken: list[float | None] = []
+
+    def watched(*parts: np.ndarray) -> float | None:
+        taken.append(way(*parts))
+        return taken[-1]
+
+    monkeypatch.setattr(frechet, "_distance_if_sure", watched)
+    by_eigenvalues = frechet_distance(mean, a, 0 * mean, b)
+    assert taken == [by_eigenvalues]
+    monkeypatch.setattr(frechet, "_distance_if_sure", lambda *parts: None)
+    assert frechet_distance(mean, a, 0 * mean, b) == pytest.approx(by_eigenvalues, rel=1e-12)
+    assert way(0 * mean, b, mean, a) == by_eigenvalues
+    # Equal covariances: the traces cancel, and eigenvalues would leave their rounding.
+    assert way(mean, a, mean, a) is None
+
+
+@pytest.mark.parametrize("distance", [frechet_distance_from_features, kernel_distance])
+def test_distances_grow_with_shift_and_scale_and_do_not_see_a_rotation(
+    distance: Callable[[np.ndarray, np.ndarray], float],
+) -> None:
+    x, y = gaussian(300, 5, 0), gaussian(300, 5, 0)[::-1]
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(5, 5)))[0]
+    shifted = [distance(x, y + s) for s in (0.0, 0.1, 0.5, 1.0, 3.0)]
+    scaled = [distance(x, y * s) for s in (1.0, 1.2, 2.0, 5.0)]
+    assert shifted == sorted(shifted)
+    assert scaled == sorted(scaled)
+    assert distance(x @ turn, (y + 0.5) @ turn) == pytest.approx(shifted[2], rel=1e-9)
+    assert distance(y + 0.5, x) == pytest.approx(shifted[2], rel=1e-9)
+
+
+def test_many_draws_come_near_the_closed_form() -> None:
+    # N(0, I) and N(0.5, 4 I) in 3 dimensions: 3 * 0.25 + 3 * (2 - 1)^2. Degree 1: |m_a - m_b|^2 / d.
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40_000, 3)), 2 * rng.normal(size=(40_000, 3)) + 0.5
+    assert frechet_distance_from_features(x, y) == pytest.approx(3.75, rel=0.02)
+    assert kernel_distance(x[:4000], y[:4000], degree=1) == pytest.approx(0.25, rel=0.1)
