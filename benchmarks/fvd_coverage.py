@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vgaudit.metrics.estimators import extrapolated_distance, kernel_interval
+from vgaudit.metrics.estimators import effective_rank, extrapolated_distance, kernel_interval
 from vgaudit.metrics.frechet import frechet_distance, frechet_distance_from_features, frechet_interval
 
 PAIRS = {
@@ -110,8 +110,8 @@ def main() -> None:
         simulated = [plain_distance(p, q, n, apart) for _ in range(max(50, 4 * options.sets))]
         expected, error = float(np.mean(simulated)), float(np.std(simulated) / np.sqrt(len(simulated)))
         rng = np.random.default_rng([options.seed, n, 2])
-        held = {"Frechet": 0, "kernel": 0, "extrapolated": 0}
-        plain, extrapolated, lines = [], [], []
+        held = {"Frechet": 0, "kernel": 0, "t alone": 0, "extrapolated": 0}
+        plain, extrapolated, lines, ranks = [], [], [], []
         has_interval = False
         for index in range(options.sets):
             x, y = p.draw(rng, n), q.draw(rng, n)
@@ -129,18 +129,22 @@ def main() -> None:
             held["extrapolated"] += abs(extrapolated[-1] - distance) <= half
             own = kernel_interval(x, y)
             held["kernel"] += own.low <= kernel <= own.high
+            held["t alone"] += abs(own.value - kernel) <= own.value - own.low
+            ranks.append(effective_rank(np.cov(x.T)) if index < LINES else np.nan)
             if index < LINES:
                 lines.append(line(x, y, rng))
         share = {name: count / options.sets for name, count in held.items()}
         print(
             f"n = {n}: expected plain distance {expected:.1f} +- {error:.1f} ({len(simulated)} simulated); "
             f"coverage: Frechet interval of that {share['Frechet']:.3f}, kernel interval of the populations' value "
-            f"{share['kernel']:.3f}, plain +- half of the extrapolated value for the populations' "
+            f"{share['kernel']:.3f} (Student's t without the skew {share['t alone']:.3f}), extrapolated interval "
             f"{share['extrapolated']:.3f} ({'given' if has_interval else 'not given'} at this n)"
         )
         print(
             f"    off the truth: plain {shown(plain, distance)}, extrapolated {shown(extrapolated, distance)}, "
-            f"line through 5 sizes ({len(lines)} sets) {shown(lines, distance)}; {time.perf_counter() - begin:.0f} s",
+            f"line through 5 sizes ({len(lines)} sets) {shown(lines, distance)}; "
+            f"effective rank of a sample {np.nanmean(ranks):.0f}, of its population {effective_rank(p.cov):.0f}; "
+            f"{time.perf_counter() - begin:.0f} s",
             flush=True,
         )
         for name, (low, high) in (("Frechet", FRECHET_TARGET), ("kernel", KERNEL_TARGET)):

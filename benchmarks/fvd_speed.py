@@ -1,6 +1,6 @@
 """What a Frechet distance costs, against the matrix square root that most published FVD code takes.
 
-    python benchmarks/fvd_speed.py --data ../shared/data [--repeats 15]
+    python benchmarks/fvd_speed.py --data ../shared/data [--repeats 40]
 
 From the published I3D statistics (d = 400, both positive definite): ``frechet_distance`` and ``scipy.linalg.sqrtm``
 in turn, the fastest of each. Then value and interval from 2,048 clips a side drawn with those statistics. Fails where
@@ -39,7 +39,7 @@ def seconds(call: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=40)
     options = parser.parse_args()
     moments: list[np.ndarray] = []
     for name in PAIR:

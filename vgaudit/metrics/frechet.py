@@ -409,9 +409,11 @@ def _moments(mean: ArrayLike, cov: ArrayLike, name: str) -> tuple[Float, Float]:
     m, s = np.asarray(mean, dtype=np.float64), np.asarray(cov, dtype=np.float64)
     if m.ndim != 1 or s.shape != (len(m), len(m)) or len(m) == 0:
         raise ValueError(f"{name}: mean {m.shape} and covariance {s.shape}; expected (d,) and (d, d)")
-    if not (np.isfinite(m).all() and np.isfinite(s).all()):
-        raise ValueError(f"{name}: mean or covariance holds values that are not finite")
     scale = float(np.abs(s).max())
+    if not (np.isfinite(m).all() and np.isfinite(scale)):
+        raise ValueError(f"{name}: mean or covariance holds values that are not finite")
+    if np.array_equal(s, s.T):
+        return m, s
     if float(np.abs(s - s.T).max()) > 1e-6 * scale:
         raise ValueError(f"{name}: the covariance is not symmetric")
     return m, (s + s.T) / 2
