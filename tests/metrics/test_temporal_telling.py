@@ -51,7 +51,7 @@ def test_a_moment_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("lasting", ["blur_pulse", "ghosting", "warping"])
 @pytest.mark.parametrize("insert", ["popping", "subject_swap"])
-@pytest.mark.parametrize(("over", "wins"), [(1.9, True), (1.4, False)])
+@pytest.mark.parametrize(("over", "wins"), [(1.9, True), (1.4, True), (1.3, False)])
 def test_of_a_ghost_and_a_part_that_pops_the_clearer_one_is_told(
     monkeypatch: pytest.MonkeyPatch, lasting: str, insert: str, over: float, wins: bool
 ) -> None:
@@ -73,6 +73,24 @@ def test_light_that_stays_hides_what_comes_later_and_light_that_goes_back_hides_
     assert set(told(monkeypatch, exposure_shift=back, jitter=pop)) == {"exposure_shift"}
     at_once = at("jitter", 8, 9, 1.5)
     assert set(told(monkeypatch, exposure_shift=stays, jitter=at_once)) == {"exposure_shift"}
+
+
+def test_what_happens_inside_a_stutter_or_between_two_cuts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("duplicate_frames", "jump_cut"):
+        outer, inner = at(kind, 4, 20, 9), at("flicker", 9, 14, 1.1)
+        assert set(told(monkeypatch, **{kind: outer, "flicker": inner})) == {kind, "flicker"}
+    edge = at("flicker", 4, 5, 1.1)
+    assert set(told(monkeypatch, jump_cut=at("jump_cut", 4, 20, 9), flicker=edge)) == {"jump_cut"}
+
+
+def test_a_warp_that_is_not_told_itself_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the jitter it is part of; the part that pops meanwhile stays."""
+    found = {
+        "warping": at("warping", 4, 16, 3),
+        "jitter": at("jitter", 3, 11, 1.2),
+        "popping": at("popping", 12, 15, 1.5),
+    }
+    assert set(told(monkeypatch, **found)) == {"jitter", "popping"}
 
 
 # -- cuts and fades --------------------------------------------------------------------------------
@@ -106,7 +124,10 @@ def test_a_camera_that_is_whipped_round_is_no_cut_and_another_picture_is() -> No
 
 def test_shifted_pictures_are_found_alike_by_brute_force() -> None:
     rng = np.random.default_rng(0)
-    before, after = rng.normal(size=(3, 6, 7, 3)), rng.normal(size=(3, 6, 7, 3))
+    before, after = (
+        rng.normal(size=(3, 6, 7, 3)),
+        rng.normal(size=(3, 6, 7, 3)),
+    )  # as full of content everywhere
     after[1, 2:, :-1] = before[1, :-2, 1:]  # two down, one to the left
     best = np.full(3, -1.0)
     for n in range(3):
@@ -130,6 +151,37 @@ def test_flat_pictures_are_alike() -> None:
     assert correlations(flat.reshape(1, -1), flat.reshape(1, -1) + 90) == pytest.approx([1])
     assert shifted_correlation(flat, flat) == pytest.approx([1])
     assert len(shifted_correlation(flat[:0], flat[:0])) == 0
+
+
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_a_cut_between_pictures_with_plain_halves_is_a_cut(ground: int) -> None:
+    """Half of either is plain ground, which is alike wherever one looks."""
+    above, below = (np.full((32, 32, 3), ground, np.uint8) for _ in range(2))
+    above[:16], below[16:] = wide(1)[:16, :32], wide(2)[16:, :32]
+    s = cut_at(9, below)
+    fine = s.fine.copy()
+    fine[:10] = above
+    assert spans("jump_cut", changed(s, fine)) == [(10, 11)]
+    fine[:10] = wide(3)[:, :32]
+    assert spans("jump_cut", changed(s, fine)) == [(10, 11)]
+
+
+def test_of_many_different_shots_each_is_told() -> None:
+    s = quiet_signals(60)
+    fine, residual = s.fine.copy(), s.residual.copy()
+    for shot in range(1, 10):
+        fine[6 * shot :] = wide(20 + shot)[:, :32]
+        residual[6 * shot - 1] = 60
+    found = spans("jump_cut", replace(changed(s, fine), residual=residual))
+    assert len(found) >= 7  # what is next but one may look more alike by chance
+    assert all(end - first <= 6 for first, end in found)
+
+
+@pytest.mark.parametrize("gain", [0.3, -0.5])
+def test_a_flash_of_one_picture_flickers(gain: float) -> None:
+    light = np.full(24, 5.0) + 1e-3 * np.sin(np.arange(24))
+    light[11] += gain
+    assert spans("flicker", lit(light)) == [(10, 13)]
 
 
 def test_a_fade_through_black_does_not_flicker() -> None:

@@ -26,6 +26,7 @@ from vgaudit.metrics.temporal_parts import (
 )
 from vgaudit.metrics.temporal_signals import (
     NEAR,
+    SAME_SHIFTED,
     Floats,
     Found,
     Signals,
@@ -47,6 +48,9 @@ Bools = NDArray[np.bool_]
 
 SHORTEST_RUN = 3
 """Fewest pictures or pairs in a row that flicker or shake: two may be one sudden change."""
+
+RAMP = 0.2
+"""Share of the step before it that a step of a fade has at least; a flash comes and goes in one."""
 
 LONGEST_SHOT = 0.75
 """Share of the clip up to which what lies between two cuts is the insert, and not what lies around it."""
@@ -76,12 +80,14 @@ MOST_OF_CLIP = 0.85
 def flicker(s: Signals, threshold: float) -> Iterator[Found]:
     """Light that goes up and down from picture to picture."""
     series = flicker_series(s)
-    steps = np.sign(np.diff(s.light))
+    steps = np.diff(s.light)
     turns = np.flatnonzero(steps[1:] * steps[:-1] < 0) + 1
     for found in _alternating(s, np.abs(series), np.sign(series), threshold):
-        # A fade through black bends three times, but turns once.
-        inside = (s.frame[turns] >= found.first) & (s.frame[turns] < found.end)
-        if inside.sum() >= SHORTEST_RUN:
+        first, end = np.searchsorted(s.frame, [found.first, found.end])
+        # A fade through black bends three times too, but turns once and takes several pictures each way.
+        if np.count_nonzero((turns >= first) & (turns < end)) >= SHORTEST_RUN or not _fades(
+            steps, first, end
+        ):
             yield found
 
 
@@ -148,7 +154,8 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
     for i, p in enumerate(at):
         if p < done:
             continue
-        back = next((q for q in at[i + 1 :] if q - p <= LONGEST_SHOT * len(s) and _comes_back(s, p, q)), None)
+        later = [q for q in at[i + 1 :] if q - p <= LONGEST_SHOT * len(s)]
+        back = next((q for j, q in enumerate(later) if _comes_back(s, p, q, between=j)), None)
         done = p + 1 if back is None else back + 1
         yield s.span(p + 1, p + 2 if back is None else back + 1, float(series[p]))
 
@@ -306,6 +313,8 @@ INSERTS = ("subject_swap", "popping")
 """Kinds that see something in what some of the whole picture do: the one further over its threshold is told."""
 
 WHOLE = ("blur_pulse", "ghosting", "warping")
+DOUBT = 1.1
+"""Times less far over its threshold that what the whole picture does may be: it explains more."""
 
 
 def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found, ...]]:
@@ -315,27 +324,40 @@ def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found
     threshold.
     """
     found = {kind: tuple(d.find(s, thresholds[kind])) for kind, d in DETECTORS.items()}
-    whole = [(f, f.score / thresholds[kind]) for kind in WHOLE for f in found[kind]]
+    rivals = [
+        (f, f.score / thresholds[kind])
+        for kind, each in _told_once(s, {k: f for k, f in found.items() if k not in INSERTS}).items()
+        for f in each
+        if kind in WHOLE
+    ]
+    clear = {
+        kind: tuple(
+            f for f in each
+            if not any(_covers(t, f) and DOUBT * over > f.score / thresholds[kind] for t, over in rivals)
+        )
+        if kind in INSERTS else each
+        for kind, each in found.items()
+    }  # fmt: skip
+    return _told_once(s, clear)
+
+
+def _told_once(s: Signals, found: Mapping[str, tuple[Found, ...]]) -> dict[str, tuple[Found, ...]]:
     out: dict[str, tuple[Found, ...]] = {}
     told: list[Found] = []
     for kind, each in found.items():
-        rivals = whole if kind in INSERTS else []
-        kept = [
-            f for f in each
-            if not any(_covers(t, f) for t in told)
-            and not any(_covers(t, f) and over > f.score / thresholds[kind] for t, over in rivals)
-        ]  # fmt: skip
-        out[kind] = tuple(kept)
-        for f in kept:
-            told += _accounted(s, kind, f)
+        out[kind] = tuple(f for f in each if not any(_covers(t, f) for t in told))
+        told += [moment for f in out[kind] for moment in _accounted(s, kind, f)]
     return out
 
 
 def _accounted(s: Signals, kind: str, found: Found) -> Iterator[Found]:
-    """The frames of which a finding says all: not those of a state that the clip stays in."""
-    if kind == "exposure_shift" and found.end >= s.total:
+    """The frames of which a finding says all: not those of a state that the clip is in meanwhile."""
+    if kind == "jump_cut":
         yield replace(found, end=found.first + 1)
-    elif kind != "colour_shift":
+        yield replace(found, first=found.end, end=found.end + 1)
+    elif kind == "exposure_shift" and found.end >= s.total:
+        yield replace(found, end=found.first + 1)
+    elif kind not in ("colour_shift", "duplicate_frames"):
         yield found
 
 
@@ -367,16 +389,30 @@ def _bridged(flags: Bools) -> Bools:
     return out
 
 
+def _fades(steps: Floats, first: int, end: int) -> bool:
+    """Whether light comes to its lowest or highest in pictures ``first`` to ``end`` by several steps, and goes so."""
+    inside = range(max(first, 2), min(end, len(steps) - 1))
+    at = max(inside, key=lambda i: abs(steps[i - 1] - steps[i]), default=None)
+    if at is None:
+        return False
+    comes, goes = steps[at - 2] * steps[at - 1], steps[at + 1] * steps[at]
+    return bool(comes > RAMP * steps[at - 1] ** 2 and goes > RAMP * steps[at] ** 2)
+
+
 def _everywhere(s: Signals, p: int, step: float) -> bool:
     """Whether the light of most cells goes along with the picture's."""
     cells = np.diff(np.log(luma(s.thumb[p : p + 2]) + 16), axis=0)[0]
     return float((cells * np.sign(step) > abs(step) / 3).mean()) > LIT_SHARE
 
 
-def _comes_back(s: Signals, p: int, q: int) -> bool:
-    """Whether the picture after cut ``q`` is more like the one before cut ``p`` than any two are across a cut."""
+def _comes_back(s: Signals, p: int, q: int, between: int) -> bool:
+    """Whether the picture after cut ``q`` is more like the one before cut ``p`` than any two are across a cut.
+
+    With other cuts ``between``, of which many clips have many, it has to be the same for sure.
+    """
     across = max(correlation(s.thumb[p], s.thumb[p + 1]), correlation(s.thumb[q], s.thumb[q + 1]))
-    return correlation(s.thumb[p], s.thumb[q + 1]) > across + 0.1
+    back = correlation(s.thumb[p], s.thumb[q + 1])
+    return back > across + 0.1 and (not between or back > SAME_SHIFTED)
 
 
 def _alternating(s: Signals, size: Floats, sign: Floats, threshold: float) -> Iterator[Found]:

@@ -36,6 +36,9 @@ CUT_CHANGED = 0.5
 SAME_SHIFTED = 0.8
 """Correlation of two pictures' 16x16 RGB, one of them shifted, from which on they are taken for the same shot."""
 
+LEAST_CONTENT = 0.5
+"""Share of what a picture's part of that size would hold on average that the part has to hold."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -284,26 +287,43 @@ def correlation(a: Floats, b: Floats) -> float:
 def shifted_correlation(before: Floats, after: Floats) -> Floats:
     """``(n,)``: Pearson's correlation of each picture with its next one, shifted by what suits both best.
 
+    What they share after the shift has to hold its part of what each shows (:data:`LEAST_CONTENT`): plain ground is
+    alike wherever one looks. Where no shift does, as of plain pictures, they are compared in place.
+
     Args:
         before: ``(n, h, w, 3)``.
         after: The same; half of both pictures at least is compared.
     """
     n, height, width = before.shape[:3]
-    best = np.full(n, -1.0)
+    best = np.full(n, -np.inf)
     if not n:
         return best
+    whole = [_spread(pictures.reshape(n, -1)) for pictures in (before, after)]
     for down in range(-(height // 2), height // 2 + 1):
         for right in range(-(width // 2), width // 2 + 1):
-            if 2 * (height - abs(down)) * (width - abs(right)) < height * width:
+            share = (height - abs(down)) * (width - abs(right)) / (height * width)
+            if share < 0.5:
                 continue
             here = np.s_[:, max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
             there = np.s_[:, max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
-            best = np.maximum(best, correlations(before[here].reshape(n, -1), after[there].reshape(n, -1)))
-    return best
+            parts = [before[here].reshape(n, -1), after[there].reshape(n, -1)]
+            full = [
+                (_spread(part) >= LEAST_CONTENT * share * of_all) & (_spread(part) >= part.shape[1])
+                for part, of_all in zip(parts, whole, strict=True)
+            ]
+            best = np.where(full[0] & full[1], np.maximum(best, correlations(*parts)), best)
+    in_place = correlations(before.reshape(n, -1), after.reshape(n, -1))
+    return np.where(np.isfinite(best), best, in_place)
+
+
+def _spread(rows: Floats) -> Floats:
+    """Sum of squared deviations of each row."""
+    found: Floats = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    return found
 
 
 def correlations(a: Floats, b: Floats) -> Floats:
-    """Of each row; where a row is flat (a deviation of one grey level), both are alike."""
+    """Of each row, Pearson's; 1 where the product of both deviations is under a grey level squared."""
     x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
     lengths = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     found: Floats = np.where(lengths < a.shape[1], 1.0, (x * y).sum(axis=1) / np.maximum(lengths, 1e-9))
