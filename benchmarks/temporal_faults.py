@@ -87,7 +87,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--storyworld", type=int, default=300, help="drawn clips of two seconds")
     parser.add_argument("--strength", action="append", choices=STRENGTHS, help="default: all three")
-    parser.add_argument("--seed", type=int, default=201, help="of the faults; 1 to 120 taught the windows, and 201 to 320 were looked at when rules were chosen")
+    parser.add_argument(
+        "--seed", type=int, default=201, help="of the faults; 1 to 120 taught, 201 to 320 guided rules"
+    )
     parser.add_argument("--repeats", type=int, default=2, help="faults of a kind and strength in each clip")
     parser.add_argument("--crf", type=int, help="store the faulty clips with a run's encoder first")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
