@@ -335,13 +335,12 @@ class KernelSums:
         """Of two sets; arguments and errors of :func:`kernel_interval`."""
         a, b, rows, columns = two_sets(x, y, clusters, other_clusters)
         kernel = Polynomial(a.shape[1], degree, coef0)
-        sums = [
-            block_sums(kernel, *pair)
-            for pair in ((a, a, rows, rows), (b, b, columns, columns), (a, b, rows, columns))
-        ]
-        for within in sums[:2]:
+        within_a, within_b = block_sums(kernel, a, a, rows, rows), block_sums(kernel, b, b, columns, columns)
+        for within in (within_a, within_b):
             np.fill_diagonal(within, 0.0)
-        return cls(*sums, np.bincount(rows).astype(np.float64), np.bincount(columns).astype(np.float64))
+        across = block_sums(kernel, a, b, rows, columns)
+        sizes_a, sizes_b = (np.bincount(codes).astype(np.float64) for codes in (rows, columns))
+        return cls(within_a, within_b, across, sizes_a, sizes_b)
 
     def interval(self, confidence: float = 0.95) -> KernelInterval:
         """The unbiased distance with an interval, see :func:`kernel_interval`.
