@@ -153,6 +153,8 @@ def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) 
     if why := _disqualified(result, gate.allow_missing):
         return unknown, why
     facts = f"{value:.4g}, n = {result.n}, {_count(result.n_clusters, 'prompt')}"
+    if accepted := result.detail.get("accepted_small_n"):
+        facts += f", few clips accepted: {accepted}"
     if gate.on == "estimate":
         good = _good(gate, value, value)
         return (Outcome.PASSED if good else Outcome.FAILED), f"{facts} (estimate only)"

@@ -31,6 +31,7 @@ from vgaudit.zoo.catalogue import BUNDLED_CLIP, BUNDLED_GUARD
 
 N = 16
 PROMPT = "a red square crosses the field"
+WORDS = "sixteen clips are all that this test draws"
 GATES = ("prompt_alignment.clipsim >= -1 on estimate", "fvd.distance <= 1000000000 on estimate")
 OF_CLIP = ("clip_score", "clipsim", "clip_frame_consistency", "expectation_rate", "r_precision_top1")
 
@@ -72,7 +73,7 @@ def run(
         "prompts": prompts,
         "metrics": {
             "prompt_alignment": {"model": model},
-            "fvd": {"protocol": protocol, "reference": "storyworld"},
+            "fvd": {"protocol": protocol, "reference": "storyworld", "accept_small_n": WORDS},
         },
         "gates": list(gates),
     }
@@ -134,7 +135,9 @@ def test_named_networks_judge_undeclared_clips_by_their_features_and_no_gate_tak
     assert (finished.verdict.outcome, finished.verdict.exit_code) == (Outcome.NOT_COMPUTED, 4)
     print_conclusion(finished.data, None, True)
     lines = capsys.readouterr().out.splitlines()
-    assert next(line for line in lines if line.startswith("fvd.distance")).endswith("n = 16, out of domain")
+    assert next(line for line in lines if line.startswith("fvd.distance")).endswith(
+        f"n = 16, out of domain, few clips, accepted: {WORDS}"
+    )
     words = "out of domain: the backend does not declare"
     assert all(words in line for line in lines if line.startswith("gate "))
     page = next((tmp_path / "run").glob("**/index.html")).read_text(encoding="utf-8")
@@ -144,7 +147,7 @@ def test_named_networks_judge_undeclared_clips_by_their_features_and_no_gate_tak
         row for row in table.splitlines() if row.startswith(("| fvd.distance", "| prompt_alignment.clipsim"))
     ]
     assert len(rows) == 2
-    assert all("(95 % interval; out of domain)" in row for row in rows)
+    assert all("(95 % interval; out of domain" in row for row in rows)
 
 
 def test_no_gate_on_findings_passes_because_a_forced_network_found_none(world: Path, tmp_path: Path) -> None:

@@ -47,8 +47,9 @@ def clips(group: str, n: int, seed: int, codec: str = "h264", short: int = 0) ->
 
 def result(metric: Fvd, group: str, groups: dict[str, list[Measured]]) -> Result:
     planned = [m.sample for m in groups[group]]
-    (made,) = metric.summarize(groups[group], SummaryContext(group, planned, groups))
-    return made
+    made = metric.summarize(groups[group], SummaryContext(group, planned, groups))
+    assert [r.name for r in made] == [f"fvd.{spec.name}" for spec in metric.values]
+    return made[0]
 
 
 def against(reference: Any, base_dir: Path | None = None, **options: Any) -> Fvd:

@@ -50,8 +50,7 @@ def clips(group: str, x: np.ndarray, prompts: list[str]) -> list[Measured]:
 def result(**groups: list[Measured]) -> Result:
     metric = Fvd(FvdOptions(reference={"group": "real"}), MetricContext())
     planned = [m.sample for m in groups["model"]]
-    (made,) = metric.summarize(groups["model"], SummaryContext("model", planned, groups))
-    return made
+    return metric.summarize(groups["model"], SummaryContext("model", planned, groups))[0]
 
 
 def test_one_clip_a_prompt_has_one_floor() -> None:

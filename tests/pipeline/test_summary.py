@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+
 import pytest
 from scipy.stats import binomtest
 
-from vgaudit.pipeline.summary import refusal_results
+from vgaudit.metrics.base import Measured, SummaryContext, ValueSpec
+from vgaudit.pipeline.binding import BoundMetric
+from vgaudit.pipeline.summary import Collected, refusal_results, summarize
 from vgaudit.plan import Plan, Sample
-from vgaudit.records import ClipRecord
+from vgaudit.records import ClipRecord, Measurement, Result
 
 
 def made(prompts: int, seeds: int, refused: set[str]) -> tuple[Plan, dict[str, ClipRecord]]:
@@ -40,3 +45,58 @@ def test_nothing_answered_is_not_computed() -> None:
     records = {s.sample_id: ClipRecord(s.sample_id, "error", "down") for s in plan}
     (result,) = refusal_results(plan, records, 0.95)
     assert (result.status, result.reason) == ("not computed", "no request was answered")
+
+
+class Sliced:
+    """A metric with slices: the value is how many clips there were."""
+
+    sliced = ("size",)
+    summary_features: tuple[str, ...] = ()
+
+    def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
+        if context.tag == ("people", "maybe"):
+            raise ValueError("who knows")
+        if len(measured) < 2:
+            return [Result.not_computed("m.size", context.group, f"{len(measured)} clips; expected 2")]
+        n = len(measured)
+        return [Result("m.size", context.group, n, n - 1.0, n + 1.0, context.confidence, n, n)]
+
+
+def slices(people: list[str], gated: tuple[str, ...] = (), fail: bool = False) -> dict[str, Result]:
+    samples = [Sample(f"s{i}", f"p{i}", "", "model", tags={"people": p}) for i, p in enumerate(people)]
+    bound = BoundMetric("m", Sliced(), {}, values=(ValueSpec("size", "clips", None, "How many."),))  # type: ignore[arg-type]
+    scorer = SimpleNamespace(
+        metrics=[bound],
+        measurement=lambda *_: None if fail else Measurement(),
+        features=lambda *_: {},
+        errors={},
+    )
+    records = {s.sample_id: ClipRecord(s.sample_id, "ok") for s in samples}
+    collected = Collected(Plan(tuple(samples)), records, scorer)  # type: ignore[arg-type]
+    return {r.name: r for r in summarize(collected, 0.95, gated)}
+
+
+def test_slices_of_values_by_tag_have_numbers_or_say_why_not() -> None:
+    made = slices(["yes"] * 3 + ["no"] * 2 + ["few", "maybe", "maybe"])
+    assert list(made) == ["m.size", *(f"m.size@people={p}" for p in ("yes", "no", "few", "maybe"))]
+    assert [made[f"m.size@people={p}"].value for p in ("yes", "no", "few", "maybe")] == [3, 2, None, None]
+    assert made["m.size@people=few"].reason == "1 clips; expected 2"
+    assert made["m.size@people=maybe"].reason == "ValueError: who knows"
+    assert made["m.size@people=yes"].detail["slices"] == 2
+    assert (
+        "one of 2 slices by tag with an interval: of so many about 0.1 miss"
+        in made["m.size@people=yes"].reason
+    )
+    assert "slices" not in made["m.size"].detail
+
+
+def test_without_a_whole_only_slices_that_a_gate_asks_for_answer() -> None:
+    assert list(slices(["yes"])) == ["m.size"]
+    made = slices(["yes"], ("m.size@people=yes",))
+    assert made["m.size@people=yes"].reason == made["m.size"].reason == "1 clips; expected 2"
+
+
+def test_a_slice_counts_the_clips_its_metric_broke_on() -> None:
+    made = slices(["yes", "yes", "no"], ("m.size@people=no",), fail=True)
+    assert made["m.size"].detail["n_missing"] == 3
+    assert "m.size@people=yes" not in made

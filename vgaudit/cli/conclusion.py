@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vgaudit.records import COMPUTED, GateResult, Outcome, Result
 from vgaudit.reports.data import ReportData
+from vgaudit.reports.named import folded, label, size_note
+from vgaudit.reports.overview import condition
 
 _WORDS = {Outcome.PASSED: "PASSED", Outcome.FAILED: "FAILED", Outcome.NOT_COMPUTED: "NOT COMPUTED"}
 _MOST = 8
@@ -67,14 +69,16 @@ def _results(data: ReportData) -> list[str]:
     """A line per result and group, groups of one result together."""
     if not data.results:
         return []
-    width = max(len(r.name) for r in data.results)
-    groups = max(len(r.group) for r in data.results)
+    gated = [c.name for gate in data.gates if (c := condition(gate.gate))]
+    results = folded(data.results, gated)
+    width = max(len(label(r)) for r in results)
+    groups = max(len(r.group) for r in results)
     lines = []
-    for name in dict.fromkeys(r.name for r in data.results):
-        label = name
-        for result in (r for r in data.results if r.name == name):
-            lines.append(f"{label:<{width}}  {result.group:<{groups}}  {_value(result)}")
-            label = ""
+    for name in dict.fromkeys(label(r) for r in results):
+        shown = name
+        for result in (r for r in results if label(r) == name):
+            lines.append(f"{shown:<{width}}  {result.group:<{groups}}  {_value(result)}")
+            shown = ""
     return lines
 
 
@@ -88,7 +92,8 @@ def _value(result: Result) -> str:
         interval = f"[{low}, {high}]"
     prompts = f", {result.n_clusters} prompts" if result.n_clusters and result.n_clusters != result.n else ""
     outside = ", out of domain" if result.detail.get("out_of_domain") else ""
-    return f"{result.value:.4g} {interval} n = {result.n}{prompts}{outside}"
+    few = f", {note}" if (note := size_note(result)) else ""
+    return f"{result.value:.4g} {interval} n = {result.n}{prompts}{outside}{few}"
 
 
 def _census(data: ReportData) -> None:

@@ -86,12 +86,15 @@ class SummaryContext:
         planned: The samples of the group, failed ones included; refused ones are an answer of their own.
         all_groups: Every measured clip of the run by group (for references that are groups of the run).
         confidence: Coverage of intervals, e.g. 0.95.
+        tag: Key and value of the tag that measured and planned clips are limited to, for a slice; ``all_groups`` are
+            whole. ``None`` for the whole group.
     """
 
     group: str
     planned: Sequence[Sample]
     all_groups: Mapping[str, Sequence[Measured]]
     confidence: float = 0.95
+    tag: tuple[str, str] | None = None
 
 
 @runtime_checkable
@@ -106,6 +109,9 @@ class Metric(Protocol):
         summary_features: Roles whose features :meth:`summarize` needs (kept out of memory otherwise).
         finding_kinds: Kinds of finding it can make; required where it makes any, so that gates on misspelt kinds
             are refused.
+
+    ``sliced``, optional, names values that get slices by tag (``<metric>.<value>@key=value``): :meth:`summarize` is
+    then called once more for every tag of a group's samples, with its clips only, and ``context.tag``.
 
     ``filmstrips = True``, optional, has the frames around each of its findings stored as evidence.
 

@@ -8,14 +8,15 @@ left out, and permuted, whole. ``docs/metrics/fvd.md`` has formulas, and how oft
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, frechet_interval
+from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval
+from vgaudit.metrics.kernel_sums import Polynomial, block_sums, dealt, minus_distance, two_sets
 
 Float = NDArray[np.float64]
 
@@ -113,38 +114,7 @@ def kernel_interval(
         ValueError: Shapes or labels do not fit, a value is not finite, fewer than two clusters on a side, or wrong
             ``degree`` or ``confidence``.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; expected 0 < c < 1")
-    a, b, rows, columns = _two_sets(x, y, clusters, other_clusters)
-    kernel = _Polynomial(a.shape[1], degree, coef0)
-    within_a, within_b = (
-        _Within.of(_block_sums(kernel, s, s, c, c), c) for s, c in ((a, rows), (b, columns))
-    )
-    across = _block_sums(kernel, a, b, rows, columns)
-    size_a, size_b = within_a.sizes, within_b.sizes
-    n, m = size_a.sum(), size_b.sum()
-    between = across.sum() / (n * m)
-    value = within_a.mean + within_b.mean - 2 * between
-    count = min(len(size_a), len(size_b))
-    if count < MIN_GROUPS:
-        reason = f"no interval: {count} independent prompts on a side; expected {MIN_GROUPS} or more"
-        return KernelInterval(float(value), None, None, count, reason)
-    # What each cluster adds to the estimate's error: its leave-one-out difference, in the jackknife's scale.
-    left_a = within_a.left_out - 2 * (across.sum() - across.sum(1)) / ((n - size_a) * m)
-    left_b = within_b.left_out - 2 * (across.sum() - across.sum(0)) / ((m - size_b) * n)
-    own_a, own_b = (np.sqrt(1 - 1 / len(v)) * (v.mean() - v) for v in (left_a, left_b))
-    error = math.sqrt((own_a**2).sum() + (own_b**2).sum())
-    if error == 0:
-        return KernelInterval(float(value), float(value), float(value), count)
-    third = (own_a**3).sum() + (own_b**3).sum()
-    pairs = within_a.form(own_a) + within_b.form(own_b) - 2 * own_a @ _centred(across, size_a, size_b) @ own_b
-    from scipy.special import stdtrit
-
-    t = float(stdtrit(count - 1, 0.5 + confidence / 2))
-    skew = ((2 * t * t + 1) * third + (t * t + 1) * 6 * pairs) / (6 * error**3)
-    return KernelInterval(
-        float(value), float(value - t * error), float(value + (t + max(0.0, skew)) * error), count
-    )
+    return KernelSums.of(x, y, degree, coef0, clusters, other_clusters).interval(confidence)
 
 
 def extrapolated_distance(
@@ -189,17 +159,27 @@ def extrapolated_distance(
         clusters=clusters,
         reference_clusters=reference_clusters,
     )
-    if found.low is None or found.high is None or found.bias is None:
-        return Extrapolated(None, None, None, found.value, found.reason.replace("no interval", "no estimate"))
-    value = found.value - found.bias
     sides = [len(np.asarray(x)) if clusters is None else len(set(clusters))]
     if not isinstance(reference, Statistics):
         sides.append(
             len(np.asarray(reference)) if reference_clusters is None else len(set(reference_clusters))
         )
-    if min(sides) < MIN_EXTRAPOLATED:
+    return extrapolated_from(found, min(sides))
+
+
+def extrapolated_from(found: FrechetInterval, independent: int) -> Extrapolated:
+    """:func:`extrapolated_distance` from an interval that is there already.
+
+    Args:
+        found: Of :func:`~vgaudit.metrics.frechet.frechet_interval`.
+        independent: Prompts of the smaller of the sides that were resampled.
+    """
+    if found.low is None or found.high is None or found.bias is None:
+        return Extrapolated(None, None, None, found.value, found.reason.replace("no interval", "no estimate"))
+    value = found.value - found.bias
+    if independent < MIN_EXTRAPOLATED:
         reason = (
-            f"no interval: {min(sides)} independent prompts on a side; expected {MIN_EXTRAPOLATED} or more"
+            f"no interval: {independent} independent prompts on a side; expected {MIN_EXTRAPOLATED} or more"
         )
         return Extrapolated(value, None, None, found.value, reason)
     half = found.high - found.value
@@ -237,21 +217,23 @@ def permutation_test(
     """
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}; expected 1 or more")
-    a, b, rows, columns = _two_sets(x, y, clusters, other_clusters)
-    both = np.vstack([a, b])
-    codes = np.concatenate([rows, columns + rows.max() + 1])
     if statistic == "kernel":
-        blocks = _block_sums(_Polynomial(a.shape[1], 3, 1.0), both, both, codes, codes)
-    elif statistic == "energy":
-        blocks = _block_sums(_minus_distance, both, both, codes, codes)
-    else:
+        return KernelSums.of(x, y, 3, 1.0, clusters, other_clusters).test(permutations, seed)
+    if statistic != "energy":
         raise ValueError(f"statistic is {statistic!r}; expected 'kernel' or 'energy'")
+    a, b, rows, columns = two_sets(x, y, clusters, other_clusters)
+    both, codes = np.vstack([a, b]), np.concatenate([rows, columns + rows.max() + 1])
+    blocks = block_sums(minus_distance, both, both, codes, codes)
+    return _permuted(blocks, np.bincount(codes).astype(np.float64), int(rows.max()) + 1, permutations, seed)
+
+
+def _permuted(blocks: Float, sizes: Float, first: int, permutations: int, seed: int) -> PermutationTest:
+    """The test from sums over pairs of clusters ``(total, total)``, of which the ``first`` are those of ``x``."""
     np.fill_diagonal(blocks, 0.0)
-    sizes = np.bincount(codes).astype(np.float64)
-    first, total = int(rows.max()) + 1, len(sizes)
+    total = len(sizes)
     seen = np.zeros((total, 1))
     seen[:first] = 1
-    observed = float(_dealt(blocks, sizes, seen)[0])
+    observed = float(dealt(blocks, sizes, seen)[0])
     # Deals that are the same but for the order of sums must count as ties.
     tie = 1e-10 * float(np.abs(blocks).sum()) / sizes.sum() ** 2
     exact = math.comb(total, first) <= permutations + 1
@@ -268,7 +250,7 @@ def permutation_test(
         part = chosen[start : start + _BLOCK]
         sides = np.zeros((total, len(part)))
         sides[part.T, np.arange(len(part))] = 1
-        as_large += int((_dealt(blocks, sizes, sides) >= observed - tie).sum())
+        as_large += int((dealt(blocks, sizes, sides) >= observed - tie).sum())
     return PermutationTest(observed, (1 + as_large) / (1 + len(chosen)), len(chosen), exact)
 
 
@@ -327,26 +309,85 @@ def sample_warning(n: int, cov: ArrayLike) -> str:
     return "; ".join(notes)
 
 
-class _Polynomial:
-    """``(a.b / d + coef0)^degree`` of all rows with all rows."""
+@dataclass(frozen=True, eq=False)
+class KernelSums:
+    """Sums of one polynomial kernel over pairs of prompts, from which estimate, interval and test are made.
 
-    def __init__(self, d: int, degree: int, coef0: float) -> None:
-        if degree < 1:
-            raise ValueError(f"degree is {degree}; expected 1 or more")
-        self._d, self._degree, self._coef0 = d, degree, coef0
+    Attributes:
+        within_a: ``(prompts of x, prompts of x)``, 0 on the diagonal.
+        within_b: The same of ``y``.
+        across: ``(prompts of x, prompts of y)``.
+        sizes_a: Rows of each prompt of ``x``.
+        sizes_b: The same of ``y``.
+    """
 
-    def __call__(self, a: Float, b: Float) -> Float:
-        base = a @ b.T / self._d + self._coef0
-        out = base
-        for _ in range(self._degree - 1):  # several times faster than a power
-            out = out * base
-        return out
+    within_a: Float
+    within_b: Float
+    across: Float
+    sizes_a: Float
+    sizes_b: Float
 
+    @classmethod
+    def of(
+        cls, x: ArrayLike, y: ArrayLike, degree: int = 3, coef0: float = 1.0,
+        clusters: Sequence[str] | None = None, other_clusters: Sequence[str] | None = None,
+    ) -> KernelSums:  # fmt: skip
+        """Of two sets; arguments and errors of :func:`kernel_interval`."""
+        a, b, rows, columns = two_sets(x, y, clusters, other_clusters)
+        kernel = Polynomial(a.shape[1], degree, coef0)
+        within_a, within_b = block_sums(kernel, a, a, rows, rows), block_sums(kernel, b, b, columns, columns)
+        for within in (within_a, within_b):
+            np.fill_diagonal(within, 0.0)
+        across = block_sums(kernel, a, b, rows, columns)
+        sizes_a, sizes_b = (np.bincount(codes).astype(np.float64) for codes in (rows, columns))
+        return cls(within_a, within_b, across, sizes_a, sizes_b)
 
-def _minus_distance(a: Float, b: Float) -> Float:
-    from scipy.spatial.distance import cdist
+    def interval(self, confidence: float = 0.95) -> KernelInterval:
+        """The unbiased distance with an interval, see :func:`kernel_interval`.
 
-    return -np.asarray(cdist(a, b), dtype=np.float64)
+        Raises:
+            ValueError: ``confidence`` is not between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence is {confidence}; expected 0 < c < 1")
+        within_a, within_b = _Within(self.within_a, self.sizes_a), _Within(self.within_b, self.sizes_b)
+        across, size_a, size_b = self.across, self.sizes_a, self.sizes_b
+        n, m = size_a.sum(), size_b.sum()
+        value = float(within_a.mean + within_b.mean - 2 * (across.sum() / (n * m)))
+        count = min(len(size_a), len(size_b))
+        if count < MIN_GROUPS:
+            reason = f"no interval: {count} independent prompts on a side; expected {MIN_GROUPS} or more"
+            return KernelInterval(value, None, None, count, reason)
+        # What each cluster adds to the estimate's error: its leave-one-out difference, in the jackknife's scale.
+        left_a = within_a.left_out - 2 * (across.sum() - across.sum(1)) / ((n - size_a) * m)
+        left_b = within_b.left_out - 2 * (across.sum() - across.sum(0)) / ((m - size_b) * n)
+        own_a, own_b = (np.sqrt(1 - 1 / len(v)) * (v.mean() - v) for v in (left_a, left_b))
+        error = math.sqrt((own_a**2).sum() + (own_b**2).sum())
+        if error == 0:
+            return KernelInterval(value, value, value, count)
+        third = (own_a**3).sum() + (own_b**3).sum()
+        pairs = (
+            within_a.form(own_a) + within_b.form(own_b) - 2 * own_a @ _centred(across, size_a, size_b) @ own_b
+        )
+        from scipy.special import stdtrit
+
+        t = float(stdtrit(count - 1, 0.5 + confidence / 2))
+        skew = ((2 * t * t + 1) * third + (t * t + 1) * 6 * pairs) / (6 * error**3)
+        return KernelInterval(
+            value, float(value - t * error), float(value + (t + max(0.0, skew)) * error), count
+        )
+
+    def test(self, permutations: int = 999, seed: int = 0) -> PermutationTest:
+        """Whether both could be draws of one population, see :func:`permutation_test`.
+
+        Raises:
+            ValueError: ``permutations`` is below 1.
+        """
+        if permutations < 1:
+            raise ValueError(f"permutations is {permutations}; expected 1 or more")
+        blocks = np.block([[self.within_a, self.across], [self.across.T, self.within_b]])
+        sizes = np.concatenate([self.sizes_a, self.sizes_b])
+        return _permuted(blocks, sizes, len(self.sizes_a), permutations, seed)
 
 
 @dataclass(frozen=True)
@@ -355,11 +396,6 @@ class _Within:
 
     blocks: Float
     sizes: Float
-
-    @classmethod
-    def of(cls, blocks: Float, codes: NDArray[np.int64]) -> _Within:
-        np.fill_diagonal(blocks, 0.0)
-        return cls(blocks, np.bincount(codes).astype(np.float64))
 
     @property
     def _pairs(self) -> float:
@@ -395,57 +431,3 @@ def _centred(across: Float, sizes_a: Float, sizes_b: Float) -> Float:
     rows, columns = across.sum(1) / (sizes_a * m), across.sum(0) / (sizes_b * n)
     mean = across.sum() / (n * m)
     return np.asarray((across - pairs * (rows[:, None] + columns[None] - mean)) / (n * m), dtype=np.float64)
-
-
-def _block_sums(
-    kernel: Callable[[Float, Float], Float],
-    a: Float,
-    b: Float,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-) -> Float:
-    """Sums of the kernel over pairs of clusters, ``(clusters of a, clusters of b)``; rows go through in blocks."""
-    order = np.argsort(columns, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(columns))[:-1]])
-    whole = len(starts) == len(b)
-    out = np.zeros((int(rows.max()) + 1, len(starts)))
-    for start in range(0, len(a), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        values = kernel(a[part], b[order])
-        np.add.at(out, rows[part], values if whole else np.add.reduceat(values, starts, axis=1))
-    return out
-
-
-def _dealt(blocks: Float, sizes: Float, sides: Float) -> Float:
-    """Distance for each deal: ``sides`` ``(clusters, deals)`` has 1 where a cluster is on the first side, else 0."""
-    rows = blocks.sum(axis=1)
-    aa = (sides * (blocks @ sides)).sum(axis=0)
-    ab = rows @ sides - aa
-    bb = blocks.sum() - aa - 2 * ab
-    n, n_own = sizes @ sides, (sizes**2) @ sides
-    m, m_own = sizes.sum() - n, (sizes**2).sum() - n_own
-    return np.asarray(aa / (n**2 - n_own) + bb / (m**2 - m_own) - 2 * ab / (n * m), dtype=np.float64)
-
-
-def _two_sets(
-    x: ArrayLike, y: ArrayLike, clusters: Sequence[str] | None, other_clusters: Sequence[str] | None
-) -> tuple[Float, Float, NDArray[np.int64], NDArray[np.int64]]:
-    """Both sets and the number of each row's cluster, from 0, in the order they come."""
-    a, b = (np.asarray(v, dtype=np.float64) for v in (x, y))
-    codes = []
-    for rows, names, name in ((a, clusters, "x"), (b, other_clusters, "y")):
-        if rows.ndim != 2 or not rows.shape[1]:
-            raise ValueError(f"{name} has shape {rows.shape}; expected (n, d)")
-        if not np.isfinite(rows).all():
-            raise ValueError(f"{name} holds values that are not finite")
-        if names is not None and len(names) != len(rows):
-            raise ValueError(f"{name} has {len(rows)} rows but {len(names)} cluster labels")
-        number = {c: i for i, c in enumerate(dict.fromkeys(range(len(rows)) if names is None else names))}
-        codes.append(
-            np.array([number[c] for c in (range(len(rows)) if names is None else names)], dtype=np.int64)
-        )
-        if len(number) < 2:
-            raise ValueError(f"{name} has {len(number)} cluster(s); expected two or more")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"x has {a.shape[1]} features and y {b.shape[1]}; both must come from one network")
-    return a, b, codes[0], codes[1]

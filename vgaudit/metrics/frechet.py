@@ -165,8 +165,41 @@ def reference_floor(
     if rest < n:
         of = "" if clusters is None else f" of {len(set(clusters))} prompts"
         return FrechetFloor((), n, rest, f"{len(x)} reference clips{of} leave {rest} against {n}")
-    values = [frechet_distance_from_features(x[part], x[others], ddof=ddof) for part, others in halves]
-    return FrechetFloor(tuple(values), n, rest)
+    return FrechetFloor(tuple(_split_distances(x, halves, ddof)), n, rest)
+
+
+def _split_distances(
+    x: Float, halves: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], ddof: int
+) -> list[float]:
+    """Distance of the two parts of each split.
+
+    Sums and products of the smaller part are taken from those of all rows, which gives the larger one's where both
+    make up the whole. With fewer rows than twice the dimensions, or nearly singular, rows themselves serve.
+    """
+    centre = x.mean(axis=0)
+    z = x - centre
+    total, second = z.sum(axis=0), z.T @ z
+    out = []
+    for part, others in halves:
+        quick = None
+        if min(len(part), len(others)) >= 2 * x.shape[1]:
+            sums = (z[part].sum(axis=0), z[part].T @ z[part])
+            rest = (
+                (total - sums[0], second - sums[1])
+                if len(part) + len(others) == len(x)
+                else (z[others].sum(axis=0), z[others].T @ z[others])
+            )
+            moments = []
+            for count, (first, product) in ((len(part), sums), (len(others), rest)):
+                cov = (product - np.outer(first, first / count)) / (count - ddof)
+                moments += [first / count, (cov + cov.T) / 2]
+            if _distance_if_sure(*moments) is not None:  # else rounding of the products could show
+                (m_a, s_a, m_b, s_b) = moments
+                quick = _distance(m_a, _factor_of_cov(s_a), m_b, _factor_of_cov(s_b))
+        if quick is None:
+            quick = frechet_distance_from_features(x[part], x[others], ddof=ddof)
+        out.append(quick)
+    return out
 
 
 def _split(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,18 +24,19 @@ from vgaudit.metrics.domain_guard import (
     judge_domain,
     refused_result,
 )
-from vgaudit.metrics.frechet import Statistics, frechet_interval, statistics
-from vgaudit.metrics.fvd_floor import floors
+from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
     differing_video,
+    other_protocol,
     read_statistics,
     reference_path,
     video_facts,
 )
+from vgaudit.metrics.fvd_results import SLICED, VALUES, Estimates, Found, Sides
 from vgaudit.plan import Sample
-from vgaudit.records import NOT_APPLICABLE, Measurement, Result, digest
+from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Measurement, Result, Status, digest
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS
 from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
@@ -60,29 +61,24 @@ class _Reference:
 
 
 class Fvd:
-    """``fvd.distance``: Frechet distance between a video network's features of generated and of real clips.
+    """Distances between a video network's features of generated and of real clips, ``fvd.distance`` above all.
 
     ``|m_g - m_r|^2 + tr(S_g) + tr(S_r) - 2 tr((S_g S_r)^(1/2))``; lower is better, 0 for equal sets. Unterthiner et
     al. 2018 (arXiv:1812.01717), by a named protocol (:mod:`vgaudit.extractors.video_protocols`): those of StyleGAN-V
     (Skorokhodov et al. 2022) and of VideoGPT (Yan et al. 2021) with I3D, or that of the network that ships along and
     knows the storyworld only. One window a clip, from frame 0. The estimate is biased upward by about 1/n, so the
     interval states its target: the expected distance *at this n*, not the distance of the populations. Only sets of
-    equal n compare.
+    equal n compare. Of too few clips gates take no distance, unless ``accept_small_n`` says why they should.
+
+    From the same features: the kernel distance, the Frechet distance extrapolated to infinite n, precision, recall,
+    density, coverage, and a permutation test (:mod:`vgaudit.metrics.fvd_results`). Both distances have slices by tag.
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[BaseModel]] = FvdOptions
-    values: ClassVar[tuple[ValueSpec, ...]] = (
-        ValueSpec(
-            name="distance",
-            unit="squared feature distance",
-            higher_is_better=False,
-            description="Frechet distance between video features of the group and of the reference set.",
-            low=0.0,
-            per_clip=False,
-        ),
-    )
+    values: ClassVar[tuple[ValueSpec, ...]] = VALUES
+    sliced: ClassVar[tuple[str, ...]] = SLICED
     summary_features: ClassVar[tuple[str, ...]] = (_ROLE,)
 
     def __init__(self, options: FvdOptions, context: MetricContext) -> None:
@@ -116,12 +112,14 @@ class Fvd:
         """The reference: digest of its file, or the group's name; and of a bundled network its guard's rule.
 
         Raises:
-            UsageError: The file is missing, no statistics, or another network's.
+            UsageError: The file is missing, no statistics, another network's, or another protocol's.
         """
         guard = guard_identity(self.needs())
         if isinstance(self.options.reference, GroupReference):
             return {"reference_group": self.options.reference.group, **guard}
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
+        if other := other_protocol(self._read_statistics(), self.options.rules.name):
+            raise UsageError(f"fvd.reference: {other}")
         made_by = self._read_statistics().weights_sha256
         if not made_by and not self.options.rules.unsigned_reference:
             raise UsageError(
@@ -162,73 +160,89 @@ class Fvd:
         return Measurement(facts=facts)
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """``fvd.distance`` of one group."""
-        return [self._distance(measured, context)]
-
-    def _distance(self, measured: Sequence[Measured], context: SummaryContext) -> Result:
-        spec, reference = self.values[0], self.options.reference
-        name, group = f"{self.name}.{spec.name}", context.group
-        common: dict[str, Any] = {"unit": spec.unit, "higher_is_better": spec.higher_is_better}
-        if isinstance(reference, GroupReference) and reference.group == group:
-            reason = "this group is the reference"
-            return Result(name, group, None, status=NOT_APPLICABLE, reason=reason, **common)
+        """All values of one group; of a slice by tag those of :data:`~vgaudit.metrics.fvd_results.SLICED`."""
+        specs = [spec for spec in self.values if context.tag is None or spec.name in self.sliced]
         used, left_out = _usable(measured, self.options.rules.window)
-        rules = self.options.rules
-        detail: dict[str, Any] = {
-            **self._protocol(used),
-            "n_planned": len(context.planned),
-            "window": f"{rules.window} consecutive frames from frame 0",
+        facts: dict[str, Any] = {**self._network(used), "n_planned": len(context.planned)}
+        own: dict[str, Any] = {
+            **self.options.rules.pinned,
+            "window": f"{self.options.rules.window} consecutive frames from frame 0",
         }
-        if refused := self._out_of_domain(measured, context, detail):
-            return refused
+        if (
+            isinstance(self.options.reference, GroupReference)
+            and self.options.reference.group == context.group
+        ):
+            reason = "this group is the reference"
+            return [_bare(spec, context.group, reason, facts, NOT_APPLICABLE) for spec in specs]
+        if refused := self._out_of_domain(measured, context, facts):
+            return [
+                replace(refused, name=f"fvd.{s.name}", unit=s.unit, higher_is_better=s.higher_is_better)
+                for s in specs
+            ]
         notes: list[str] = []
         if left_out:
-            detail |= {"n_missing": sum(left_out.values()), "missing": dict(left_out)}
+            facts |= {"n_missing": sum(left_out.values()), "missing": dict(left_out)}
             notes.append(
                 f"{sum(left_out.values())} of {len(measured)} clips left out: {'; '.join(sorted(left_out))}"
             )
-        found = self._reference(reference, context)
-        if isinstance(found, str) or len(used) < MIN_CLIPS:
-            too_few = f"{len(used)} usable clips; expected at least {MIN_CLIPS}"
-            reason = "; ".join([found if isinstance(found, str) else too_few, *notes])
-            return Result.not_computed(name, group, reason, detail=detail, **common)
-        x = _rows(used, 0)
-        if x.shape[1] != len(found.statistics.mean):
-            d = len(found.statistics.mean)
-            reason = f"features have {x.shape[1]} dimensions, the reference {d}: other networks"
-            return Result.not_computed(name, group, reason, detail=detail, **common)
-        against = context.all_groups.get(reference.group, ()) if isinstance(reference, GroupReference) else ()
-        if forced := forced_facts([*used, *against], detail):
-            detail |= forced
+        found = self._reference(self.options.reference, context)
+        if why := self._too_little(used, found, context):
+            reason = "; ".join([why, *notes])
+            return [
+                _bare(s, context.group, reason, facts | (own if s.name == "distance" else {})) for s in specs
+            ]
+        assert isinstance(found, _Reference)
+        against = self._all_of_reference(context)
+        if forced := forced_facts([*used, *against], facts):
+            facts |= forced
             notes.insert(0, str(forced["out_of_domain"]))
-        prompts = [m.sample.prompt_id for m in used]
-        interval = frechet_interval(
-            x,
-            found.statistics if found.clusters is None or found.features is None else found.features,
-            confidence=context.confidence,
-            ddof=rules.ddof,
-            clusters=prompts,
-            reference_clusters=found.clusters,
-        )
-        floor = floors(found.features, found.ids, prompts, rules.ddof, found.clusters)
-        detail |= {
-            **found.detail,
-            "n_reference": found.statistics.n,
-            "interval": "grouped jackknife, Student's t",
-            "interval_target": "expected distance at this n, not the distance of the populations",
-            "jackknife_groups": interval.groups,
-            **floor.detail,
+        facts |= {**found.detail, "n_reference": found.statistics.n}
+        made = facts.pop("reference_made", None)
+        own |= {
+            **({"reference_made": made} if made else {}),
             "codecs": sorted(_codecs(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": _list_sha256(used, 0),
         }
-        notes += [note for note in (interval.reason, floor.note) if note]
-        notes += self._caveats(used, found)
-        return Result(
-            name, group, interval.value, interval.low, interval.high,
-            None if interval.low is None else context.confidence, len(used), len(set(prompts)),
-            reason="; ".join(notes), detail=detail, **common,
+        prompts = [m.sample.prompt_id for m in used]
+        sides = Sides(
+            _rows(used, 0), prompts, [m.sample.sample_id for m in used],
+            found.statistics, found.features, found.clusters, found.ids, self.options.rules.ddof,
         )  # fmt: skip
+        estimates = Estimates(sides, context.confidence, self.options.accept_small_n)
+        caveats = self._caveats(used, found, made)
+        results = []
+        for spec in specs:
+            value = estimates.of(spec.name)
+            before = [*notes, *value.notes]
+            if spec.name == "distance":
+                value, before = (
+                    replace(value, detail={**own, **value.detail}),
+                    [*before, *self._numbers(used, found)],
+                )
+            results.append(_result(spec, context, value, [*before, *caveats], facts, used))
+        return results
+
+    def _too_little(self, used: Sequence[Measured], found: _Reference | str, context: SummaryContext) -> str:
+        """Why nothing can be said of these clips, or an empty text."""
+        if isinstance(found, str):
+            return found
+        if len(used) < MIN_CLIPS:
+            return f"{len(used)} usable clips; expected at least {MIN_CLIPS}"
+        if context.tag is not None and (count := len({m.sample.prompt_id for m in used})) < MIN_GROUPS:
+            return f"{count} prompts; a slice by tag takes at least {MIN_GROUPS}"
+        d, wide = len(found.statistics.mean), _rows(used, 0).shape[1]
+        return "" if wide == d else f"features have {wide} dimensions, the reference {d}: other networks"
+
+    def _all_of_reference(self, context: SummaryContext) -> Sequence[Measured]:
+        """Clips of the reference group, restricted to the slice's tag where that has any."""
+        if not isinstance(self.options.reference, GroupReference):
+            return ()
+        clips = context.all_groups.get(self.options.reference.group, ())
+        if context.tag is None:
+            return clips
+        key, value = context.tag
+        return [m for m in clips if m.sample.tags.get(key) == value] or clips
 
     def _out_of_domain(
         self, measured: Sequence[Measured], context: SummaryContext, detail: Mapping[str, Any]
@@ -236,7 +250,7 @@ class Fvd:
         """The refusal where the network does not know a clip of the group, or of the group it is held against."""
         sets = [measured]
         if isinstance(self.options.reference, GroupReference):
-            sets.append(context.all_groups.get(self.options.reference.group, ()))
+            sets.append(self._all_of_reference(context))
         for clips in sets:
             reasons = {m.sample.sample_id: str(m.measurement.facts.get("out_of_domain", "")) for m in clips}
             name = f"{self.name}.{self.values[0].name}"
@@ -245,14 +259,20 @@ class Fvd:
                 return refused
         return None
 
-    def _caveats(self, used: Sequence[Measured], reference: _Reference) -> list[str]:
-        rules, notes = self.options.rules, [*reference.notes, *differing_video(reference.detail, used)]
-        if (len(used), reference.statistics.n) != (rules.clips, rules.clips):
-            published = f" (the protocol's are {rules.clips})" if rules.clips else ""
-            notes.append(
-                f"n is {len(used)} against {reference.statistics.n}: compares only with the same numbers{published}"
-            )
-        published = self._protocol(used)["published_network"]
+    def _numbers(self, used: Sequence[Measured], reference: _Reference) -> list[str]:
+        """That a biased distance compares at equal numbers of clips only."""
+        clips = self.options.rules.clips
+        if (len(used), reference.statistics.n) == (clips, clips):
+            return []
+        published = f" (the protocol's are {clips})" if clips else ""
+        return [
+            f"n is {len(used)} against {reference.statistics.n}: compares only with the same numbers{published}"
+        ]
+
+    def _caveats(self, used: Sequence[Measured], reference: _Reference, made: Any) -> list[str]:
+        rules, notes = self.options.rules, [*reference.notes]
+        notes += differing_video({"reference_made": made}, used)
+        published = self._network(used)["published_network"]
         if published is None:
             notes.append(
                 f"no digest of {rules.weights} is established here, so whether this is the published network is "
@@ -271,7 +291,7 @@ class Fvd:
             )
         return notes
 
-    def _protocol(self, used: Sequence[Measured]) -> dict[str, Any]:
+    def _network(self, used: Sequence[Measured]) -> dict[str, Any]:
         rules, facts = self.options.rules, used[0].measurement.facts if used else {}
         sha256 = facts.get("weights_sha256")
         return {
@@ -280,26 +300,36 @@ class Fvd:
             "weights_sha256": sha256,
             **{key: facts[key] for key in ("bundled", "domain") if key in facts},
             "published_network": _published(rules, sha256),
-            **rules.pinned,
         }
 
     def _reference(self, reference: str | GroupReference, context: SummaryContext) -> _Reference | str:
         """The reference set, or why there is none."""
         if isinstance(reference, str):
             stored = self._read_statistics()
+            if other := other_protocol(stored, self.options.rules.name):
+                return other
             sha256 = file_sha256(self._reference_path)
             facts: dict[str, Any] = {"reference": stored.name, "reference_sha256": sha256}
             if stored.made:
                 facts["reference_made"] = dict(stored.made)
-            unsaid = () if stored.weights_sha256 else ("the reference does not say which network made it",)
-            return _Reference(stored.features, stored.statistics, (sha256,), facts, notes=unsaid)
+            notes = [] if stored.weights_sha256 else ["the reference does not say which network made it"]
+            if context.tag is not None:
+                facts["reference_tag"] = "none: all of the reference"
+                notes.append(_whole_reference(context.tag))
+            return _Reference(stored.features, stored.statistics, (sha256,), facts, notes=tuple(notes))
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
             return f"the run has no group {reference.group!r} to be the reference{hint} (groups: {', '.join(groups)})"
-        used, left_out = _usable(context.all_groups[reference.group], self.options.rules.window)
+        clips, tag = self._all_of_reference(context), context.tag
+        used, left_out = _usable(clips, self.options.rules.window)
+        tagged = tag is not None and clips[0].sample.tags.get(tag[0]) == tag[1] if clips else False
+        of = f" of {'='.join(tag)}" if tag is not None and tagged else ""
+        which = f"the reference {reference.group!r}"
         if len(used) < MIN_CLIPS:
-            return f"the reference {reference.group!r} has {len(used)} usable clips; expected at least {MIN_CLIPS}"
+            return f"{which} has {len(used)} usable clips{of}; expected at least {MIN_CLIPS}"
+        if tagged and (count := len({m.sample.prompt_id for m in used})) < MIN_GROUPS:
+            return f"{which} has {count} prompts{of}; a slice takes at least {MIN_GROUPS}"
         rules = self.options.rules
         y = _rows(used, 1 if rules.random_reference else 0)
         at = (
@@ -315,10 +345,12 @@ class Fvd:
             detail={
                 "reference": f"group {reference.group}",
                 "reference_window": f"{rules.window} consecutive frames {at}",
+                **({} if tag is None else {"reference_tag": of[4:] or "none: all of the reference"}),
                 "reference_left_out": sum(left_out.values()),
                 "reference_list_sha256": _list_sha256(used, 1 if rules.random_reference else 0),
             },
             codecs=frozenset(_codecs(used)),
+            notes=() if tag is None or tagged else (_whole_reference(tag),),
         )
 
     @property
@@ -329,6 +361,39 @@ class Fvd:
         if self._statistics is None:
             self._statistics = read_statistics(self._reference_path, self.options.rules.ddof)
         return self._statistics
+
+
+def _bare(
+    spec: ValueSpec, group: str, reason: str, facts: Mapping[str, Any], status: Status = NOT_COMPUTED
+) -> Result:
+    """A result without a number."""
+    return Result(
+        f"fvd.{spec.name}", group, None, unit=spec.unit, higher_is_better=spec.higher_is_better,
+        status=status, reason=reason, detail=facts,
+    )  # fmt: skip
+
+
+def _result(
+    spec: ValueSpec, context: SummaryContext, found: Found, notes: Sequence[str], facts: Mapping[str, Any],
+    used: Sequence[Measured],
+) -> Result:  # fmt: skip
+    detail = {**facts, **found.detail}
+    if found.value is None:
+        return _bare(
+            spec,
+            context.group,
+            "; ".join([*found.notes, *(n for n in notes if n not in found.notes)]),
+            detail,
+        )
+    return Result(
+        f"fvd.{spec.name}", context.group, found.value, found.low, found.high,
+        None if found.low is None else context.confidence, len(used), len({m.sample.prompt_id for m in used}),
+        unit=spec.unit, higher_is_better=spec.higher_is_better, reason="; ".join(notes), detail=detail,
+    )  # fmt: skip
+
+
+def _whole_reference(tag: tuple[str, str]) -> str:
+    return f"held against the whole reference, which has no {'='.join(tag)}: part of the distance is the tag"
 
 
 def _published(rules: VideoProtocol, sha256: str | None) -> bool | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vgaudit.extractors.video_protocols import AUTO, PROTOCOLS, VideoProtocol, completed, protocol_of
+
+MIN_WORDS = 5
+"""Different words a reason for ``accept_small_n`` has at least; a bare yes is none."""
 
 
 class GroupReference(BaseModel):
@@ -35,6 +39,23 @@ class FvdOptions(BaseModel):
     )
     sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$", description="Digest of a local file.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+
+    accept_small_n: str = Field(
+        "",
+        description="Why gates may take a distance of too few clips, in words; printed beside every such value.",
+    )
+
+    @field_validator("accept_small_n")
+    @classmethod
+    def _in_words(cls, reason: str) -> str:
+        reason = " ".join(reason.split())
+        words = {word.lower() for word in re.findall(r"[^\W\d_]{2,}", reason)}
+        if reason and len(words) < MIN_WORDS:
+            raise ValueError(
+                f"accept_small_n says {reason!r}; expected a reason of {MIN_WORDS} different words or more, which "
+                "every report prints, or nothing"
+            )
+        return reason
 
     @model_validator(mode="before")
     @classmethod

@@ -2,8 +2,9 @@
 
 A file (``.npz`` or ``.safetensors``) holds ``mean`` ``(d,)``, ``num_clips``, and ``cov_biased`` (divided by N) or
 ``cov`` (divided by N - 1), both ``(d, d)``. It may hold ``features`` ``(num_clips, d)``, from which the distance of
-the set to itself is made, and say the digest of the network that made it: ``weights_sha256``, as a text array or as
-metadata of a ``.safetensors``. What else its metadata say (``recipe``, ``encoder``) is passed on to the report.
+the set to itself is made, and say the digest of the network that made it, ``weights_sha256``, and the named
+``protocol``: as text arrays or as metadata of a ``.safetensors``. What else its metadata say (``recipe``,
+``encoder``) is passed on to the report.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from vgaudit.video import ClipInfo
 MAX_BYTES = 1 << 28  # 256 MiB: a covariance of 4,096 dimensions takes half of it
 _MAX_CLIPS = 10**12  # beyond any data set; within it a float64 holds every count exactly
 _EXPECTED = "expected an .npz or .safetensors with mean (d,), num_clips, and cov_biased or cov (d, d)"
-_NAMES = ("mean", "num_clips", "cov_biased", "cov", "features", "weights_sha256")
+_NAMES = ("mean", "num_clips", "cov_biased", "cov", "features", "weights_sha256", "protocol")
 _SHIPPED = re.compile(r"(storyworld)(-[a-z]+)?")
 _TOLERANCE = 1e-3  # of a feature's spread: stored features and moments may be float32
 
@@ -43,6 +44,7 @@ class ReferenceStatistics:
         features: ``(n, d)``, or ``None`` where the file has none.
         weights_sha256: Digest of the network that made it; empty where the file does not say.
         made: What the file says of how it was made.
+        protocol: Named protocol that it was made by; empty where the file does not say.
     """
 
     statistics: Statistics
@@ -50,6 +52,7 @@ class ReferenceStatistics:
     features: NDArray[np.float64] | None = None
     weights_sha256: str = ""
     made: Mapping[str, Any] = field(default_factory=dict)
+    protocol: str = ""
 
 
 def reference_path(reference: str, base_dir: Path) -> Path:
@@ -87,12 +90,23 @@ def read_statistics(path: Path, ddof: int = 0) -> ReferenceStatistics:
         frechet_distance(mean, cov, mean, cov)  # checks shapes, finiteness, symmetry, eigenvalues
         features = _features(arrays["features"], n, mean, cov) if "features" in arrays else None
         weights = str(arrays.get("weights_sha256", metadata.get("weights_sha256", ""))).lower()
+        protocol = str(arrays.get("protocol", metadata.get("protocol", "")))
         made = {key: _parsed(text) for key, text in metadata.items() if key != "weights_sha256"}
     except KeyError as error:
         raise UsageError(f"fvd.reference: {path} has no array {error}; {_EXPECTED}") from error
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"fvd.reference: {path} cannot be used: {error}; {_EXPECTED}") from error
-    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made)
+    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made, protocol)
+
+
+def other_protocol(stored: ReferenceStatistics, protocol: str) -> str:
+    """Why a reference that says another protocol than ``protocol`` is refused; else an empty text."""
+    if stored.protocol in ("", protocol):
+        return ""
+    return (
+        f"{stored.name} was made by {stored.protocol}, but the suite asks for {protocol}: distances compare within "
+        "one protocol only; name the reference's, or a reference made by this one"
+    )
 
 
 def video_facts(info: ClipInfo) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def finish(
     if spec.kind != "census":
         gated = {gate.metric for gate in spec.gates if gate.metric}
         results = refusal_results(plan, records, spec.confidence, gated)
-        results += summarize(collected, spec.confidence)
+        results += summarize(collected, spec.confidence, gated)
     kinds = {b.name: getattr(b.metric, "finding_kinds", None) for b in scorer.metrics}
     stored: dict[str, Any] = {
         "schema_version": 1,

@@ -13,7 +13,7 @@ from vgaudit.metrics.base import Measured, SummaryContext, for_summary
 from vgaudit.pipeline.binding import BoundMetric
 from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
-from vgaudit.records import REFUSAL_RATE, ClipRecord, Measurement, Result
+from vgaudit.records import COMPUTED, NOT_COMPUTED, REFUSAL_RATE, ClipRecord, Measurement, Result
 
 REFUSED = ("refused_input", "refused_output")
 
@@ -76,8 +76,12 @@ class Collected:
         return counts
 
 
-def summarize(collected: Collected, confidence: float) -> list[Result]:
-    """Results of every metric and group: one per declared value, computed or saying why not."""
+def summarize(collected: Collected, confidence: float, gated: Collection[str] = ()) -> list[Result]:
+    """Results of every metric and group: one per declared value, computed or saying why not.
+
+    Values that a metric has ``sliced`` have further ones by tag, where the whole has a number; ``gated`` are names of
+    slices that have an answer in any case.
+    """
     results: list[Result] = []
     for bound in collected.scorer.metrics:
         try:
@@ -89,7 +93,7 @@ def summarize(collected: Collected, confidence: float) -> list[Result]:
             bound.unavailable = str(error)
             groups = {}
         for group in collected.plan.groups:
-            results += _of_group(bound, group, groups, collected, confidence)
+            results += _of_group(bound, group, groups, collected, confidence, gated)
     return results
 
 
@@ -99,6 +103,7 @@ def _of_group(
     groups: Mapping[str, list[Measured]],
     collected: Collected,
     confidence: float,
+    gated: Collection[str] = (),
 ) -> list[Result]:
     asked = {f"{bound.name}.{s.name}": s for s in bound.values if s.per_group and bound.keeps(s.name)}
 
@@ -120,7 +125,63 @@ def _of_group(
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         return [not_computed(name, f"{type(error).__name__}: {error}") for name in asked]
     accounts = [made.get(name) or not_computed(name, "the metric gave no such result") for name in asked]
-    return [_with_account(r, bound, planned, groups[group], collected) for r in accounts]
+    whole = [_with_account(r, bound, planned, groups[group], collected) for r in accounts]
+    sliced = {f"{bound.name}.{short}" for short in getattr(bound.metric, "sliced", ())}
+    return whole + _slices(bound, [r for r in whole if r.name in sliced], context, collected, gated)
+
+
+def _slices(
+    bound: BoundMetric,
+    whole: Sequence[Result],
+    context: SummaryContext,
+    collected: Collected,
+    gated: Collection[str],
+) -> list[Result]:
+    """``whole`` again for each tag of the group's samples, computed or saying why not.
+
+    Where the whole has no number no slice has one either, and only those that a gate asks for say so.
+    """
+    tags = dict.fromkeys(tag for sample in context.planned for tag in sorted(sample.tags.items()))
+    found: list[Result] = []
+    for key, value in tags if whole else ():
+        planned = [s for s in context.planned if s.tags.get(key) == value]
+        measured = [m for m in context.all_groups[context.group] if m.sample.tags.get(key) == value]
+        made: dict[str, Result] = {}
+        why = "the metric gave no such result"
+        if any(result.status == COMPUTED for result in whole):
+            limited = replace(context, planned=planned, tag=(key, value))
+            try:
+                made = {r.name: r for r in bound.metric.summarize(measured, limited)}
+            except Unavailable as error:
+                why = error.reason
+            except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                why = f"{type(error).__name__}: {error}"
+        for result in whole:
+            name = f"{result.name}@{key}={value}"
+            if result.status != COMPUTED:
+                if name in gated:
+                    found.append(replace(result, name=name))
+                continue
+            one = made.get(result.name) or replace(
+                result, value=None, low=None, high=None, confidence=None, n=0, n_clusters=0,
+                status=NOT_COMPUTED, reason=why, detail={},
+            )  # fmt: skip
+            found.append(_with_account(replace(one, name=name), bound, planned, measured, collected))
+    return [_as_one_of(result, found, context.confidence) for result in found]
+
+
+def _as_one_of(result: Result, slices: Sequence[Result], confidence: float) -> Result:
+    """``result`` with how many slices of its value have an interval: some of many miss by chance alone."""
+    base = result.name.partition("@")[0]
+    count = sum(r.name.partition("@")[0] == base and r.low is not None for r in slices)
+    if result.status != COMPUTED or count < 2:
+        return result
+    note = (
+        f"one of {count} slices by tag with an interval: of so many about {count * (1 - confidence):.2g} miss at "
+        f"{100 * confidence:.4g} %, and none is adjusted for that"
+    )
+    reason = "; ".join(filter(None, [result.reason, note]))
+    return replace(result, reason=reason, detail={**result.detail, "slices": count})
 
 
 def _with_account(

@@ -10,6 +10,7 @@ import vgaudit
 from vgaudit.errors import UsageError
 from vgaudit.records import COMPUTED, Result
 from vgaudit.reports.data import ReportData
+from vgaudit.reports.named import require_one_protocol
 
 REQUIRED = (
     "protocol", "weights", "weights_sha256", "resize", "crop", "value_range", "features", "covariance", "window",
@@ -47,9 +48,10 @@ def citation(data: ReportData) -> Iterator[str]:
     """Lines: for each distance a sentence on the method, then a LaTeX table of all of them.
 
     Raises:
-        UsageError: Nothing was computed, or a fact that a reader needs is not on record.
+        UsageError: Nothing was computed, a fact that a reader needs is not on record, or protocols differ.
     """
     results = citable(data)
+    require_one_protocol(results)
     for result in results:
         yield method_sentence(result)
         yield ""
@@ -87,6 +89,10 @@ def method_sentence(result: Result) -> str:
     ]
     if outside := d.get("out_of_domain"):
         parts.insert(1, f"NOT TO BE COMPARED ({outside})")
+    if accepted := d.get("accepted_small_n"):
+        parts.insert(1, f"FEW CLIPS ({d.get('small_n', '')}), accepted because: {accepted}")
+    elif few := d.get("insufficient"):
+        parts.insert(1, f"TOO FEW CLIPS ({few})")
     return "; ".join(parts) + "."
 
 

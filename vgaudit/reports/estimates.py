@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from vgaudit.records import GateResult, Result
 from vgaudit.reports import charts, numbers
+from vgaudit.reports import named as names
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.overview import TONES, condition, facts_of, sorted_gates, title_of
 
@@ -40,6 +41,7 @@ class ResultBlock:
     """One measure over all groups.
 
     Attributes:
+        protocol: Named protocol of all rows, within which alone they compare; empty where they know none.
         interval: Kind of interval, where all computed rows have the same.
         remarks: What qualifies estimates; rows name them by number, unless one qualifies all.
     """
@@ -56,6 +58,12 @@ class ResultBlock:
     axis: Markup | None
     slices: tuple[ResultRow, ...]
     slice_axis: Markup | None
+    protocol: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name, with the protocol where there is one."""
+        return f"{self.name} ({self.protocol})" if self.protocol else self.name
 
     @property
     def is_gated(self) -> bool:
@@ -102,7 +110,7 @@ def _row(
     unit = f" {result.unit}" if result.unit else ""
     has_interval = result.low is not None and result.high is not None
     if result.value is not None and scale is not None:
-        label = f"{result.name}, {result.group}: {text}{unit}"
+        label = f"{names.label(result)}, {result.group}: {text}{unit}"
         if has_interval:
             label += f", {numbers.confidence(result.confidence)}"
         marks = _marks(gates)
@@ -112,7 +120,7 @@ def _row(
         slice=result.name.partition("@")[2],
         text=text,
         computed=result.value is not None,
-        reason=numbers.reason(result),
+        reason=_reason(result),
         remark=0,
         n=_counted(result),
         interval=numbers.confidence(result.confidence) if has_interval else _NO_INTERVAL,
@@ -120,6 +128,11 @@ def _row(
         chart=chart,
         facts=facts_of(result.detail),
     )
+
+
+def _reason(result: Result) -> str:
+    text, note = numbers.reason(result), names.size_note(result)
+    return "; ".join(filter(None, [note, text])) if note and note not in text else text
 
 
 def _marks(gates: Sequence[GateResult]) -> list[charts.Mark]:
@@ -160,26 +173,33 @@ def absent_metrics(data: ReportData) -> list[AbsentMetric]:
 def result_blocks(data: ReportData) -> list[ResultBlock]:
     """Results by measure, each with all groups on one axis; measures of one metric stand together.
 
-    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole. Metrics of which
-    nothing was computed are left to :func:`absent_metrics`.
+    Slices by tag (``generation.refusal_rate@genre=horror``) belong to the block of the whole; those without a number
+    share a row. Results of different protocols never share a block. Metrics of which nothing was computed are left
+    to :func:`absent_metrics`.
     """
     families = list(dict.fromkeys(_family(r.name) for r in data.results))
-    by_name: dict[str, list[Result]] = {}
+    by_name: dict[tuple[str, str], list[Result]] = {}
     absent = {metric.name for metric in absent_metrics(data)}
     present = [r for r in data.results if _family(r.name) not in absent]
+    known: dict[str, list[str]] = {}
+    for result in present:
+        if protocol := names.protocol(result):
+            known.setdefault(result.name.partition("@")[0], []).append(protocol)
     for result in sorted(present, key=lambda r: families.index(_family(r.name))):
-        by_name.setdefault(result.name.partition("@")[0], []).append(result)
+        name = result.name.partition("@")[0]
+        protocol = names.protocol(result) or next(iter(known.get(name, ())), "")
+        by_name.setdefault((name, protocol), []).append(result)
     gates: dict[str, list[GateResult]] = {}
     for gate in data.gates:
         asked = condition(gate.gate)
         if asked:
             gates.setdefault(asked.name, []).append(gate)
     blocks: list[ResultBlock] = []
-    for name, results in by_name.items():
+    for (name, protocol), results in by_name.items():
         spec = data.value_specs.get(name, {})
         whole = [r for r in results if "@" not in r.name]
         rows, axis = _plot(whole, gates)
-        slices, slice_axis = _plot([r for r in results if "@" in r.name], gates)
+        slices, slice_axis = _plot(names.folded([r for r in results if "@" in r.name], gates), gates)
         rows, slices, remarks = _remarked(rows, slices)
         intervals = {row.interval for row in (*rows, *slices) if row.computed}
         better = direction_of(results, data)
@@ -197,6 +217,7 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
                 axis=axis,
                 slices=slices,
                 slice_axis=slice_axis,
+                protocol=protocol,
             )
         )
     return _ordered(blocks)

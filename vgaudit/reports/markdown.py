@@ -13,7 +13,8 @@ from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text
 from vgaudit.reports.estimates import AbsentMetric, absent_metrics, direction_of
 from vgaudit.reports.media import MediaFile
-from vgaudit.reports.overview import clip_name, problem, remedies, sorted_gates, verdict_word
+from vgaudit.reports.named import folded, label, size_note
+from vgaudit.reports.overview import clip_name, condition, problem, remedies, sorted_gates, verdict_word
 from vgaudit.rundir import atomic_write
 
 _MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUTED: "\u2754"}
@@ -120,19 +121,23 @@ def _estimate(result: Result) -> str:
     if result.value is None:
         return f"{text}: {reason}"
     if result.low is None or result.high is None:
-        why = f": {reason}" if reason else ""
+        few = markdown_text(size_note(result), _REASON_LENGTH)
+        why = "".join(f"; {part}" for part in (few if few not in reason else "", reason) if part)
+        why = f": {why[2:]}" if why else ""
         return f"{markdown_text(text)} (no interval{why})"
     outside = "; out of domain" if result.detail.get("out_of_domain") else ""
-    return f"{markdown_text(text)} ({numbers.confidence(result.confidence)}{outside})"
+    few = f"; {markdown_text(note, _REASON_LENGTH)}" if (note := size_note(result)) else ""
+    return f"{markdown_text(text)} ({numbers.confidence(result.confidence)}{outside}{few})"
 
 
 def _results(data: ReportData) -> str:
     if not data.results:
         return ""
     absent = {metric.name: metric for metric in absent_metrics(data)}
+    gated = [asked.name for gate in data.gates if (asked := condition(gate.gate))]
     rows: list[tuple[str, ...]] = [
         (
-            markdown_text(result.name, _PROMPT_LENGTH),
+            markdown_text(label(result), _PROMPT_LENGTH),
             markdown_text(result.group, _PROMPT_LENGTH),
             _estimate(result),
             markdown_text(result.unit, _PROMPT_LENGTH) or "none",
@@ -140,7 +145,7 @@ def _results(data: ReportData) -> str:
             f"{result.n:,}",
             f"{result.n_clusters:,}",
         )
-        for result in data.results
+        for result in folded(data.results, gated)
         if result.name.partition(".")[0] not in absent
     ]
     rows += [_absent(metric) for metric in absent.values()]

@@ -1,0 +1,268 @@
+"""All values of ``fvd`` of one group: what each is, what it says of few clips, and what has no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from vgaudit.extractors.base import Features
+from vgaudit.gates import GateSpec, evaluate
+from vgaudit.metrics import fvd_results
+from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
+from vgaudit.metrics.estimators import (
+    extrapolated_distance,
+    kernel_interval,
+    permutation_test,
+    sample_warning,
+)
+from vgaudit.metrics.frechet import Statistics, frechet_distance_from_features, frechet_interval, statistics
+from vgaudit.metrics.fvd import Fvd, FvdOptions
+from vgaudit.metrics.fvd_results import VALUES, Estimates, Sides
+from vgaudit.metrics.prdc import precision_recall_density_coverage
+from vgaudit.plan import Sample
+from vgaudit.records import Outcome, Result
+from vgaudit.video import ClipInfo
+
+D = 4
+INFO = ClipInfo("c.mp4", 64, 48, 10.0, 16, 1.6, "h264", "mp4", "yuv420p")
+
+
+def rows(n: int, seed: int, shift: float = 0.0, d: int = D) -> np.ndarray:
+    made: np.ndarray = np.random.default_rng(seed).normal(size=(n, d)) + shift
+    return made
+
+
+def clips(
+    group: str, x: np.ndarray, tags: list[dict[str, str]] | None = None, shared: str = ""
+) -> list[Measured]:
+    metric = fvd()
+    out = []
+    for i, row in enumerate(x):
+        features = {"video": Features({"embedding": np.stack([row, row]), "window_start": np.arange(2)}, {})}
+        sample = Sample(
+            f"{group}-{i:04}", f"{shared or group}-{i:04}", "", group, tags=tags[i] if tags else {}
+        )
+        out.append(Measured(sample, metric.measure(ClipView(sample, INFO, "0" * 64, features)), features))
+    return out
+
+
+def fvd(reference: Any = None, base_dir: Path | None = None, **options: Any) -> Fvd:
+    given = {"reference": reference or {"group": "real"}, **options}
+    return Fvd(FvdOptions(**given), MetricContext(base_dir or Path()))
+
+
+def results(metric: Fvd, tag: tuple[str, str] | None = None, **groups: list[Measured]) -> dict[str, Result]:
+    model = [m for m in groups["model"] if tag is None or m.sample.tags.get(tag[0]) == tag[1]]
+    context = SummaryContext("model", [m.sample for m in model], groups, tag=tag)
+    return {r.name.partition(".")[2]: r for r in metric.summarize(model, context)}
+
+
+def test_each_value_is_what_its_function_gives() -> None:
+    x, y = rows(60, 0, 0.7), rows(90, 1)
+    made = results(fvd(), model=clips("model", x), real=clips("real", y))
+    assert list(made) == [spec.name for spec in VALUES]
+    assert made["distance"].value == pytest.approx(frechet_distance_from_features(x, y, ddof=0))
+    kernel = kernel_interval(x, y)
+    assert (made["kernel_distance"].value, made["kernel_distance"].low, made["kernel_distance"].high) == (
+        pytest.approx((kernel.value, kernel.low, kernel.high))
+    )
+    assert made["kernel_distance"].detail["interval_target"] == "distance of the populations"
+    infinite = extrapolated_distance(x, y, ddof=0)
+    assert made["extrapolated"].value == pytest.approx(infinite.value)
+    assert made["extrapolated"].detail["plain"] == pytest.approx(made["distance"].value)
+    assert made["extrapolated"].low is None
+    assert "60 independent prompts on a side; expected 1024 or more" in made["extrapolated"].reason
+    near = precision_recall_density_coverage(y, x, 5)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert made[name].value == getattr(near, name)
+        assert (made[name].low, made[name].detail["k"], made[name].detail["n_reference"]) == (None, 5, 90)
+        assert "no interval: left-out clips change who is a neighbour" in made[name].reason
+        assert "60 clips against 90: compares only with the same numbers" in made[name].reason
+    assert made["precision"].value != made["recall"].value  # which side is real matters
+    p = made["p_value"]
+    assert (p.value, p.detail["permutations"], p.detail["exact"]) == (1 / 1000, 999, False)
+    assert p.detail["statistic"] == pytest.approx(kernel.value)
+    for spec in VALUES:
+        result = made[spec.name]
+        assert (result.n, result.n_clusters, result.unit) == (60, 60, spec.unit)
+        assert result.detail["protocol"] == "fvd@styleganv"
+        assert result.detail["n_reference"] == 90
+
+
+def test_sets_of_one_population_are_not_told_apart() -> None:
+    made = results(fvd(), model=clips("model", rows(60, 0)), real=clips("real", rows(60, 1)))
+    assert made["p_value"].value == pytest.approx(permutation_test(rows(60, 0), rows(60, 1)).p, abs=0.05)
+    assert made["p_value"].value > 0.05  # type: ignore[operator]
+    assert made["kernel_distance"].low < 0 < made["kernel_distance"].high  # type: ignore[operator]
+
+
+def test_the_extrapolated_distance_has_an_interval_from_enough_prompts_on() -> None:
+    x, y = rows(1024, 0, 0.5, d=2), rows(1024, 1, d=2)
+    found = Estimates(_sides(x, y)).of("extrapolated")
+    assert found.low is not None
+    assert found.low <= found.value <= found.high  # type: ignore[operator]
+    assert Estimates(_sides(x, y[:1023])).of("extrapolated").low is None
+
+
+def _sides(x: np.ndarray, y: np.ndarray | None, reference: Statistics | None = None) -> Sides:
+    prompts = [f"p{i}" for i in range(len(x))]
+    others = None if y is None else [f"r{i}" for i in range(len(y))]
+    moments = reference or statistics(y)  # type: ignore[arg-type]
+    return Sides(x, prompts, prompts, moments, y, others, others or ("file",), 1)
+
+
+def test_stored_statistics_without_features_leave_what_needs_features_without_a_number(
+    tmp_path: Path,
+) -> None:
+    y = rows(300, 5)
+    np.savez(tmp_path / "r.npz", num_clips=300, mean=y.mean(0), cov_biased=np.cov(y.T, ddof=0))
+    made = results(fvd("r.npz", tmp_path), model=clips("model", rows(40, 0)))
+    assert {name for name, r in made.items() if r.status == "computed"} == {"distance", "extrapolated"}
+    for name in ("kernel_distance", "precision", "recall", "density", "coverage", "p_value"):
+        assert made[name].status == "not computed"
+        assert made[name].reason.startswith("the reference is stored statistics without features")
+    assert "the reference's 300 clips are taken for its population" in made["extrapolated"].reason
+
+
+def test_matrices_that_would_not_fit_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fvd_results, "MAX_PROMPTS", 79)
+    made = results(fvd(), model=clips("model", rows(40, 0)), real=clips("real", rows(40, 1)))
+    for name in ("kernel_distance", "p_value"):
+        assert made[name].reason.startswith(
+            "80 prompts on both sides; kernel matrices are made for 79 at most"
+        )
+    assert made["coverage"].value is not None
+
+
+def test_an_error_in_one_value_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no neighbours today")
+
+    monkeypatch.setattr(fvd_results, "precision_recall_density_coverage", broken)
+    made = results(fvd(), model=clips("model", rows(40, 0)), real=clips("real", rows(40, 1)))
+    assert made["recall"].reason.startswith("ValueError: no neighbours today")
+    assert made["distance"].value is not None
+
+
+def test_prompts_on_both_sides_are_said() -> None:
+    model, real = clips("model", rows(40, 0), shared="p"), clips("real", rows(40, 1), shared="p")
+    made = results(fvd(), model=model, real=real)
+    assert made["kernel_distance"].detail["shared_prompts"] == made["p_value"].detail["shared_prompts"] == 40
+    assert "40 prompts are on both sides" in made["p_value"].reason
+    apart = results(fvd(), model=clips("model", rows(40, 0)), real=real)
+    assert "both sides" not in apart["kernel_distance"].reason
+
+
+WORDS = "the smoke test only has twenty clips"
+
+
+@pytest.mark.parametrize("few", ["group", "reference"])
+def test_too_few_clips_of_either_side_stop_gates_unless_the_suite_says_why(few: str) -> None:
+    d = 24
+    x, y = rows(20 if few == "group" else 200, 0, d=d), rows(20 if few == "reference" else 200, 1, d=d)
+    groups = {"model": clips("model", x), "real": clips("real", y)}
+    made = results(fvd(), **groups)
+    warning = sample_warning(20, statistics(x if few == "group" else y, ddof=0).cov)
+    assert warning.startswith("20 clips are fewer than the 24 feature dimensions")
+    for name in ("distance", "extrapolated"):
+        assert f"{few}: {warning}" in made[name].reason
+        assert made[name].detail["insufficient"].startswith(f"{few}: {warning}")
+    gate = GateSpec(metric="fvd.distance", max=1e9)
+    (held,) = evaluate([gate], [made["distance"]], ["model"])
+    assert held.outcome is Outcome.NOT_COMPUTED
+    assert "insufficient evidence: " in held.reason
+    assert "`accept_small_n` of fvd says why" in held.reason
+    assert all("insufficient" not in made[name].detail for name in ("kernel_distance", "recall", "p_value"))
+
+    accepted = results(fvd(accept_small_n=WORDS), **groups)["distance"]
+    assert "insufficient" not in accepted.detail
+    assert (accepted.value, accepted.detail["accepted_small_n"]) == (made["distance"].value, WORDS)
+    assert f"few clips, accepted by the suite: {WORDS}" in accepted.reason
+    assert warning in accepted.reason
+    (held,) = evaluate([gate], [accepted], ["model"])
+    assert held.outcome is Outcome.PASSED
+    assert f"few clips accepted: {WORDS}" in held.reason
+
+
+def test_enough_clips_need_no_words() -> None:
+    made = results(fvd(), model=clips("model", rows(40, 0)), real=clips("real", rows(60, 1)))
+    assert "insufficient" not in made["distance"].detail
+    words = results(
+        fvd(accept_small_n=WORDS), model=clips("model", rows(40, 0)), real=clips("real", rows(60, 1))
+    )
+    assert "accepted_small_n" not in words["distance"].detail
+
+
+@pytest.mark.parametrize("reason", ["yes", "true", "I accept it", "ok ok ok ok ok ok", "1 2 3 4 5"])
+def test_few_clips_are_accepted_in_words_only(reason: str) -> None:
+    with pytest.raises(ValidationError, match="expected a reason of 5 different words"):
+        FvdOptions(reference="r.npz", accept_small_n=reason)
+
+
+def test_the_sums_of_one_matrix_serve_distance_and_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    of = fvd_results.KernelSums.of
+    monkeypatch.setattr(fvd_results.KernelSums, "of", lambda *a, **k: (calls.append(1), of(*a, **k))[1])
+    made = results(fvd(), model=clips("model", rows(40, 0)), real=clips("real", rows(40, 1)))
+    assert made["kernel_distance"].value is not None
+    assert made["p_value"].value is not None
+    assert len(calls) == 1
+
+
+TAGS = [{"people": "yes" if i % 2 else "no"} for i in range(80)]
+
+
+def test_a_slice_is_held_against_the_reference_of_its_tag() -> None:
+    x, y = rows(80, 0), rows(80, 1)
+    made = results(fvd(), ("people", "yes"), model=clips("model", x, TAGS), real=clips("real", y, TAGS))
+    assert list(made) == ["distance", "kernel_distance"]
+    one = made["distance"]
+    assert one.value == pytest.approx(frechet_distance_from_features(x[1::2], y[1::2], ddof=0))
+    assert (one.n, one.detail["n_reference"], one.detail["reference_tag"]) == (40, 40, "people=yes")
+    assert "part of the distance is the tag" not in one.reason
+    whole = results(fvd(), ("people", "yes"), model=clips("model", x, TAGS), real=clips("real", y))
+    assert whole["distance"].value == pytest.approx(frechet_distance_from_features(x[1::2], y, ddof=0))
+    assert "has no people=yes: part of the distance is the tag" in whole["distance"].reason
+    assert whole["kernel_distance"].detail["reference_tag"] == "none: all of the reference"
+
+
+def test_a_slice_of_too_few_says_so() -> None:
+    few = [{"people": "yes"} if i < 15 else {} for i in range(80)]
+    real = clips("real", rows(80, 1), TAGS)
+    made = results(fvd(), ("people", "yes"), model=clips("model", rows(80, 0), few), real=real)
+    assert made["distance"].reason == "15 usable clips; expected at least 16"
+    model = clips("model", rows(80, 0), TAGS)
+    made = results(fvd(), ("people", "yes"), model=model, real=clips("real", rows(80, 1), few))
+    assert made["kernel_distance"].reason == (
+        "the reference 'real' has 15 usable clips of people=yes; expected at least 16"
+    )
+
+
+def test_a_reference_file_of_another_protocol_is_refused(tmp_path: Path) -> None:
+    from vgaudit.errors import UsageError
+
+    y = rows(300, 5)
+    np.savez(
+        tmp_path / "r.npz",
+        num_clips=300,
+        mean=y.mean(0),
+        cov_biased=np.cov(y.T, ddof=0),
+        protocol="fvd@videogpt",
+    )
+    metric = fvd("r.npz", tmp_path)
+    with pytest.raises(UsageError, match=r"made by fvd@videogpt, but the suite asks for fvd@styleganv"):
+        metric.identity()
+    made = results(metric, model=clips("model", rows(40, 0)))
+    assert all(r.status == "not computed" for r in made.values())
+    assert "fvd@videogpt" in made["distance"].reason
+
+
+def test_the_interval_is_that_of_both_sides() -> None:
+    x, y = rows(60, 0), rows(60, 1)
+    found = Estimates(_sides(x, y)).of("distance")
+    made = frechet_interval(x, y)
+    assert (found.value, found.low, found.high) == pytest.approx((made.value, made.low, made.high))
