@@ -29,13 +29,14 @@ from vgaudit.metrics.fvd_floor import floors
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
+    clip_list_sha256,
     differing_video,
     read_statistics,
     reference_path,
     video_facts,
 )
 from vgaudit.plan import Sample
-from vgaudit.records import NOT_APPLICABLE, Measurement, Result, digest
+from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS
 from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
@@ -327,7 +328,9 @@ class Fvd:
 
     def _read_statistics(self) -> ReferenceStatistics:
         if self._statistics is None:
-            self._statistics = read_statistics(self._reference_path, self.options.rules.ddof)
+            self._statistics = read_statistics(
+                self._reference_path, self.options.rules.ddof, self.options.rules.name
+            )
         return self._statistics
 
 
@@ -359,11 +362,10 @@ def _rows(used: Sequence[Measured], row: int) -> NDArray[np.float64]:
 def _list_sha256(used: Sequence[Measured], row: int) -> str:
     """Digest of which clips were compared and from which frame on, whatever they are called and in any order."""
     starts = [m.features[_ROLE]["window_start"] for m in used]
-    seen = [
-        [str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)])]
+    return clip_list_sha256(
+        (str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)]))
         for m, start in zip(used, starts, strict=True)
-    ]
-    return digest(sorted(seen))
+    )
 
 
 def _codecs(used: Sequence[Measured]) -> set[str]:
