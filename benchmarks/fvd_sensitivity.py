@@ -100,13 +100,13 @@ class Row:
     levels: float
 
 
-def drawn_sources(count: int, size: int = 64) -> Iterator[Source]:
-    """So many drawn clips; every one is a prompt of its own."""
+def drawn_sources(count: int, size: int = 64, longer: bool = True) -> Iterator[Source]:
+    """So many drawn clips; every one is a prompt of its own. ``longer``: with more of the same besides."""
     for seed in range(FIRST_SEED, FIRST_SEED + count):
         scene = random_scene(seed)
         clip = render(scene, seed, frames=FRAMES, width=size, height=size)
-        long = render(scene, seed, frames=LONG, width=size, height=size)
-        yield Source(clip.frames, long.frames, 8.0, seed, clip)
+        more = render(scene, seed, frames=LONG, width=size, height=size).frames if longer else clip.frames
+        yield Source(clip.frames, more, 8.0, seed, clip)
 
 
 def real_sources(folder: Path, count: int, window: int) -> Iterator[Source]:
@@ -356,16 +356,17 @@ def main() -> None:
         eye = Eye(args.protocol, args.weights, args.sha256)
     except VgauditError as error:
         sys.exit(f"{args.protocol}: not measured: weights absent ({error})")
+    kinds, count = args.kinds or [*YARDSTICKS, *KINDS], 2 * args.clips
     sources = list(
-        real_sources(args.videos, 2 * args.clips, rules.window)
+        real_sources(args.videos, count, rules.window)
         if args.videos
-        else drawn_sources(2 * args.clips)
+        else drawn_sources(count, longer="dropped_frames" in kinds)
     )
-    if len(sources) < 2 * args.clips:
+    if len(sources) < count:
         sys.exit(
-            f"{args.videos}: {len(sources)} videos can be used; expected {2 * args.clips} (--clips says how many)"
+            f"{args.videos}: {len(sources)} videos can be used; expected {count} (--clips says how many)"
         )
-    report(eye, sources, args.kinds or [*YARDSTICKS, *KINDS], args.markdown)
+    report(eye, sources, kinds, args.markdown)
     for name in PROTOCOLS:
         if name != args.protocol:
             print(f"{name}: not measured: weights absent, none given (--protocol {name} --weights FILE)")
