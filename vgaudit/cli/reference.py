@@ -147,7 +147,7 @@ def show(
 
 def _conclude(out: Path, part: Any, files: int | None) -> None:
     of = f" of {files} files" if files is not None else ""
-    again = f", {part.duplicates} files with the bytes of another" if part.duplicates else ""
+    again = f"; {part.duplicates} more had the bytes of another" if part.duplicates else ""
     print(f"{out}: {part.n} clips{of}, {part.protocol}{again}")
     for why, count in part.left_out.items():
         print(f"left out: {count} x {why}")
