@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ def script(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -101,3 +103,56 @@ def test_speed_fails_where_it_is_missed(
         SystemExit, match=r"times as fast, at least 1e\+09; .* for an interval, at most 0.0001"
     ):
         speed.main()
+
+
+def test_the_table_of_faults(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sensitivity = script("fvd_sensitivity")
+    monkeypatch.setattr(sensitivity, "PERMUTATIONS", 499)
+    kinds = ["shuffled", "blur_throughout"]
+    monkeypatch.setattr("sys.argv", ["fvd_sensitivity.py", "--clips", "16", "--markdown", "--kinds", *kinds])
+    sensitivity.main()
+    lines = capsys.readouterr().out.splitlines()
+    cells = {tuple(line.split()[:2]): line.split() for line in lines}
+    assert all((kind, s) in cells for kind in kinds for s in ("mild", "moderate", "strong"))
+    blurred, mixed = cells["blur_throughout", "strong"], cells["shuffled", "mild"]
+    assert float(blurred[2]) > float(mixed[2])
+    assert "KVD" in blurred[-1] or blurred[-1] == "both"
+    assert mixed[-1] == "neither"
+    assert mixed[-2] == "0.0"  # no frame was harmed
+    assert sum(line.startswith("| `") for line in lines) == len(kinds)
+    for name in ("fvd@styleganv", "fvd@videogpt"):
+        assert any(line.startswith(f"{name}: not measured: weights absent") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--protocol", "fvd@styleganv", "--weights", "absent.pt"], "not measured: weights absent"),
+        (["--videos", "."], "knows the storyworld only"),
+        (["--clips", "15"], "expected 16 or more"),
+    ],
+)
+def test_what_cannot_be_measured_ends_the_table(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], text: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fvd_sensitivity.py", *arguments])
+    with pytest.raises(SystemExit, match=text):
+        script("fvd_sensitivity").main()
+
+
+def test_the_yardsticks_of_faults() -> None:
+    sensitivity = script("fvd_sensitivity")
+    (source, other) = sensitivity.drawn_sources(2, size=32)
+    for strength in ("mild", "moderate", "strong"):
+        shown = sensitivity.with_fault(source, "dropped_frames", strength, other)
+        assert 16 <= len(shown.frames) <= 17
+        assert 0 < shown.middle <= 16
+    assert (sensitivity.with_fault(source, "subject_swap", "strong", other).frames != source.frames).any()
+    frames = np.arange(17, dtype=np.uint8)[:, None, None, None] * np.ones((8, 8, 3), np.uint8)
+    for run in sensitivity.SHUFFLED:
+        order = sensitivity.shuffled(frames, run, 3)[:, 0, 0, 0]
+        assert sorted(order) == list(range(17))
+        assert all(sorted(order[i : i + run]) == list(range(17))[i : i + run] for i in range(0, 17, run))
+        assert all((order[i : i + run] != np.arange(17)[i : i + run]).any() for i in range(0, 16, run))
+    assert sensitivity.holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert sensitivity.holm([0.6, 0.7]) == [1.0, 1.0]

@@ -67,7 +67,9 @@ def fvd(reference: Any = "storyworld", protocol: str = "fvd@storyworld", **optio
     return Fvd(FvdOptions(reference=reference, protocol=protocol, **options), MetricContext())
 
 
-def ship(folder: Path, monkeypatch: pytest.MonkeyPatch, **change: Any) -> np.ndarray:
+def ship(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, protocol: str = "fvd@storyworld", **change: Any
+) -> np.ndarray:
     """A reference set in the place of the one that ships along; returns its features."""
     rows = vectors(80, 5)
     wide = rows.astype(np.float64)
@@ -84,7 +86,7 @@ def ship(folder: Path, monkeypatch: pytest.MonkeyPatch, **change: Any) -> np.nda
         "weights_sha256": digest,
         "recipe": recipe,
         "encoder": '{"crf": 10}',
-        "protocol": "fvd@storyworld",
+        "protocol": protocol,
     }
     save_file(made, folder / "storyworld" / "storyworld.safetensors", metadata)
     monkeypatch.setattr(fvd_reference, "shipped_folder", lambda name: folder)
@@ -176,8 +178,8 @@ def test_a_reference_that_does_not_name_its_network_is_refused(
     ship(tmp_path, monkeypatch, weights_sha256="")
     with pytest.raises(UsageError, match="does not say which network made it"):
         fvd().identity()
-    with pytest.raises(UsageError, match=r"made by fvd@storyworld, but the suite asks for fvd@styleganv"):
-        fvd(protocol="fvd@styleganv").identity()
+    ship(tmp_path, monkeypatch, protocol="", weights_sha256="")
+    assert fvd(protocol="fvd@styleganv").identity()
 
 
 def test_other_size_rate_or_encoder_than_the_references_is_said() -> None:
@@ -200,6 +202,13 @@ def test_a_reference_of_another_network_is_refused(tmp_path: Path, monkeypatch: 
         UsageError, match=r"made by the network with sha256 aaaaaaaaaaaa\.\.\., but storyworld-video"
     ):
         fvd().identity()
+    with pytest.raises(
+        UsageError, match=r"made by the protocol fvd@storyworld, but is to be compared by fvd@styleganv"
+    ):
+        fvd(protocol="fvd@styleganv").identity()
+    ship(tmp_path, monkeypatch, protocol="fvd@styleganv", weights_sha256="a" * 64)
+    with pytest.raises(UsageError, match=r"but i3d-kinetics400-styleganv \(fvd@styleganv\)"):
+        fvd(protocol="fvd@styleganv").identity()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import vgaudit
+from vgaudit.cli.reference import reference
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
 app = typer.Typer(
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(reference)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")

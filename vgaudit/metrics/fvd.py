@@ -28,15 +28,15 @@ from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
+    clip_list_sha256,
     differing_video,
-    other_protocol,
     read_statistics,
     reference_path,
     video_facts,
 )
 from vgaudit.metrics.fvd_results import SLICED, VALUES, Estimates, Found, Sides
 from vgaudit.plan import Sample
-from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Measurement, Result, Status, digest
+from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Measurement, Result, Status
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS
 from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
@@ -118,8 +118,6 @@ class Fvd:
         if isinstance(self.options.reference, GroupReference):
             return {"reference_group": self.options.reference.group, **guard}
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
-        if other := other_protocol(self._read_statistics(), self.options.rules.name):
-            raise UsageError(f"fvd.reference: {other}")
         made_by = self._read_statistics().weights_sha256
         if not made_by and not self.options.rules.unsigned_reference:
             raise UsageError(
@@ -306,8 +304,6 @@ class Fvd:
         """The reference set, or why there is none."""
         if isinstance(reference, str):
             stored = self._read_statistics()
-            if other := other_protocol(stored, self.options.rules.name):
-                return other
             sha256 = file_sha256(self._reference_path)
             facts: dict[str, Any] = {"reference": stored.name, "reference_sha256": sha256}
             if stored.made:
@@ -359,7 +355,9 @@ class Fvd:
 
     def _read_statistics(self) -> ReferenceStatistics:
         if self._statistics is None:
-            self._statistics = read_statistics(self._reference_path, self.options.rules.ddof)
+            self._statistics = read_statistics(
+                self._reference_path, self.options.rules.ddof, self.options.rules.name
+            )
         return self._statistics
 
 
@@ -424,11 +422,10 @@ def _rows(used: Sequence[Measured], row: int) -> NDArray[np.float64]:
 def _list_sha256(used: Sequence[Measured], row: int) -> str:
     """Digest of which clips were compared and from which frame on, whatever they are called and in any order."""
     starts = [m.features[_ROLE]["window_start"] for m in used]
-    seen = [
-        [str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)])]
+    return clip_list_sha256(
+        (str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)]))
         for m, start in zip(used, starts, strict=True)
-    ]
-    return digest(sorted(seen))
+    )
 
 
 def _codecs(used: Sequence[Measured]) -> set[str]:

@@ -2,9 +2,10 @@
 
 A file (``.npz`` or ``.safetensors``) holds ``mean`` ``(d,)``, ``num_clips``, and ``cov_biased`` (divided by N) or
 ``cov`` (divided by N - 1), both ``(d, d)``. It may hold ``features`` ``(num_clips, d)``, from which the distance of
-the set to itself is made, and say the digest of the network that made it, ``weights_sha256``, and the named
-``protocol``: as text arrays or as metadata of a ``.safetensors``. What else its metadata say (``recipe``,
-``encoder``) is passed on to the report.
+the set to itself is made, and say the digest of the network that made it and the protocol: ``weights_sha256`` and
+``protocol``, as text arrays or as metadata of a ``.safetensors``. What else its metadata say (``recipe``,
+``encoder``) is passed on to the report. ``vgaudit reference build`` writes such files
+(:mod:`vgaudit.metrics.reference_build`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from vgaudit.errors import UsageError
 from vgaudit.metrics.base import Measured
 from vgaudit.metrics.frechet import Statistics, frechet_distance
+from vgaudit.records import digest
 from vgaudit.shipped import shipped_folder
 from vgaudit.video import ClipInfo
 
@@ -30,6 +32,8 @@ MAX_BYTES = 1 << 28  # 256 MiB: a covariance of 4,096 dimensions takes half of i
 _MAX_CLIPS = 10**12  # beyond any data set; within it a float64 holds every count exactly
 _EXPECTED = "expected an .npz or .safetensors with mean (d,), num_clips, and cov_biased or cov (d, d)"
 _NAMES = ("mean", "num_clips", "cov_biased", "cov", "features", "weights_sha256", "protocol")
+PART_MARK = "vgaudit_reference_part"
+"""Metadata by which a file says that it is a part of a set, and no set."""
 _SHIPPED = re.compile(r"(storyworld)(-[a-z]+)?")
 _TOLERANCE = 1e-3  # of a feature's spread: stored features and moments may be float32
 
@@ -44,7 +48,6 @@ class ReferenceStatistics:
         features: ``(n, d)``, or ``None`` where the file has none.
         weights_sha256: Digest of the network that made it; empty where the file does not say.
         made: What the file says of how it was made.
-        protocol: Named protocol that it was made by; empty where the file does not say.
     """
 
     statistics: Statistics
@@ -52,7 +55,6 @@ class ReferenceStatistics:
     features: NDArray[np.float64] | None = None
     weights_sha256: str = ""
     made: Mapping[str, Any] = field(default_factory=dict)
-    protocol: str = ""
 
 
 def reference_path(reference: str, base_dir: Path) -> Path:
@@ -65,15 +67,26 @@ def reference_path(reference: str, base_dir: Path) -> Path:
     return base_dir / Path(reference).expanduser()
 
 
-def read_statistics(path: Path, ddof: int = 0) -> ReferenceStatistics:
+def clip_list_sha256(clips: Iterable[tuple[str, int]]) -> str:
+    """Digest of which clips were seen and from which frame on, whatever they are called and in any order.
+
+    Args:
+        clips: SHA-256 of each clip, and the first frame of its window.
+    """
+    return digest(sorted([sha256, start] for sha256, start in clips))
+
+
+def read_statistics(path: Path, ddof: int = 0, protocol: str = "") -> ReferenceStatistics:
     """Read and check a file of statistics.
 
     Args:
         path: The file.
         ddof: The protocol's covariances are divided by ``N - ddof``; the file's is brought to that.
+        protocol: What the set will be compared by. A file that states another one is refused; one that states none
+            is taken. Empty: any.
 
     Raises:
-        UsageError: Missing, too large, or not such a file; says what is wrong.
+        UsageError: Missing, too large, not such a file, or of another protocol; says what is wrong.
     """
     if not path.is_file():
         shipped = path.parent.parent == shipped_folder("reference_data")
@@ -81,7 +94,9 @@ def read_statistics(path: Path, ddof: int = 0) -> ReferenceStatistics:
         which = f"; sets that ship along: {beside}" if shipped else ""
         raise UsageError(f"fvd.reference: no file at {path}{which}; {_EXPECTED}")
     try:
-        arrays, metadata = _read(path)
+        arrays, metadata = read_arrays(path)
+        if PART_MARK in metadata:
+            raise ValueError("it is a part of a set; join the parts with `vgaudit reference merge`")
         mean = np.asarray(arrays["mean"], dtype=np.float64)
         n = _clip_count(arrays["num_clips"])
         biased = "cov_biased" in arrays
@@ -90,23 +105,18 @@ def read_statistics(path: Path, ddof: int = 0) -> ReferenceStatistics:
         frechet_distance(mean, cov, mean, cov)  # checks shapes, finiteness, symmetry, eigenvalues
         features = _features(arrays["features"], n, mean, cov) if "features" in arrays else None
         weights = str(arrays.get("weights_sha256", metadata.get("weights_sha256", ""))).lower()
-        protocol = str(arrays.get("protocol", metadata.get("protocol", "")))
         made = {key: _parsed(text) for key, text in metadata.items() if key != "weights_sha256"}
+        stated = str(arrays.get("protocol", metadata.get("protocol", "")))
     except KeyError as error:
         raise UsageError(f"fvd.reference: {path} has no array {error}; {_EXPECTED}") from error
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"fvd.reference: {path} cannot be used: {error}; {_EXPECTED}") from error
-    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made, protocol)
-
-
-def other_protocol(stored: ReferenceStatistics, protocol: str) -> str:
-    """Why a reference that says another protocol than ``protocol`` is refused; else an empty text."""
-    if stored.protocol in ("", protocol):
-        return ""
-    return (
-        f"{stored.name} was made by {stored.protocol}, but the suite asks for {protocol}: distances compare within "
-        "one protocol only; name the reference's, or a reference made by this one"
-    )
+    if protocol and stated and stated != protocol:
+        raise UsageError(
+            f"fvd.reference: {path.name} was made by the protocol {stated}, but is to be compared by {protocol}: "
+            "their numbers do not compare; set `metrics.fvd.protocol` to the first, or name a reference of the second"
+        )
+    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made)
 
 
 def video_facts(info: ClipInfo) -> dict[str, Any]:
@@ -130,7 +140,11 @@ def differing_video(detail: Mapping[str, Any], used: Sequence[Measured]) -> list
         **(video if isinstance(video, Mapping) else {}),
         **(encoder if isinstance(encoder, Mapping) else {}),
     }
-    notes = []
+    notes = [
+        f"reference clips are of several {what} ({', '.join(map(str, several))}): part of the distance can be that"
+        for key, what in (("sizes", "sizes"), ("rates", "frame rates"), ("encoders", "encoders"))
+        if isinstance(several := stated.get(key), Mapping)
+    ]
     for keys, what in (
         (("width", "height"), "size"),
         (("fps",), "frame rate"),
@@ -187,8 +201,12 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Arrays and metadata of a file."""
+def read_arrays(path: Path, names: Sequence[str] = _NAMES) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Those of the named arrays that a file has, and its metadata.
+
+    Raises:
+        ValueError: Too large, or no such file; ``OSError``, ``EOFError`` and ``zipfile.BadZipFile`` likewise.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES} bytes")
     if path.suffix == ".safetensors":
@@ -197,11 +215,11 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         try:
             with safe_open(path, framework="numpy") as file:
                 there = file.keys()
-                return {k: file.get_tensor(k) for k in _NAMES if k in there}, dict(file.metadata() or {})
+                return {k: file.get_tensor(k) for k in names if k in there}, dict(file.metadata() or {})
         except SafetensorError as error:
             raise ValueError(str(error)) from error
     with zipfile.ZipFile(path) as archive:  # before numpy unpacks it: a small archive can hold a large array
         if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
     with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in _NAMES if name in stored.files}, {}
+        return {name: stored[name] for name in names if name in stored.files}, {}

@@ -26,8 +26,11 @@ _ALWAYS = (
 )
 _BY_METRIC = {
     "fvd": "A Fr\u00e9chet video distance depends on its protocol and falls as the number of clips grows. "
-    "Its interval is for the expected distance at this number of clips, not for the true distance. It barely sees "
-    "damage over time while single frames look good.",
+    "Its interval is for the expected distance at this number of clips, not for the true distance. That of I3D is "
+    "known to barely see damage over time while single frames look good. That of the bundled network, trained on the "
+    "very faults and measured with 112 drawn clips a side, saw 16 of 17 of them once they were moderate, but 5 of 17 "
+    "mild ones, and ghosting never; frames in full disorder counted no more than a moderate blur. So read temporal "
+    "measures beside it.",
     "prompt_alignment": "CLIP scores see objects and styles better than counts, order, negation or actions, and "
     "only compare within one model and one convention.",
     "temporal": "Temporal measures reward stillness: read flicker and warping error beside the amount of motion. "
