@@ -28,8 +28,6 @@ _BY_METRIC = {
     "fvd": "A Fr\u00e9chet video distance depends on its protocol and falls as the number of clips grows. "
     "Its interval is for the expected distance at this number of clips, not for the true distance. It barely sees "
     "damage over time while single frames look good.",
-    "jedi": "JEDi falls as the number of clips grows, and its interval is for the expected number at these numbers "
-    "of clips. How frames are resized and chosen is not fixed by its publication: compare only within one protocol.",
     "prompt_alignment": "CLIP scores see objects and styles better than counts, order, negation or actions, and "
     "only compare within one model and one convention.",
     "temporal": "Temporal measures reward stillness: read flicker and warping error beside the amount of motion. "
@@ -39,6 +37,8 @@ _BY_METRIC = {
     "likeness": "A likeness score is not the probability that this is the person; face only, not voice, body or "
     "name. A match without calibration has no rate; a person has to look at it. Clips in which no face was usable "
     "are not cleared.",
+    "jedi": "JEDi falls as the number of clips grows, and its interval is for the expected number at these numbers "
+    "of clips. How frames are resized and chosen is not fixed by its publication: compare only within one protocol.",
 }
 
 
