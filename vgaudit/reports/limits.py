@@ -40,6 +40,8 @@ _BY_METRIC = {
     "likeness": "A likeness score is not the probability that this is the person; face only, not voice, body or "
     "name. A match without calibration has no rate; a person has to look at it. Clips in which no face was usable "
     "are not cleared.",
+    "jedi": "JEDi falls as the number of clips grows, and its interval is for the expected number at these numbers "
+    "of clips. How frames are resized and chosen is not fixed by its publication: compare only within one protocol.",
 }
 
 

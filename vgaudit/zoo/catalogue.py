@@ -79,6 +79,12 @@ AESTHETIC = "laion-aesthetic-vit-l-14"
 I3D_RGB = "i3d-rgb-imagenet"
 """The PyTorch port of the authors' I3D, numbers only."""
 
+VJEPA = "vjepa-vith16"
+"""V-JEPA's ViT-H/16 at 224, which JEDi asks."""
+
+VJEPA_PROBE = "vjepa-vith16-ssv2-probe"
+"""Its probe for Something-Something v2, of which JEDi takes the attentive pooler."""
+
 BUNDLED_DOMAIN = "storyworld"
 """What the bundled networks know, as backends declare it; of other clips they say nothing."""
 
@@ -214,6 +220,28 @@ _ALL = (
         size=None,
         kind="tensors",
         url="https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
+    ),
+    Weights(
+        name=VJEPA,
+        repo="facebookresearch/jepa/vith16",
+        filename="vith16.pth.tar",
+        revision="",
+        sha256=None,
+        licence="CC-BY-NC-4.0",
+        size=None,
+        kind="tensors",
+        url="https://dl.fbaipublicfiles.com/jepa/vith16/vith16.pth.tar",
+    ),
+    Weights(
+        name=VJEPA_PROBE,
+        repo="facebookresearch/jepa/vith16",
+        filename="ssv2-probe.pth.tar",
+        revision="",
+        sha256=None,
+        licence="CC-BY-NC-4.0",
+        size=None,
+        kind="tensors",
+        url="https://dl.fbaipublicfiles.com/jepa/vith16/ssv2-probe.pth.tar",
     ),
 )
 

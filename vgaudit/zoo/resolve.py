@@ -27,7 +27,7 @@ CONNECT_TIMEOUT_S = 3.0
 BUNDLED = Path(__file__).with_name("bundled")
 """Folder of the weights that ship with the package."""
 
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".pth.tar", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True)
