@@ -30,8 +30,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from temporal_clips import Clip, clean, clean_jobs, faulty, real_clips
 from workers import pool
 
-from vgaudit.metrics.temporal_detectors import cuts
-from vgaudit.metrics.temporal_floors import SMALL, floors
+from vgaudit.metrics.temporal_floors import SMALL
+from vgaudit.metrics.temporal_parts import barred
 from vgaudit.metrics.temporal_signals import Found
 from vgaudit.metrics.temporal_windows import (
     FILE,
@@ -141,7 +141,7 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
         if round_ == ROUNDS - 1:
             break
         for clip in sound:
-            p, q, s = scores(clip.signals.statistics, model, barred(clip))
+            p, q, s = scores(clip.signals.statistics, model, barred(clip.signals))
             keep = np.flatnonzero(free(kind, clip, p, q))
             if len(keep):
                 worst = keep[np.argmax(s[keep])]
@@ -150,14 +150,10 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
     return model
 
 
-def barred(clip: Clip) -> Any:
-    return cuts(clip.signals, floors(clip.signals.side)["jump_cut"])
-
-
 def findings(clip: Clip, model: WindowModel, threshold: float) -> Iterator[Found]:
     """What the detector finds, before what others see of the same moment is taken off."""
     s = clip.signals
-    for window in best_windows(s.statistics, model, barred(clip), threshold):
+    for window in best_windows(s.statistics, model, barred(s), threshold):
         yield s.span(window.first + 1, window.end + 1, window.score)
 
 

@@ -84,10 +84,11 @@ def test_clips_not_searched_for_a_kind_are_counted_for_that_kind_only() -> None:
     }
     samples = [Sample(f"s{i}", f"p{i}", "", "model") for i in range(4)] + [Sample("t", "p", "", "other")]
     records = {s.sample_id: ClipRecord(s.sample_id, "ok") for s in samples}
-    collected = Collected(
-        Plan(tuple(samples)), records, SimpleNamespace(metrics=[BoundMetric("m", Sliced(), {})])
-    )  # type: ignore[arg-type]
-    collected.measurements["m"] = said
+    scorer = SimpleNamespace(
+        metrics=[BoundMetric("m", Sliced(), {})],  # type: ignore[arg-type]
+        measurement=lambda _, sample, __: said.get(sample.sample_id),
+    )
+    collected = Collected(Plan(tuple(samples)), records, scorer)  # type: ignore[arg-type]
     assert collected.coverage() == {
         "m": {"model": (2, 4), "other": (0, 1)},
         "m.ghost": {"model": (1, 4), "other": (0, 1)},

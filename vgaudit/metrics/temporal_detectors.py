@@ -6,19 +6,20 @@ Each takes the :class:`~vgaudit.metrics.temporal_signals.Signals` of a clip and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.arrays import runs
-from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_parts import (
     LONGEST_SHARE,
     MOST_AREA,
     area,
+    barred,
     box_of,
+    cuts,
     has_moved,
     inserts,
     is_near,
@@ -162,12 +163,12 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
 
 def popping(s: Signals, threshold: float) -> Iterator[Found]:
     """A small part of the picture changes at once and changes back: a thing that appears and vanishes."""
-    yield from (f for f in _in_a_shot(s, inserts(s, threshold)) if area(f.box) < SWAP_AREA)
+    yield from (f for f in inserts(s, threshold) if area(f.box) < SWAP_AREA)
 
 
 def subject_swap(s: Signals, threshold: float) -> Iterator[Found]:
     """A large part of the picture changes at once and changes back: a thing that is another for a while."""
-    yield from (f for f in _in_a_shot(s, inserts(s, threshold)) if area(f.box) >= SWAP_AREA)
+    yield from (f for f in inserts(s, threshold) if area(f.box) >= SWAP_AREA)
 
 
 def ghosting(s: Signals, threshold: float) -> Iterator[Found]:
@@ -371,30 +372,13 @@ def _accounted(s: Signals, kind: str, found: Found) -> Iterator[Found]:
         yield found
 
 
-def cuts(s: Signals, threshold: float) -> Bools:
-    """``(N-1,)``: pairs across which the shot changes."""
-    found: Bools = s.cut & (s.change > threshold)
-    return found
-
-
-def _in_a_shot(s: Signals, found: Iterable[Found]) -> Iterator[Found]:
-    """Those of one shot: what changes with a cut is another shot's, and did not appear."""
-    cut = s.frame[1:][_barred(s)]
-    yield from (f for f in found if not ((cut >= f.first) & (cut <= f.end)).any())
-
-
-def _barred(s: Signals) -> Bools:
-    """Pairs across which no window is looked at."""
-    return cuts(s, floors(s.side)["jump_cut"])
-
-
 def _lasting(s: Signals, kind: str, threshold: float) -> Iterator[Found]:
-    for window in best_windows(s.statistics, models()[kind], _barred(s), threshold):
+    for window in best_windows(s.statistics, models()[kind], barred(s), threshold):
         yield s.span(window.first + 1, window.end + 1, window.score)
 
 
 def _window_series(s: Signals, kind: str) -> Floats:
-    return score_series(s.statistics, models()[kind], _barred(s))
+    return score_series(s.statistics, models()[kind], barred(s))
 
 
 def _bridged(flags: Bools) -> Bools:

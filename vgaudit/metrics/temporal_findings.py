@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
-from vgaudit.metrics.temporal_detectors import DETECTORS, LASTING, cuts, detect
+from vgaudit.metrics.temporal_detectors import DETECTORS, LASTING, detect
 from vgaudit.metrics.temporal_floors import floors
+from vgaudit.metrics.temporal_parts import cuts
 from vgaudit.metrics.temporal_signals import Box, Found, Signals
 from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, has_windows
 from vgaudit.records import Finding, Series, Severity

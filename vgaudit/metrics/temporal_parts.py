@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Box, Floats, Found, Signals
 
 Bools = NDArray[np.bool_]
@@ -52,6 +53,9 @@ AT_REST = 0.1
 AS_BEFORE = 0.5
 """... and the place differs by no more than this share afterwards."""
 
+REST_TIMES = 0.6
+"""Share of the threshold that is enough for what rests, which next to nothing feigns."""
+
 SAME = 0.4
 """The same share for what has gone somewhere else, ..."""
 
@@ -59,41 +63,66 @@ MOVED = 0.8
 """... where the place it went to has to change by this share."""
 
 
+def cuts(s: Signals, threshold: float) -> Bools:
+    """``(N-1,)``: pairs across which the shot changes."""
+    found: Bools = s.cut & (s.change > threshold)
+    return found
+
+
+def barred(s: Signals) -> Bools:
+    """``(N-1,)``: pairs across which nothing is compared: cuts by the floor for pictures of this size."""
+    return cuts(s, floors(s.side)["jump_cut"])
+
+
 def inserts(s: Signals, threshold: float) -> tuple[Found, ...]:
-    """Parts of the picture that change at one pair and change back at a later one; looked for once a threshold."""
+    """Parts of the picture that change at one pair and change back at a later one of the shot; looked for once a
+    threshold.
+
+    Where nothing is found over the threshold, what rests may be under it (:data:`REST_TIMES`).
+    """
     if threshold not in s.inserts:
-        s.inserts[threshold] = tuple(_inserts(s, threshold))
+        clear = tuple(_inserts(s, threshold, 1.0))
+        faint = (
+            f
+            for f in _inserts(s, threshold, REST_TIMES)
+            if not any(f.first < other.end and other.first < f.end for other in clear)
+        )
+        s.inserts[threshold] = tuple(sorted((*clear, *faint), key=lambda f: f.first))
     return s.inserts[threshold]
 
 
-def _inserts(s: Signals, threshold: float) -> Iterator[Found]:
+def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
+    """Those over so many times the threshold; what is found under the threshold itself has to rest."""
     series = s.local
-    sudden = series > threshold
+    sudden = series > times * threshold
+    cut = barred(s)
     longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
     done = -1
     some = np.flatnonzero(sudden.any(axis=(1, 2))).tolist()
     for i, p in enumerate(some):
         here = largest(sudden[p])
-        if p <= done or here.mean() > MOST_AREA:
+        if p <= done or cut[p] or here.mean() > MOST_AREA:
             continue
         wider = _wider(here)
         for q in some[i + 1 :]:
-            if q > p + longest:
+            if q > p + longest or cut[p : q + 1].any():
                 break
             there = largest(sudden[q] & wider)
             if not there.any() or sudden[q].mean() > MOST_AREA:
                 continue
             cells = here | there
-            if _returns(s, cells, p, q):
+            if _returns(s, cells, p, q, must_rest=times < 1):
                 score = min(float(series[p][here].max()), float(series[q][there].max()))
                 if q - p < BRIEF_PICTURES and score < BRIEF_TIMES * threshold:
                     continue
-                yield s.span(p + 1, q + 1, score, box_of(cells))
+                yield s.span(
+                    p + 1, q + 1, score / times, box_of(cells)
+                )  # by the threshold that it was held against
                 done = q
                 break
 
 
-def _returns(s: Signals, cells: Bools, p: int, q: int) -> bool:
+def _returns(s: Signals, cells: Bools, p: int, q: int, must_rest: bool = False) -> bool:
     """Whether the cells show something else between two pairs, and before and after the same.
 
     What came from nearby, or went there, has moved: it did not appear nor vanish.
@@ -108,6 +137,8 @@ def _returns(s: Signals, cells: Bools, p: int, q: int) -> bool:
     if away < LEAST_CHANGE or changes > MOST_CHANGE * away or left > MOST_LEFT * away:
         return False
     rests = len(meanwhile) >= BRIEF_PICTURES and changes <= AT_REST * away and left <= AS_BEFORE * away
+    if must_rest and not rests:
+        return False
     alike = ALIKE_AT_REST if rests else ALIKE
     was = is_near(s.fine[p + 1], s.fine[p], fine, alike) or has_moved(s.fine[p], s.fine[p + 1], fine)
     goes = is_near(s.fine[q], s.fine[q + 1], fine, alike) or has_moved(s.fine[q + 1], s.fine[q], fine)
