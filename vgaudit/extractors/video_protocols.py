@@ -218,7 +218,7 @@ VIDEOMAE = VideoProtocol(
     "fvd@videomae-base", VIDEOMAE_BASE, 16, False,
     "768 features of VideoMAE ViT-B (Kinetics-400): mean over tokens, layer norm", 1,
     preprocessing=Preprocessing(
-        224, 0.0, 1.0, long_side="down", margin="even", antialias=True, whole=True, mean=_MEAN, std=_STD,
+        224, 0.0, 1.0, long_side="down", antialias=True, whole=True, mean=_MEAN, std=_STD,
     ),
     loader="videomae", model="base", picture=(224, 224),
 )  # fmt: skip
