@@ -182,6 +182,22 @@ FINDING_SITUATIONS: dict[str, tuple[dict[str, Any], list[Finding], Any, Outcome,
     "every kind, one metric blind": (
         {"findings": "*"}, [], {**ALL_SEEN, "temporal": {"g": (1, 4)}}, UNKNOWN, "temporal looked at only 1 of 4",
     ),
+    "a kind that one clip was not searched for": (
+        FINDINGS, [], {**ALL_SEEN, "likeness.match": {"g": (3, 4)}}, UNKNOWN,
+        "likeness.match could be looked for in only 3 of 4 clips",
+    ),
+    "every kind, one of them not searched for": (
+        {"findings": "*"}, [], {**ALL_SEEN, "likeness.match": {"g": (3, 4)}}, UNKNOWN, "only 3 of 4 clips",
+    ),
+    "one clip not searched is allowed": (
+        {**FINDINGS, "allow_missing": 1}, [], {**ALL_SEEN, "likeness.match": {"g": (3, 4)}}, PASSED, "",
+    ),
+    "no clip searched, all allowed to miss": (
+        {**FINDINGS, "allow_missing": 9}, [], {**ALL_SEEN, "likeness.match": {"g": (0, 4)}}, UNKNOWN, "only 0 of 4",
+    ),
+    "another kind was not searched for": (
+        {"findings": "likeness.face"}, [], {**ALL_SEEN, "likeness.match": {"g": (3, 4)}}, PASSED, "",
+    ),
     "a fact, not a fault": (FINDINGS, [finding(severity=Severity.INFO)], ALL_SEEN, PASSED, ""),
     "facts counted on request": (
         {**FINDINGS, "at_least": "info"}, [finding(severity=Severity.INFO)], ALL_SEEN, FAILED, "",

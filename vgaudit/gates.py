@@ -71,7 +71,8 @@ def evaluate(
         findings: The *open* findings: without those a reviewer has closed.
         sample_groups: Sample id -> group, for all samples of the plan; needed where there are findings.
         coverage: Metric -> group -> (clips it looked at, see :func:`is_assessed`; clips it should have looked
-            at). A findings gate passes only where it looked at all of them.
+            at). A findings gate passes only where it looked at all of them. A kind of finding (``temporal.ghosting``)
+            -> the same, where some clips could not be searched for it.
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
             that would pass for ever. Of a metric that declares none, only ``metric.*`` can be asked for.
 
@@ -234,7 +235,7 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}"
     if stray := sum(f.sample_id not in evidence.owners for f in relevant):
         return Outcome.NOT_COMPUTED, f"{_count(stray, 'finding')} cannot be put to a group: unknown sample"
-    metrics = gate.metric_names() or tuple(evidence.coverage)
+    metrics = gate.metric_names() or tuple(m for m in evidence.coverage if "." not in m)
     if not metrics:
         return Outcome.NOT_COMPUTED, "no metric was run"
     for metric in metrics:
@@ -250,6 +251,12 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
             why = evidence.outside.get((metric, group), "")
             few = f"{metric} looked at only {assessed} of {planned} clips"
             return Outcome.NOT_COMPUTED, f"{few} ({why})" if why else few
+        for kind, by_group in evidence.coverage.items():
+            if kind.startswith(f"{metric}.") and fnmatchcase(kind, pattern):
+                searched, planned = by_group.get(group, (0, 0))
+                if planned - searched > gate.allow_missing or searched <= 0:
+                    few = f"{kind} could be looked for in only {searched} of {planned} clips"
+                    return Outcome.NOT_COMPUTED, few
     looked = ", ".join(f"{m} looked at {evidence.coverage[m][group][0]} clips" for m in metrics)
     return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}"
 

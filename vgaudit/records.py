@@ -133,6 +133,8 @@ class Measurement:
         facts: JSON-able facts for the report (faces seen, model used ...), never gated on.
         unassessed: What of the clip the metric could not look at although it gave values, as one reason; empty
             where it looked at all of it. Such a clip does not count as assessed.
+        unassessed_kinds: Kinds of finding (``temporal.ghosting``) that could not be looked for in the clip, to the
+            reason. The clip does not count as assessed for gates on these.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -141,6 +143,7 @@ class Measurement:
     missing: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     unassessed: str = ""
+    unassessed_kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in self.values.items():
@@ -159,6 +162,7 @@ class Measurement:
             "missing": dict(self.missing),
             "facts": dict(self.facts),
             "unassessed": self.unassessed,
+            "unassessed_kinds": dict(self.unassessed_kinds),
         }
 
     @classmethod
@@ -171,6 +175,7 @@ class Measurement:
             missing=dict(data["missing"]),
             facts=dict(data["facts"]),
             unassessed=data.get("unassessed", ""),
+            unassessed_kinds=dict(data.get("unassessed_kinds", {})),
         )
 
 

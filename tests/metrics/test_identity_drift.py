@@ -331,7 +331,10 @@ def held(of: Temporal, said: Measurement, gate: str) -> GateResult:
     (result,) = evaluate(
         [GateSpec.model_validate(gate)], [], ["model"],
         findings=said.findings, sample_groups={"s0": "model"},
-        coverage={"temporal": {"model": (int(is_assessed(said)), 1)}},
+        coverage={
+            "temporal": {"model": (int(is_assessed(said)), 1)},
+            **{kind: {"model": (0, 1)} for kind in said.unassessed_kinds},
+        },
         finding_kinds={"temporal": of.finding_kinds},
     )  # fmt: skip
     return result
@@ -365,9 +368,12 @@ def test_a_gate_gets_no_answer_where_the_detector_broke() -> None:
     clip = background(28, 96, 128)
     on = metric(faces=True)
     said = measured(clip, features([], failed=(2,)))
-    assert "1 of 10 frames could not be searched" in said.unassessed
+    assert said.unassessed == ""  # of faces only: gates on other kinds have their answer
+    assert "1 of 10 frames could not be searched" in said.unassessed_kinds["temporal.identity_drift"]
     result = held(on, said, GATE)
-    assert (result.outcome, result.reason) == (Outcome.NOT_COMPUTED, "temporal looked at only 0 of 1 clips")
+    assert (result.outcome, result.reason) == (
+        Outcome.NOT_COMPUTED, f"{KIND} could be looked for in only 0 of 1 clips",
+    )  # fmt: skip
     assert held(on, measured(clip, features([])), GATE).outcome is Outcome.PASSED
 
 

@@ -18,7 +18,7 @@ from vgaudit.metrics.temporal import FEWEST_FRAMES, Temporal, TemporalOptions
 from vgaudit.metrics.temporal_detectors import DETECTORS, detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Found, Signals, correlations, shifted_correlation
-from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, windows
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, has_windows, shots, windows
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement
 from vgaudit.video import ClipInfo
@@ -215,13 +215,70 @@ def test_a_part_seen_in_one_or_two_pictures_may_be_a_thing_that_leaps(
     assert spans("popping", seen) == ([(10, 10 + pictures)] if found else [])
 
 
+def popped(rests: float, ground: float) -> Signals:
+    """A part that is another for eight pictures, changing by ``rests`` meanwhile; it stood beside before."""
+    s = quiet_signals()
+    fine, residual = s.fine.astype(float), s.residual.copy()
+    fine[:] = 60
+    fine[:, 8:16, 8:16] = 80
+    fine[:, 8:16, 17:25] = 80 + ground  # what lies beside is nearer to it than the place was
+    fine[10:18, 8:16, 8:16] = 180
+    fine[11:18:2, 8:16, 8:16] += rests
+    for pair in (9, 17):
+        residual[pair, 2:4, 2:4] = 2 * floors(128)["popping"] + 1.5 * s.residual[pair].max()
+    return replace(changed(s, fine), residual=residual)
+
+
+def test_what_rests_where_it_is_and_leaves_no_trace_has_popped_though_it_looks_like_what_is_beside() -> None:
+    """The place beside differs by half as much as the place itself has changed: enough for what passes by."""
+    assert spans("popping", popped(rests=5, ground=50)) == [(10, 18)]
+    assert spans("popping", popped(rests=20, ground=50)) == []
+    assert spans("popping", popped(rests=20, ground=20)) == [(10, 18)]
+    assert spans("popping", popped(rests=5, ground=80)) == []
+
+
+@pytest.mark.parametrize(("left", "found"), [(0.0, True), (1.4, True), (1.8, False)])
+def test_a_place_that_is_another_afterwards_has_not_come_back(left: float, found: bool) -> None:
+    s = popped(rests=0, ground=0)
+    fine = s.fine.astype(float)
+    fine[10:18, 8:16, 8:16] = 130
+    fine[18:, 8:16, 8:16] = 130 - (50 if left <= 1 else 0) + (left * 50 - 50 if left > 1 else 0)
+    s = changed(s, fine)
+    before, inside, after = (float(s.fine[i, 12, 12, 0]) for i in (9, 12, 18))
+    assert (spans("popping", s) == [(10, 18)]) is (
+        abs(after - before) <= 1.6 * min(inside - before, abs(inside - after))
+    )
+
+
+def test_what_changes_with_a_cut_has_not_popped() -> None:
+    s = popped(rests=0, ground=0)
+    assert spans("popping", s) == [(10, 18)]
+    for pair, hidden in ((9, True), (13, True), (17, True), (5, False)):
+        cut = np.zeros(len(s) - 1, bool)
+        cut[pair] = True
+        cutting = replace(s)
+        cutting.__dict__.update(cut=cut, change=np.where(cut, 1.0, 0.0))
+        assert (spans("popping", cutting) == []) is hidden
+
+
+@pytest.mark.parametrize("back", [0.5, 0.6, 0.7])
+def test_light_that_steps_back_after_three_pictures_is_told_from_where_it_stepped(back: float) -> None:
+    light = np.full(24, 5.0)
+    light[8:11], light[11:] = 5.6, 5.6 - back
+    assert spans("exposure_shift", lit(light)) == [(8, 11)]
+
+
 # -- too few pictures ------------------------------------------------------------------------------
 
 
-def shown(pictures: int, frames: int = 30, asked: str = "") -> Measurement:
+FEW_SHOWN = "no shot of the clip shows 10 different pictures"
+
+
+def shown(pictures: int, frames: int = 30, asked: str = "", speed: float = 0.0) -> Measurement:
     """A clip of so many frames whose pictures are shown again and again, in order, the last one longest."""
     motion, pixels = quiet("motion", frames - 1), quiet("pixels", frames - 1)
     motion["quality_repeat"] = np.arange(frames - 1) >= pictures - 1
+    motion["quality_motion"] = np.full(frames - 1, speed)
     if asked:
         motion["motion_top5"] = np.zeros(frames - 1)
     sample = Sample("clip-0-0", "prompt", "a dog", "group", tags={"motion": asked} if asked else {})
@@ -249,7 +306,33 @@ def test_few_different_pictures_pass_no_gate_on_findings(pictures: int, why: str
 def test_what_can_be_found_in_few_frames_is_told_although_not_all_could_be() -> None:
     still = measure([5.0, 5, 0, 0, 0, 0, 5])
     assert [f.kind for f in still.findings] == ["temporal.freeze"]
-    assert still.unassessed
+    assert still.unassessed == ""
+    assert set(still.unassessed_kinds) == {"temporal.ghosting", "temporal.warping"}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "speed", "sought"), [(9, 0.02, False), (9, 0.002, True), (10, 0.02, True)]
+)
+def test_a_clip_of_few_pictures_passes_no_gate_on_ghosts_unless_nothing_moves(
+    pictures: int, speed: float, sought: bool
+) -> None:
+    m = shown(pictures, speed=speed)
+    assert m.unassessed == ""
+    assert m.unassessed_kinds == (
+        {} if sought else dict.fromkeys(("temporal.ghosting", "temporal.warping"), FEW_SHOWN)
+    )
+
+
+def test_shots_are_what_lies_between_cuts_and_what_their_statistics_see_of_them() -> None:
+    barred = np.zeros(30, bool)
+    barred[[0, 12, 14]] = True
+    assert shots(barred) == [(2, 11), (16, 30)]
+    assert shots(np.zeros(3, bool)) == [(0, 3)]
+    assert has_windows(barred)
+    barred[[20, 26]] = True
+    assert shots(barred) == [(2, 11), (16, 19), (22, 25), (28, 30)]
+    assert has_windows(barred)
+    assert not has_windows(barred[4:])
 
 
 def test_that_a_clip_is_too_still_is_told_although_its_pictures_are_too_few_for_more() -> None:

@@ -76,6 +76,25 @@ def slices(people: list[str], gated: tuple[str, ...] = (), fail: bool = False) -
     return {r.name: r for r in summarize(collected, 0.95, gated)}
 
 
+def test_clips_not_searched_for_a_kind_are_counted_for_that_kind_only() -> None:
+    said = {
+        "s0": Measurement(),
+        "s1": Measurement(unassessed_kinds={"m.ghost": "too short"}),
+        "s2": Measurement(unassessed="broken"),
+    }
+    samples = [Sample(f"s{i}", f"p{i}", "", "model") for i in range(4)] + [Sample("t", "p", "", "other")]
+    records = {s.sample_id: ClipRecord(s.sample_id, "ok") for s in samples}
+    collected = Collected(
+        Plan(tuple(samples)), records, SimpleNamespace(metrics=[BoundMetric("m", Sliced(), {})])
+    )  # type: ignore[arg-type]
+    collected.measurements["m"] = said
+    assert collected.coverage() == {
+        "m": {"model": (2, 4), "other": (0, 1)},
+        "m.ghost": {"model": (1, 4), "other": (0, 1)},
+    }
+    assert Measurement.from_json(said["s1"].to_json()) == said["s1"]
+
+
 def test_slices_of_values_by_tag_have_numbers_or_say_why_not() -> None:
     made = slices(["yes"] * 3 + ["no"] * 2 + ["few", "maybe", "maybe"])
     assert list(made) == ["m.size", *(f"m.size@people={p}" for p in ("yes", "no", "few", "maybe"))]

@@ -322,3 +322,13 @@ _PLAIN = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text("abc
 @settings(max_examples=150, deadline=None)
 def test_json_is_yaml_and_reads_back_equal(value: object) -> None:
     assert parse(json.dumps(value), "x").value == value
+
+
+def test_the_motion_that_a_list_of_prompts_asks_for_is_checked_as_that_of_a_suite(tmp_path: Path) -> None:
+    text = "name: x\nbackend: {type: files, root: .}\nprompts: list.csv\n"
+    (tmp_path / "list.csv").write_text("prompt,motion\na dog,high\na cat,\na bird,fast\n")
+    told = problems(text, base=tmp_path)
+    assert told[-1].endswith("list.csv:4:1: motion: expected static, low, high, or nothing, found 'fast'")
+    (tmp_path / "list.csv").write_text("prompt,motion\na dog,high\na cat,\n")
+    asked = load_suite_text(text, base_dir=tmp_path).prompts
+    assert [p.tags.get("motion") for p in asked] == ["high", ""]

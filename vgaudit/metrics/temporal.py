@@ -16,7 +16,6 @@ from vgaudit.metrics.freezes import FreezeReport, find_freezes
 from vgaudit.metrics.motion_asked import TOO_LIVELY, TOO_STILL, as_asked, pace
 from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_quality import temporal_quality
-from vgaudit.metrics.temporal_windows import FEWEST_PICTURES
 from vgaudit.plan import Sample
 from vgaudit.records import Finding, Measurement, Result, Series, Severity
 from vgaudit.stats import NOT_APPLICABLE_PREFIX, mean_results
@@ -69,13 +68,14 @@ class Temporal:
     that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
     clip does not move as its prompt's ``motion`` asks. With the option ``faces``, ``temporal.identity_drift``
     (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the shot goes on. A clip too small for
-    flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, with a statistic that is no finite number,
-    or with faces that were asked for and could not be compared, is not assessed; of fewer than
-    :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` frames, not in full.
+    flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, or with a statistic that is no finite
+    number is not assessed. One without a shot of :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` different
+    pictures is not assessed for ghosts and warping, and one whose faces were asked for and could not be compared not
+    for these.
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -198,22 +198,19 @@ class Temporal:
                 findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
 
         shown: Mapping[str, Series] = {}
-        unassessed = _why_nothing(pixels, motion)
+        unassessed, kinds = _why_nothing(pixels, motion), dict[str, str]()
         facts["different_pictures"] = _pictures(motion)
         if not unassessed:
-            if len(pts) < FEWEST_PICTURES:
-                unassessed = (
-                    f"the clip has {len(pts)} frames; ghosts and warping could not be looked for in fewer than "
-                    f"{FEWEST_PICTURES}"
-                )
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
+            kinds |= more.unassessed
             if self.options.faces:
                 from vgaudit.metrics.identity_drift import identity_drift
 
                 drift = identity_drift(clip.sample.sample_id, clip.features["faces"], more.cuts, clip.info)
                 findings, shown = (*findings, *drift.findings), {**shown, **drift.series}
-                unassessed = "; ".join(filter(None, (unassessed, drift.unassessed)))
+                if drift.unassessed:
+                    kinds[IDENTITY_DRIFT] = drift.unassessed
                 facts["identity"] = drift.facts
 
         usable = np.zeros_like(valid) if motion.facts.get("too_small") else valid
@@ -223,7 +220,7 @@ class Temporal:
             "frame_difference": _series(pts, difference, np.isfinite(difference), "grey levels"),
             **shown,
         }
-        return Measurement(values, series, (*asked, *findings), missing, facts, unassessed)
+        return Measurement(values, series, (*asked, *findings), missing, facts, unassessed, kinds)
 
     def _nothing(self, why: str) -> Measurement:
         """No value, and nothing that a gate on findings could pass on."""

@@ -6,7 +6,7 @@ Each takes the :class:`~vgaudit.metrics.temporal_signals.Signals` of a clip and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,7 +97,7 @@ def exposure_shift(s: Signals, threshold: float) -> Iterator[Found]:
     height = np.abs(series)
     at: list[int] = [
         p for p in np.flatnonzero(height > threshold).tolist()
-        if height[p] == height[max(0, p - NEAR) : p + NEAR + 1].max()
+        if series[p] * np.sign(series[p]) == _most(series * np.sign(series[p]), p)
         and correlation(luma(s.thumb[p]), luma(s.thumb[p + 1])) > SAME_SHOT
         and _everywhere(s, p, series[p])
     ]  # fmt: skip
@@ -162,12 +162,12 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
 
 def popping(s: Signals, threshold: float) -> Iterator[Found]:
     """A small part of the picture changes at once and changes back: a thing that appears and vanishes."""
-    yield from (f for f in inserts(s, threshold) if area(f.box) < SWAP_AREA)
+    yield from (f for f in _in_a_shot(s, inserts(s, threshold)) if area(f.box) < SWAP_AREA)
 
 
 def subject_swap(s: Signals, threshold: float) -> Iterator[Found]:
     """A large part of the picture changes at once and changes back: a thing that is another for a while."""
-    yield from (f for f in inserts(s, threshold) if area(f.box) >= SWAP_AREA)
+    yield from (f for f in _in_a_shot(s, inserts(s, threshold)) if area(f.box) >= SWAP_AREA)
 
 
 def ghosting(s: Signals, threshold: float) -> Iterator[Found]:
@@ -312,7 +312,10 @@ DETECTORS: Mapping[str, Detector] = {
 INSERTS = ("subject_swap", "popping")
 """Kinds that see something in what some of the whole picture do: the one further over its threshold is told."""
 
-WHOLE = ("blur_pulse", "ghosting", "warping")
+LASTING = ("ghosting", "warping")
+"""Kinds that see much of the same statistics: of a moment, the one further over its threshold is told."""
+
+WHOLE = ("blur_pulse", *LASTING)
 DOUBT = 1.1
 """Times less far over its threshold that what the whole picture does may be: it explains more."""
 
@@ -324,6 +327,13 @@ def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found
     threshold.
     """
     found = {kind: tuple(d.find(s, thresholds[kind])) for kind, d in DETECTORS.items()}
+    for kind, other in (LASTING, LASTING[::-1]):
+        found[kind] = tuple(
+            f for f in found[kind]
+            if not any(
+                _covers(o, f) and o.score / thresholds[other] > f.score / thresholds[kind] for o in found[other]
+            )
+        )  # fmt: skip
     rivals = [
         (f, f.score / thresholds[kind])
         for kind, each in _told_once(s, {k: f for k, f in found.items() if k not in INSERTS}).items()
@@ -367,6 +377,12 @@ def cuts(s: Signals, threshold: float) -> Bools:
     return found
 
 
+def _in_a_shot(s: Signals, found: Iterable[Found]) -> Iterator[Found]:
+    """Those of one shot: what changes with a cut is another shot's, and did not appear."""
+    cut = s.frame[1:][_barred(s)]
+    yield from (f for f in found if not ((cut >= f.first) & (cut <= f.end)).any())
+
+
 def _barred(s: Signals) -> Bools:
     """Pairs across which no window is looked at."""
     return cuts(s, floors(s.side)["jump_cut"])
@@ -397,6 +413,11 @@ def _fades(steps: Floats, first: int, end: int) -> bool:
         return False
     comes, goes = steps[at - 2] * steps[at - 1], steps[at + 1] * steps[at]
     return bool(comes > RAMP * steps[at - 1] ** 2 and goes > RAMP * steps[at] ** 2)
+
+
+def _most(values: Floats, at: int) -> float:
+    """The largest of the values near one of them."""
+    return float(values[max(0, at - NEAR) : at + NEAR + 1].max())
 
 
 def _everywhere(s: Signals, p: int, step: float) -> bool:

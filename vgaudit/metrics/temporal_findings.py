@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
-from vgaudit.metrics.temporal_detectors import DETECTORS, cuts, detect
+from vgaudit.metrics.temporal_detectors import DETECTORS, LASTING, cuts, detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Box, Found, Signals
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, has_windows
 from vgaudit.records import Finding, Series, Severity
 from vgaudit.video import ClipInfo
 
 MAJOR = 2.0
 """Times its threshold from which a finding is major."""
+
+STILL = 2e-3
+"""Short sides a pair up to which the largest flow of a clip is none: half a pixel of 256."""
 
 KINDS = tuple(f"temporal.{kind}" for kind in DETECTORS)
 """Kinds of finding that :func:`artifacts` can make."""
@@ -26,11 +30,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Findings of a clip, by time, series of the detectors that found something, and frames that begin a shot."""
+    """What was found in a clip.
+
+    Attributes:
+        findings: By time.
+        series: Of the detectors that found something.
+        cuts: Frames that begin a shot.
+        unassessed: Kinds that could not be looked for, to the reason.
+    """
 
     findings: tuple[Finding, ...]
     series: Mapping[str, Series]
     cuts: tuple[int, ...] = ()
+    unassessed: Mapping[str, str] = field(default_factory=dict)
 
 
 def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo) -> Artifacts:
@@ -54,10 +66,23 @@ def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo
             values = DETECTORS[kind].series(signals)
             times = pts[signals.frame[len(signals) - len(values) :]]
             series[kind] = Series(tuple(times.tolist()), tuple(values.tolist()), DETECTORS[kind].unit)
-    begins = signals.frame[1:][cuts(signals, thresholds["jump_cut"])]
+    cut = cuts(signals, thresholds["jump_cut"])
+    unassessed: dict[str, str] = {}
+    if not has_windows(cut) and not _is_still(motion):
+        few = f"no shot of the clip shows {FEWEST_PICTURES} different pictures"
+        unassessed = {f"temporal.{kind}": few for kind in LASTING}
     return Artifacts(
-        tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))), series, tuple(begins.tolist())
+        tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))),
+        series,
+        tuple(signals.frame[1:][cut].tolist()),
+        unassessed,
     )
+
+
+def _is_still(motion: Features) -> bool:
+    """Whether nothing moves, so that nothing can leave a ghost or be bent."""
+    speed = np.asarray(motion["quality_motion"], dtype=np.float64)
+    return len(motion["pts_s"]) >= FEWEST_PICTURES and bool((speed <= STILL).all())
 
 
 def _finding(

@@ -41,7 +41,16 @@ REACH = 12
 """Cells of 32 a side within which something is looked for that may have moved ..."""
 
 ALIKE = 0.6
-"""... and share of the change below which it is found."""
+"""... and share of the change below which it is found, ..."""
+
+ALIKE_AT_REST = 0.3
+"""... or this one for what rests in its place and leaves it as it was, which nothing that passes by does: ..."""
+
+AT_REST = 0.1
+"""... it changes by no more than this share from picture to picture, ..."""
+
+AS_BEFORE = 0.5
+"""... and the place differs by no more than this share afterwards."""
 
 SAME = 0.4
 """The same share for what has gone somewhere else, ..."""
@@ -50,8 +59,14 @@ MOVED = 0.8
 """... where the place it went to has to change by this share."""
 
 
-def inserts(s: Signals, threshold: float) -> Iterator[Found]:
-    """Parts of the picture that change at one pair and change back at a later one."""
+def inserts(s: Signals, threshold: float) -> tuple[Found, ...]:
+    """Parts of the picture that change at one pair and change back at a later one; looked for once a threshold."""
+    if threshold not in s.inserts:
+        s.inserts[threshold] = tuple(_inserts(s, threshold))
+    return s.inserts[threshold]
+
+
+def _inserts(s: Signals, threshold: float) -> Iterator[Found]:
     series = s.local
     sudden = series > threshold
     longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
@@ -88,19 +103,21 @@ def _returns(s: Signals, cells: Bools, p: int, q: int) -> bool:
     before, meanwhile, after = shown[0], shown[1:-1], shown[-1]
     inside = meanwhile.mean(axis=0)
     away = min(_apart(inside, before), _apart(inside, after))
-    if len(meanwhile) > 1 and float(np.abs(np.diff(meanwhile, axis=0)).mean()) > MOST_CHANGE * away:
+    changes = float(np.abs(np.diff(meanwhile, axis=0)).mean()) if len(meanwhile) > 1 else 0.0
+    left = _apart(before, after)
+    if away < LEAST_CHANGE or changes > MOST_CHANGE * away or left > MOST_LEFT * away:
         return False
-    if away < LEAST_CHANGE or _apart(before, after) > MOST_LEFT * away:
-        return False
-    was = is_near(s.fine[p + 1], s.fine[p], fine) or has_moved(s.fine[p], s.fine[p + 1], fine)
-    goes = is_near(s.fine[q], s.fine[q + 1], fine) or has_moved(s.fine[q + 1], s.fine[q], fine)
+    rests = len(meanwhile) >= BRIEF_PICTURES and changes <= AT_REST * away and left <= AS_BEFORE * away
+    alike = ALIKE_AT_REST if rests else ALIKE
+    was = is_near(s.fine[p + 1], s.fine[p], fine, alike) or has_moved(s.fine[p], s.fine[p + 1], fine)
+    goes = is_near(s.fine[q], s.fine[q + 1], fine, alike) or has_moved(s.fine[q + 1], s.fine[q], fine)
     return not (was or goes)
 
 
-def is_near(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> bool:
-    """Whether what the cells show in one picture stands nearby in the other."""
+def is_near(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools, alike: float = ALIKE) -> bool:
+    """Whether what the cells show in one picture stands nearby in the other, to that share of the change."""
     share, _ = _nearby(picture, other, cells)
-    return bool((share < ALIKE).any())
+    return bool((share < alike).any())
 
 
 def has_moved(picture: NDArray[np.uint8], other: NDArray[np.uint8], cells: Bools) -> bool:

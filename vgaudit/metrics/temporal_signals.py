@@ -140,6 +140,11 @@ class Signals:
         """:func:`local_series` of the clip, which several detectors ask for."""
         return local_series(self)
 
+    @cached_property
+    def inserts(self) -> dict[float, tuple[Found, ...]]:
+        """What :func:`~vgaudit.metrics.temporal_parts.inserts` found, by threshold."""
+        return {}
+
     def __len__(self) -> int:
         return len(self.frame)
 

@@ -294,27 +294,42 @@ def medians_beside(x: Floats, count: int) -> tuple[Floats, Floats]:
     return middle[: n + 1], middle[count : count + n + 1]
 
 
+def shots(barred: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First pair and pair after the last of each stretch whose statistics know nothing of a barred pair.
+
+    Those of a pair ask for the pictures right beside it: the pairs next to a barred one are left out too.
+    """
+    at = np.flatnonzero(barred).tolist()
+    begins, ends = [0, *(i + 2 for i in at)], [*(i - 1 for i in at), len(barred)]
+    return [(a, b) for a, b in zip(begins, ends, strict=True) if b > a]
+
+
+def has_windows(barred: NDArray[np.bool_]) -> bool:
+    """Whether there is any window in a clip of these pairs: :func:`scores` of others is empty."""
+    return any(len(windows(b - a)[0]) for a, b in shots(barred))
+
+
 def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[Ints, Ints, Floats]:
-    """First pairs, ends and scores of all windows that hold no barred pair, and none right before or after them.
+    """First pairs, ends and scores of all windows, each held against its own shot (:func:`shots`).
 
     Args:
         x: :func:`pair_statistics`.
         model: Of the fault.
         barred: bool ``(N-1,)``: pairs across which nothing can be compared, such as cuts.
     """
-    p, q = windows(len(x))
-    if len(p):
-        count = np.r_[0, np.cumsum(barred)]
-        free = count[np.minimum(q + 1, len(x))] == count[p - 1]
-        p, q = p[free], q[free]
-    found = np.zeros(len(p))
-    of = _Sums.of(x) if len(p) else None
-    for begin in range(0, len(p), AT_ONCE):
-        assert of is not None
-        part = slice(begin, begin + AT_ONCE)
-        features = _features(of, p[part], q[part], model.level, model.edge, model.steps)
-        found[part] = (features - model.mean) @ model.weight
-    return p, q, found
+    first, end, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    for a, b in shots(barred):
+        p, q = windows(b - a)
+        if not len(p):
+            continue
+        of = _Sums.of(x[a:b])
+        for begin in range(0, len(p), AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            features = _features(of, p[part], q[part], model.level, model.edge, model.steps)
+            found.append((features - model.mean) @ model.weight)
+        first.append(p + a)
+        end.append(q + a)
+    return np.concatenate(first), np.concatenate(end), np.concatenate(found)
 
 
 def best_windows(

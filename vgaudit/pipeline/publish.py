@@ -45,6 +45,9 @@ def decide(
         review += [f"{metric}.{name} could not be measured: {why}" for name, why in gaps.items()]
         if measurement.unassessed:
             review.append(f"{metric} did not see all of the clip: {measurement.unassessed}")
+        for why in dict.fromkeys(measurement.unassessed_kinds.values()):
+            kinds = [k for k, reason in measurement.unassessed_kinds.items() if reason == why]
+            review.append(f"{', '.join(kinds)} could not be looked for: {why}")
     review += [f"{metric} was asked for but not computed: {why}" for metric, why in unchecked.items()]
     if hold:
         return PublishDecision("hold", (*hold, *review))

@@ -61,18 +61,29 @@ class Collected:
         return found
 
     def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Metric -> group -> (clips looked at, clips that should have been); refused samples are no clips."""
+        """Metric -> group -> (clips looked at, clips that should have been); refused samples are no clips.
+
+        The same by kind of finding, for those that some clip could not be searched for.
+        """
         counts: dict[str, dict[str, tuple[int, int]]] = {}
         for bound in self.scorer.metrics:
             measured = self.measurements.get(bound.name, {})
+            kinds = sorted({k for m in measured.values() for k in m.unassessed_kinds})
             for group in self.plan.groups:
                 due = [
                     s
                     for s in self.plan
                     if s.group == group and self.records[s.sample_id].outcome not in REFUSED
                 ]
-                done = sum(s.sample_id in measured and is_assessed(measured[s.sample_id]) for s in due)
-                counts.setdefault(bound.name, {})[group] = (done, len(due))
+                seen = [
+                    measured[s.sample_id]
+                    for s in due
+                    if s.sample_id in measured and is_assessed(measured[s.sample_id])
+                ]
+                counts.setdefault(bound.name, {})[group] = (len(seen), len(due))
+                for kind in kinds:
+                    searched = sum(kind not in m.unassessed_kinds for m in seen)
+                    counts.setdefault(kind, {})[group] = (searched, len(due))
         return counts
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,7 @@ from vgaudit.suite.schema import (
     NAME_PATTERN,
     Expectation,
     Limits,
+    Motion,
     Prompt,
     Suite,
     normalised,
@@ -348,6 +349,10 @@ class SuiteChecks:
         specs: dict[str, PromptSpec] = {}
         for row in rows:  # a list with a `path` column may name a prompt for each of its clips
             at = Document(str(path), {}, {(): (row.line - 1, 0)})
+            asked = row.tags.get("motion")
+            if asked and asked not in get_args(Motion):
+                told = f"motion: expected {', '.join(get_args(Motion))}, or nothing, found {shown(asked)}"
+                self.problems.append(at.problem((), told))
             expect = [
                 validated(Expectation, written_out_expectation(e), at, (), self.problems) for e in row.expect
             ]

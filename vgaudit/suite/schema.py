@@ -121,6 +121,10 @@ class Expectation(Block):
         return self
 
 
+Motion = Literal["static", "low", "high"]
+"""How much motion a prompt may ask for."""
+
+
 class Prompt(Block):
     """One prompt with what is known of it."""
 
@@ -128,7 +132,7 @@ class Prompt(Block):
     text: PromptText = Field(description="What the model is asked for.")
     tags: dict[str, str] = Field(default_factory=dict, description="Anything to group or filter by.")
     expect: tuple[Expectation, ...] = Field((), description="Contrastive expectations.")
-    motion: Literal["static", "low", "high"] | None = Field(None, description="How much motion is asked for.")
+    motion: Motion | None = Field(None, description="How much motion is asked for.")
 
 
 class Suite(Block):
