@@ -158,7 +158,7 @@ def test_fingerprint_and_options(tiny: dict[str, str], tmp_path: Path) -> None:
     assert VideoEmbeddingExtractor(VideoEmbeddingOptions(**tiny, random_window=True)).fingerprint != one
     assert VideoEmbeddingExtractor(VideoEmbeddingOptions()).fingerprint != one
     with pytest.raises(ValidationError, match="fvd@styleganv"):
-        VideoEmbeddingOptions(protocol="fvd@cd-videomae")
+        VideoEmbeddingOptions(protocol="fvd@nothing")
     with pytest.raises(RuntimeError, match="load"):
         VideoEmbeddingExtractor(VideoEmbeddingOptions(**tiny)).start(INFO)
 
@@ -223,7 +223,7 @@ def test_frames_are_prepared_for_a_network_of_tensors(
 def test_preprocessing_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from vgaudit.extractors import video_embedding
+    from vgaudit.extractors import video_protocols
 
     def fingerprint() -> str:
         return VideoEmbeddingExtractor(VideoEmbeddingOptions(protocol="fvd@videogpt")).fingerprint
@@ -231,7 +231,7 @@ def test_preprocessing_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) ->
     one = fingerprint()
     assert VIDEOGPT.preprocessing is not None
     half = replace(VIDEOGPT, preprocessing=replace(VIDEOGPT.preprocessing, low=-0.5, high=0.5))
-    monkeypatch.setattr(video_embedding, "PROTOCOLS", {STYLEGANV.name: STYLEGANV, half.name: half})
+    monkeypatch.setattr(video_protocols, "PROTOCOLS", {STYLEGANV.name: STYLEGANV, half.name: half})
     assert fingerprint() != one
 
 

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from vgaudit.extractors.video_input import crop_offsets, prepared, resized_shape
-from vgaudit.extractors.video_protocols import PROTOCOLS, VIDEOGPT, Preprocessing
+from vgaudit.extractors.video_input import prepared
+from vgaudit.extractors.video_preprocessing import Preprocessing
+from vgaudit.extractors.video_protocols import PROTOCOLS, VIDEOGPT
 
 HOW = Preprocessing(size=224, low=-1.0, high=1.0)
 
@@ -100,7 +101,7 @@ def test_against_the_published_steps_written_out(height: int, width: int) -> Non
     ],
 )
 def test_resized_shape(height: int, width: int, expected: tuple[int, int]) -> None:
-    assert resized_shape(height, width, 224) == expected
+    assert HOW.resized(height, width) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_resized_shape(height: int, width: int, expected: tuple[int, int]) -> No
     [(224, 224, (0, 0)), (224, 225, (0, 0)), (224, 299, (0, 37)), (300, 224, (38, 0)), (227, 224, (1, 0))],
 )
 def test_crop_offsets(height: int, width: int, expected: tuple[int, int]) -> None:
-    assert crop_offsets(height, width, 224) == expected
+    assert HOW.offsets(height, width) == expected
 
 
 def test_the_crop_takes_the_middle_of_an_odd_margin() -> None:
@@ -134,8 +135,11 @@ def test_protocols_say_in_words_what_is_done() -> None:
         "value_range": "[-1, 1] (0 to 255 before)",
         "features": "400 logits of InceptionI3d (Kinetics-400)",
         "covariance": "divided by N - 1",
+        "frame_rate": "the clip's own",
+        "windows_per_clip": "1",
+        "short_clips": "left out: fewer than 16 frames",
     }
     for protocol in PROTOCOLS.values():
         assert all(protocol.pinned.values())
-        if protocol.preprocessing is None:
+        if protocol.preprocessing is None and protocol.itself is None:
             assert protocol.pinned["resize"] == "by the network itself"

@@ -250,7 +250,7 @@ def test_statistics_that_are_no_file_or_a_bomb(tmp_path: Path) -> None:
         against("bomb.npz", tmp_path).identity()
 
 
-@pytest.mark.parametrize("protocol", ["fvd@cd-videomae", "fvd@styleganvv", 3])
+@pytest.mark.parametrize("protocol", ["fvd@cd-videomae-b", "fvd@styleganvv", 3])
 def test_only_implemented_protocols(protocol: object) -> None:
     with pytest.raises(ValidationError, match=r"is not implemented; implemented: fvd@styleganv"):
         FvdOptions(reference={"group": "real"}, protocol=protocol)

@@ -28,9 +28,7 @@ def build(
         list[Path],
         typer.Argument(metavar="VIDEOS...", help="Videos, folders of them, or .txt lists, a path a line."),
     ],
-    protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="fvd@styleganv, fvd@videogpt or fvd@storyworld.")
-    ],
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="A built-in one, such as fvd@styleganv.")],
     out: Output,
     weights: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The network's weights, if not the protocol's.")

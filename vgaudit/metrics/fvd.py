@@ -82,7 +82,7 @@ class Fvd:
     summary_features: ClassVar[tuple[str, ...]] = (_ROLE,)
 
     def __init__(self, options: FvdOptions, context: MetricContext) -> None:
-        self.options = options
+        self.options = options.resolved(context.base_dir)
         self._base_dir = context.base_dir
         self._statistics: ReferenceStatistics | None = None
 
@@ -94,7 +94,7 @@ class Fvd:
         o = self.options
         weights = local_path(o.weights, self._base_dir)
         options = {
-            "protocol": o.rules.name,
+            "protocol": o.extracted,
             "weights": weights,
             "sha256": o.sha256,
             "device": o.device,
@@ -114,9 +114,21 @@ class Fvd:
         Raises:
             UsageError: The file is missing, no statistics, another network's, or another protocol's.
         """
-        guard = guard_identity(self.needs())
+        rules = self.options.rules
+        guard = dict(guard_identity(self.needs()))
+        if rules.base:
+            guard["protocol"] = {
+                **rules.identity,
+                "ddof": rules.ddof,
+                "random_reference": rules.random_reference,
+            }
         if isinstance(self.options.reference, GroupReference):
             return {"reference_group": self.options.reference.group, **guard}
+        if rules.base:
+            raise UsageError(
+                f"fvd.reference: expected {{group: NAME}} for {rules.name}, found {self.options.reference!r}: which "
+                "windows and frames of which preprocessing a file was made of does not stand in it"
+            )
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
         made_by = self._read_statistics().weights_sha256
         if not made_by and not self.options.rules.unsigned_reference:
@@ -160,11 +172,11 @@ class Fvd:
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """All values of one group; of a slice by tag those of :data:`~vgaudit.metrics.fvd_results.SLICED`."""
         specs = [spec for spec in self.values if context.tag is None or spec.name in self.sliced]
-        used, left_out = _usable(measured, self.options.rules.window)
+        used, left_out = _usable(measured, self.options.rules.least)
         facts: dict[str, Any] = {**self._network(used), "n_planned": len(context.planned)}
         own: dict[str, Any] = {
             **self.options.rules.pinned,
-            "window": f"{self.options.rules.window} consecutive frames from frame 0",
+            "window": self.options.rules.first_window,
         }
         if (
             isinstance(self.options.reference, GroupReference)
@@ -269,6 +281,10 @@ class Fvd:
 
     def _caveats(self, used: Sequence[Measured], reference: _Reference, made: Any) -> list[str]:
         rules, notes = self.options.rules, [*reference.notes]
+        if rules.base:
+            notes.append(
+                f"{rules.name} is the suite's own protocol, made from {rules.base}: no published number compares"
+            )
         notes += differing_video({"reference_made": made}, used)
         published = self._network(used)["published_network"]
         if published is None:
@@ -318,7 +334,7 @@ class Fvd:
             hint = nearest(reference.group, groups)
             return f"the run has no group {reference.group!r} to be the reference{hint} (groups: {', '.join(groups)})"
         clips, tag = self._all_of_reference(context), context.tag
-        used, left_out = _usable(clips, self.options.rules.window)
+        used, left_out = _usable(clips, self.options.rules.least)
         tagged = tag is not None and clips[0].sample.tags.get(tag[0]) == tag[1] if clips else False
         of = f" of {'='.join(tag)}" if tag is not None and tagged else ""
         which = f"the reference {reference.group!r}"
@@ -328,11 +344,6 @@ class Fvd:
             return f"{which} has {count} prompts{of}; a slice takes at least {MIN_GROUPS}"
         rules = self.options.rules
         y = _rows(used, 1 if rules.random_reference else 0)
-        at = (
-            "at a random offset, seeded by the clip's first frame"
-            if rules.random_reference
-            else "from frame 0"
-        )
         return _Reference(
             features=y,
             statistics=statistics(y, ddof=rules.ddof),
@@ -340,7 +351,7 @@ class Fvd:
             ids=tuple(m.sample.sample_id for m in used),
             detail={
                 "reference": f"group {reference.group}",
-                "reference_window": f"{rules.window} consecutive frames {at}",
+                "reference_window": rules.reference_window,
                 **({} if tag is None else {"reference_tag": of[4:] or "none: all of the reference"}),
                 "reference_left_out": sum(left_out.values()),
                 "reference_list_sha256": _list_sha256(used, 1 if rules.random_reference else 0),
@@ -400,13 +411,13 @@ def _published(rules: VideoProtocol, sha256: str | None) -> bool | None:
     return None if sha256 and own is None else sha256 is not None and sha256 == own
 
 
-def _usable(measured: Sequence[Measured], window: int) -> tuple[list[Measured], Counter[str]]:
+def _usable(measured: Sequence[Measured], least: str) -> tuple[list[Measured], Counter[str]]:
     """Clips with a window, by sample id (so that no order of work shows), and why others have none."""
     used, left_out = [], Counter[str]()
     for clip in sorted(measured, key=lambda m: m.sample.sample_id):
         embedding = clip.features[_ROLE]["embedding"]
         if not len(embedding):
-            left_out[f"shorter than {window} frames"] += 1
+            left_out[f"shorter than {least}"] += 1
         elif not np.isfinite(embedding).all():
             left_out["features are not finite"] += 1
         else:

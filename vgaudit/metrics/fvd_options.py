@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vgaudit.extractors.video_protocols import AUTO, PROTOCOLS, VideoProtocol, completed, protocol_of
+from vgaudit.errors import SuiteError
+from vgaudit.extractors.video_own import OwnProtocol, Protocol, is_protocol_file, named, read_own, rules_of
+from vgaudit.extractors.video_protocols import AUTO, VideoProtocol, completed
 
 MIN_WORDS = 5
 """Different words a reason for ``accept_small_n`` has at least; a bare yes is none."""
@@ -30,9 +33,10 @@ class FvdOptions(BaseModel):
         description="storyworld or storyworld-<look>, which ship along; or a file (.npz, .safetensors: mean, "
         "num_clips, cov_biased or cov); or {group: NAME}."
     )
-    protocol: Literal["auto", "fvd@styleganv", "fvd@videogpt", "fvd@storyworld"] = Field(
+    protocol: Protocol = Field(
         "fvd@styleganv",
-        description="Named protocol; auto: fvd@storyworld, where the backend declares that domain.",
+        description="Named protocol; auto: fvd@storyworld, where the backend declares that domain; or one of your "
+        "own, written out (name, base, what differs) or as a .yaml file.",
     )
     weights: str = Field(
         "", description="Name of the network's weights, or path of a file of that kind; else the protocol's."
@@ -65,14 +69,40 @@ class FvdOptions(BaseModel):
     @field_validator("protocol", mode="before")
     @classmethod
     def _implemented(cls, value: Any) -> Any:
-        if value not in (AUTO, *PROTOCOLS):
-            raise ValueError(f"protocol {value!r} is not implemented; implemented: {', '.join(PROTOCOLS)}")
-        return value
+        return named(value, (AUTO,), files=True)
+
+    def resolved(self, base_dir: Path) -> FvdOptions:
+        """These options with a protocol in place of the file that holds it.
+
+        Args:
+            base_dir: Folder that the file's path is relative to.
+
+        Raises:
+            SuiteError: The file is missing, or wrong; it says where.
+        """
+        if not isinstance(self.protocol, str) or not is_protocol_file(self.protocol):
+            return self
+        path = base_dir / Path(self.protocol).expanduser()
+        own = read_own(path)
+        try:
+            return FvdOptions.model_validate({**self.model_dump(), "protocol": own.model_dump()})
+        except ValidationError as error:
+            why = "; ".join(
+                str(e.get("ctx", {}).get("error", e["msg"])) for e in error.errors(include_url=False)
+            )
+            raise SuiteError(f"{path}:1:1: {why}") from error
 
     @property
     def rules(self) -> VideoProtocol:
         """The protocol itself."""
-        return protocol_of(self.protocol)
+        return rules_of(self.protocol)
+
+    @property
+    def extracted(self) -> str | dict[str, Any]:
+        """The protocol as the extractor takes it: a name, or all that is said."""
+        if isinstance(self.protocol, OwnProtocol):
+            return self.protocol.model_dump(mode="json", exclude_none=True)
+        return self.rules.name
 
     @property
     def forced(self) -> bool:

@@ -345,7 +345,7 @@ def _embed(video: Video, sha256: str, metric: Fvd, extractors: Mapping[str, Extr
     rules, seen = metric.options.rules, features["video"]
     rows = seen["embedding"]
     if not len(rows):
-        return _Embedded(facts=facts, too_short=f"shorter than {rules.window} frames")
+        return _Embedded(facts=facts, too_short=f"shorter than {rules.least}")
     row = min(1 if rules.random_reference else 0, len(rows) - 1)
     return _Embedded(np.asarray(rows[row], np.float32), int(seen["window_start"][row]), facts)
 

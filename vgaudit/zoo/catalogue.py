@@ -32,6 +32,8 @@ class Weights:
         bundled: Folder below ``zoo/bundled`` that holds the file, for weights that ship with the package.
         beside: Other files of that folder that the network is read with -> their digests.
         url: Where the file is published if not in a repository; such a file is never fetched by itself.
+        sha256_prefix: First digits of the digest, where the publisher's name for the file states them. Whatever is
+            loaded under this name must begin so; it pins nothing by itself.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Weights:
     bundled: str = ""
     beside: Mapping[str, str | None] = field(default_factory=dict)
     url: str = ""
+    sha256_prefix: str = ""
 
     @property
     def download_command(self) -> str:
@@ -78,6 +81,23 @@ AESTHETIC = "laion-aesthetic-vit-l-14"
 
 I3D_RGB = "i3d-rgb-imagenet"
 """The PyTorch port of the authors' I3D, numbers only."""
+
+R3D_18 = "r3d18-kinetics400"
+"""torchvision's ResNet-3D of 18 layers."""
+
+S3D = "s3d-kinetics400"
+"""torchvision's S3D."""
+
+SWIN3D_T = "swin3d-t-kinetics400"
+"""torchvision's copy of Video Swin, tiny."""
+
+VIDEOMAE_BASE = "videomae-base-kinetics400"
+"""VideoMAE's ViT-B, finetuned, under the names of transformers."""
+
+VIDEOMAE_G = "videomaev2-g-ssv2"
+"""VideoMAE v2's ViT-g, finetuned on Something-Something v2, which the content-debiased FVD asks."""
+
+CLIP_B_32 = "ViT-B-32/openai"
 
 VJEPA = "vjepa-vith16"
 """V-JEPA's ViT-H/16 at 224, which JEDi asks."""
@@ -121,12 +141,29 @@ def _bundled(name: str, filename: str, kind: Kind) -> Weights:
     )
 
 
+def _torchvision_video(name: str, model: str, prefix: str) -> Weights:
+    """A network that torchvision publishes; the name of its file states how the digest begins."""
+    filename = f"{model}-{prefix}.pth"
+    return Weights(
+        name=name,
+        repo="pytorch/vision",
+        filename=filename,
+        revision="",
+        sha256=None,
+        licence="not stated (network and training: BSD-3-Clause)",
+        size=None,
+        kind="tensors",
+        url=f"https://download.pytorch.org/models/{filename}",
+        sha256_prefix=prefix,
+    )
+
+
 _ALL = (
     _bundled(BUNDLED_CLIP, "open_clip_model.safetensors", "open_clip"),
     _bundled(BUNDLED_VIDEO, "network.pt", "torchscript"),
     _bundled(BUNDLED_GUARD, "network.pt", "torchscript"),
     Weights(
-        name="ViT-B-32/openai",
+        name=CLIP_B_32,
         repo="timm/vit_base_patch32_clip_224.openai",
         filename="open_clip_model.safetensors",
         revision="a6f597a30f7b82c51704746581f9a4e41421e878",
@@ -220,6 +257,29 @@ _ALL = (
         size=None,
         kind="tensors",
         url="https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
+    ),
+    _torchvision_video(R3D_18, "r3d_18", "b3b3357e"),
+    _torchvision_video(S3D, "s3d", "d76dad2f"),
+    _torchvision_video(SWIN3D_T, "swin3d_t", "7615ae03"),
+    Weights(
+        name=VIDEOMAE_BASE,
+        repo="MCG-NJU/videomae-base-finetuned-kinetics",
+        filename="pytorch_model.bin",
+        revision="422e706f9bc75d3d20e9722cb81f8c8d1da76224",
+        sha256=None,
+        licence="CC-BY-NC-4.0",
+        size=None,
+        kind="tensors",
+    ),
+    Weights(
+        name=VIDEOMAE_G,
+        repo="OpenGVLab/InternVideoMAE_models",
+        filename="mae-g/vit_g_hybrid_pt_1200e_ssv2_ft.pth",
+        revision="main",
+        sha256=None,
+        licence="not established",
+        size=None,
+        kind="tensors",
     ),
     Weights(
         name=VJEPA,

@@ -65,8 +65,13 @@ def torch_release() -> str:
 
     Kernels change between minor releases and with them the last digits of features.
     """
+    return release("torch")
+
+
+def release(package: str) -> str:
+    """``major.minor`` of an installed package, from its metadata; ``absent`` without one."""
     try:
-        return ".".join(version("torch").split(".")[:2])
+        return ".".join(version(package).split(".")[:2])
     except PackageNotFoundError:
         return "absent"
 

@@ -121,6 +121,13 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
             f"no digest is established for {entry.name}, so its bytes cannot be verified",
             f"run `{entry.download_command}`, check the file, and state its digest as `sha256:` in the suite",
         )
+    prefix = entry.sha256_prefix
+    if not pin.lower().startswith(prefix):
+        raise Unavailable(
+            f"`sha256: {pin.lower()}` cannot be that of {entry.filename}, whose published name says that it begins "
+            f"with {prefix}",
+            "state the published file's digest, or name your own file by its path",
+        )
     return _verified(_mirrored(entry) or _cached(entry) or _download(entry), entry.name, pin)
 
 

@@ -27,12 +27,13 @@ class Tensors:
     facts: Mapping[str, Any]
 
 
-def load_tensors(name_or_path: str, sha256: str | None) -> Tensors:
+def load_tensors(name_or_path: str, sha256: str | None, within: tuple[str, ...] = ()) -> Tensors:
     """Read a checkpoint by catalogue name or from a local file (``.safetensors``, or plain tensors in ``.pth``).
 
     Args:
         name_or_path: Catalogue name, or path.
         sha256: Digest the file must have; needed for a name whose digest is not established.
+        within: Names under which a training checkpoint may hold the tensors; the first that is there is taken.
 
     Raises:
         Unavailable: It is not there, not the bytes that were pinned, or no mapping of names to tensors.
@@ -53,6 +54,8 @@ def load_tensors(name_or_path: str, sha256: str | None) -> Tensors:
             f"{' '.join(str(error).split())[:200]}",
             "name a .safetensors file, or plain tensors as torch.save writes them",
         ) from error
+    if isinstance(raw, Mapping):
+        raw = next((raw[name] for name in within if isinstance(raw.get(name), Mapping)), raw)
     if not isinstance(raw, Mapping) or not raw or not all(isinstance(t, torch.Tensor) for t in raw.values()):
         raise Unavailable(
             f"{found.name} holds no mapping of names to tensors",
@@ -75,7 +78,7 @@ def fill(network: Any, named: Mapping[str, Any], name: str, what: str, device: D
     """Load ``named`` into ``network``, which is ready for use afterwards; returns the class of its device.
 
     Args:
-        network: A ``torch.nn.Module`` just built.
+        network: A ``torch.nn.Module`` just built; of one on the ``meta`` device the tensors become its own.
         named: Its parameters, by name.
         name: The file, for messages.
         what: What the network is, for messages.
@@ -85,8 +88,9 @@ def fill(network: Any, named: Mapping[str, Any], name: str, what: str, device: D
         Unavailable: Names or shapes differ, a number is not finite, or the device is not there.
     """
     where = torch_device(device)
+    empty = any(tensor.is_meta for tensor in network.state_dict().values())
     try:
-        network.load_state_dict(named)
+        network.load_state_dict(named, assign=empty)
     except RuntimeError as error:
         raise Unavailable(
             f"{name} does not load as {what}: {' '.join(str(error).split())[:300]}",

@@ -1,0 +1,119 @@
+"""A suite's own protocol in a whole run: torchvision's R3D-18 with random weights on small clips."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.clips import moving_square, write_clip
+from vgaudit.errors import UsageError
+from vgaudit.extractors.video_input import prepared
+from vgaudit.extractors.video_own import OwnProtocol
+from vgaudit.metrics.frechet import frechet_distance_from_features
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
+from vgaudit.records import Result
+from vgaudit.suite import load_suite
+from vgaudit.video import ClipReader
+from vgaudit.zoo.torchvision_video import build, load_torchvision_video
+
+N = 16
+OWN: dict[str, Any] = {
+    "name": "mine@strided", "base": "fvd@r3d18", "window": 3, "stride": 2, "fps": "own", "clips_per_video": 2,
+    "preprocessing": {"size": 32, "mean": [0.5, 0.5, 0.5]}, "ddof": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("fvd_own")
+    with (made / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "prompt", "prompt_id", "model"])
+        for m, model in enumerate(("alpha", "real")):
+            for i in range(N):
+                write_clip(made / f"{model}{i}.mp4", moving_square(100 * m + i, frames=10, size=40))
+                writer.writerow([f"{model}{i}.mp4", f"a square over ground number {i}", f"p{i}", model])
+    torch.save(build("r3d_18").state_dict(), made / "r3d.pth")
+    return made
+
+
+def run(folder: Path, out: Path, **fvd: Any) -> Mapping[str, Result]:
+    options = {"reference": {"group": "real"}, "weights": "r3d.pth", "device": "cpu", **fvd}
+    suite = folder / "suite.yaml"
+    suite.write_text(
+        "name: own\nbackend: {type: files, root: ., index: index.csv}\n"
+        f"metrics: {json.dumps({'fvd': options})}\n",
+        encoding="utf-8",
+    )
+    finished = execute(prepare(load_suite(suite)), out, workers=1)
+    assert finished is not None
+    return {r.group: r for r in finished.data.results if r.name == "fvd.distance"}
+
+
+def by_hand(folder: Path, group: str) -> np.ndarray:
+    """Features as the protocol says: frames 0 2 4 and 5 7 9, each through the network, and their mean."""
+    how = OwnProtocol.model_validate(OWN).rules.preprocessing
+    assert how is not None
+    network = load_torchvision_video("r3d_18", str(folder / "r3d.pth"), None, "cpu").network
+    rows = []
+    for i in range(N):
+        with ClipReader(folder / f"{group}{i}.mp4") as reader:
+            frames = np.concatenate([block.rgb for block in reader])
+        with torch.inference_mode():
+            both = [network(prepared(frames[list(at)], how)[None])[0] for at in ((0, 2, 4), (5, 7, 9))]
+        rows.append(torch.stack(both).double().mean(dim=0).numpy())
+    return np.stack(rows)
+
+
+def features(run_dir: Path) -> set[str]:
+    return {path.name for path in (run_dir / "features").glob("video_embedding-*")}
+
+
+def test_a_run_by_a_protocol_of_ones_own(folder: Path, tmp_path: Path) -> None:
+    (folder / "own.yaml").write_text(json.dumps(OWN), encoding="utf-8")  # JSON is YAML
+    made = run(folder, tmp_path / "run", protocol="own.yaml")["alpha"]
+    assert made.value is not None, made.reason
+    expected = frechet_distance_from_features(by_hand(folder, "alpha"), by_hand(folder, "real"), ddof=0)
+    assert made.value == pytest.approx(expected, rel=1e-4)
+    rules = OwnProtocol.model_validate(OWN).rules
+    said = {
+        "protocol": "mine@strided",
+        "window": "2 times 3 (every 2nd) frames, one after the other from frame 0",
+        "reference_window": "2 times 3 (every 2nd) frames, one after the other from frame 0",
+        "covariance": "divided by N",
+        **rules.pinned,
+    }
+    assert {key: made.detail[key] for key in said} == said
+    assert (
+        "mine@strided is the suite's own protocol, made from fvd@r3d18: no published number compares"
+        in made.reason
+    )
+    assert made.detail["published_network"] is None
+    (folder / "own.yaml").write_text(json.dumps({**OWN, "ddof": 1}), encoding="utf-8")
+    again = run(folder, tmp_path / "run", protocol="own.yaml")["alpha"]
+    assert again.value is not None
+    assert again.value != pytest.approx(made.value, rel=1e-6)  # not the number stored under that name
+    assert len(features(tmp_path / "run")) == 1  # and from the same features
+
+
+def test_clips_too_short_are_counted(folder: Path, tmp_path: Path) -> None:
+    made = run(folder, tmp_path / "run", protocol={**OWN, "clips_per_video": 3})["alpha"]
+    assert made.value is None
+    assert "shorter than 15 frames" in made.reason
+
+
+def test_stored_statistics_are_refused(folder: Path, tmp_path: Path) -> None:
+    np.savez(
+        folder / "stored.npz", num_clips=np.int64(20), mean=np.zeros(512), cov=np.eye(512),
+        weights_sha256=np.array("0" * 64),
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"expected \{group: NAME\} for mine@strided, found 'stored.npz'"):
+        run(folder, tmp_path / "run", protocol=OWN, reference="stored.npz")
