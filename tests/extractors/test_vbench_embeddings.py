@@ -271,7 +271,7 @@ def test_what_does_not_load_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
 def test_a_name_without_an_established_digest_asks_for_one() -> None:
     with pytest.raises(Unavailable, match=r"no digest is established for dino-vitb16") as caught:
         VBenchDinoExtractor(DinoOptions(device="cpu")).load()
-    assert "hf download facebook/dino-vitb16 pytorch_model.bin" in caught.value.remedy
+    assert "vgaudit models pull dino-vitb16" in caught.value.remedy
 
 
 def test_options_are_strict() -> None:

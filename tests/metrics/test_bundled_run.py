@@ -115,8 +115,8 @@ def test_auto_gives_undeclared_clips_no_number(world: Path, tmp_path: Path) -> N
     assert {g.outcome.value for g in finished.data.gates} == {"not computed"}
     notes = [n for n in finished.data.notes if "out of domain" in n]
     assert len(notes) == 2  # once for each metric, whatever the number of values
-    assert "hf download flateon/FVD-I3D-torchscript" in min(notes)
-    assert "hf download timm/vit_base_patch32_clip_224.openai" in max(notes)
+    assert "vgaudit models pull i3d-kinetics400-styleganv" in min(notes)
+    assert "vgaudit models pull ViT-B-32/openai" in max(notes)
 
 
 def test_named_networks_judge_undeclared_clips_by_their_features_and_no_gate_takes_it(
@@ -130,7 +130,7 @@ def test_named_networks_judge_undeclared_clips_by_their_features_and_no_gate_tak
         assert made.value is not None, made.reason
         assert made.reason.startswith("out of domain: the backend does not declare `domain: storyworld`")
         assert (made.detail["out_of_domain"], made.detail["n_out_of_domain"]) == (NOT_DECLARED, N)
-        assert "Run `hf download " in made.detail["remedy"]
+        assert "Run `vgaudit models pull " in made.detail["remedy"]
     assert [(g.outcome.value, g.reason) for g in finished.data.gates] == [("not computed", NOT_DECLARED)] * 4
     assert (finished.verdict.outcome, finished.verdict.exit_code) == (Outcome.NOT_COMPUTED, 4)
     print_conclusion(finished.data, None, True)

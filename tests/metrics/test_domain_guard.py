@@ -177,7 +177,7 @@ def test_no_group_result_where_a_clip_is_outside() -> None:
     assert same is not None
     assert (same.status, same.reason, same.value) == ("not computed", "out of domain: x", None)
     assert (same.detail["out_of_domain"], same.detail["n_out_of_domain"]) == (same.reason, 2)
-    assert "hf download timm/vit_base_patch32_clip_224.openai" in same.detail["remedy"]
+    assert "vgaudit models pull ViT-B-32/openai" in same.detail["remedy"]
     assert "`metrics.prompt_alignment.model: openai/ViT-B-32`" in same.detail["remedy"]
     some = group({"a": "", "b": "out of domain: x", "c": ""}, 40)
     assert some is not None

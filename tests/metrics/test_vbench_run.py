@@ -70,7 +70,7 @@ def test_without_weights_nothing_passes(clips: Path, tmp_path: Path) -> None:
         assert (result.status, result.value) == ("not computed", None)
         assert "no digest is established for dino-vitb16" in result.reason
     assert finished.data.verdict.exit_code == ExitCode.NOT_COMPUTED
-    assert any("hf download facebook/dino-vitb16" in note for note in finished.data.notes)
+    assert any("vgaudit models pull dino-vitb16" in note for note in finished.data.notes)
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,8 @@ def _results(groups: tuple[str, ...]) -> tuple[Result, ...]:
             )
         )
         if i == 2:
-            reason = "weights i3d_torchscript.pt are not here; run `vgaudit models pull i3d`"
+            network = "i3d-kinetics400-styleganv"
+            reason = f"weights {network} are not here; run `vgaudit models pull {network}`"
             out.append(Result.not_computed("fvd.distance", group, reason, higher_is_better=False))
         else:
             out.append(

@@ -13,7 +13,7 @@ def test_entries_are_complete() -> None:
         assert weights.sha256 is None or weights.bundled or re.fullmatch("[0-9a-f]{40}", weights.revision), (
             "a digest needs its commit"
         )
-        assert weights.repo in weights.download_command
+        assert weights.bundled or weights.name in weights.download_command
         assert weights.filename in weights.mirror_path
 
 

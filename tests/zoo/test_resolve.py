@@ -25,6 +25,7 @@ ENTRY = replace(I3D, name="mine", sha256=DATA_SHA)
 def _closed_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No mirror, an empty hub cache, no network."""
     monkeypatch.delenv("VGAUDIT_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
@@ -96,7 +97,7 @@ def test_a_hub_that_does_not_answer_costs_seconds_at_most(monkeypatch: pytest.Mo
 def test_no_digest_no_loading() -> None:
     with pytest.raises(Unavailable, match="no digest is established") as caught:
         resolve("mine", entry=replace(ENTRY, sha256=None))
-    assert "state its digest as `sha256:`" in caught.value.remedy
+    assert "prints the digest of what it fetched" in caught.value.remedy
 
 
 def test_unknown_name() -> None:

@@ -55,13 +55,11 @@ class Weights:
         """How the file comes to where it is found: a shell command, or for weights that ship along, a sentence."""
         if self.bundled:
             return "reinstall vgaudit from where you got it"
-        if self.url:
-            return f"curl -fL --create-dirs -o $VGAUDIT_WEIGHTS/{self.mirror_path} {self.url}"
-        return f"hf download {self.repo} {self.filename} --revision {self.revision}"
+        return f"vgaudit models pull {self.name}"
 
     @property
     def mirror_path(self) -> str:
-        """Where the file is looked for below the folder ``VGAUDIT_WEIGHTS``."""
+        """Where the file is looked for below a folder of weights (:mod:`vgaudit.zoo.folders`)."""
         return f"{self.repo}/{self.filename}"
 
 

@@ -1,9 +1,9 @@
 """From a name or a path to a verified file of weights, without importing torch.
 
 Order: a local path; the package itself for weights that ship with it; the folder named by the environment variable
-``VGAUDIT_WEIGHTS`` (laid out as ``<repo>/<filename>``); the Hugging Face cache, or torch's for what is published
-elsewhere; a download from the hub, unless ``HF_HUB_OFFLINE`` forbids it. Whatever is found is hashed before anything
-reads it, and refused if the digest is not the pinned one.
+``VGAUDIT_WEIGHTS`` and the user's own, laid out as ``<repo>/<filename>`` (:mod:`vgaudit.zoo.folders`); the Hugging
+Face cache, or torch's for what is published elsewhere; a download from the hub, unless ``HF_HUB_OFFLINE`` forbids it.
+Whatever is found is hashed before anything reads it, and refused if the digest is not the pinned one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from vgaudit.errors import Unavailable
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import WEIGHTS, Weights
+from vgaudit.zoo.folders import MIRROR_VARIABLE, pinned_by_user, weights_folders
 
-MIRROR_VARIABLE = "VGAUDIT_WEIGHTS"
 CONNECT_TIMEOUT_S = 3.0
 """Seconds to wait for the hub to answer at all; its client alone would retry for half a minute."""
 
@@ -72,8 +72,8 @@ def local_path(name: str, base_dir: Path) -> str:
 def pinned_digest(name_or_path: str, sha256: str | None = None) -> str:
     """Digest that identifies these weights in a fingerprint, without fetching anything.
 
-    The stated digest, else the catalogue's; for a local file its own. ``"absent"`` where there is none:
-    such weights never load, so no feature is ever stored under it.
+    The stated digest, else the catalogue's, else a user's pin; for a local file its own. ``"absent"`` where there is
+    none: such weights never load, so no feature is ever stored under it.
     """
     if sha256:
         return sha256.lower()
@@ -81,7 +81,7 @@ def pinned_digest(name_or_path: str, sha256: str | None = None) -> str:
         path = Path(name_or_path).expanduser()
         return file_sha256(path) if path.is_file() else "absent"
     entry = WEIGHTS.get(name_or_path)
-    return entry.sha256 if entry and entry.sha256 else "absent"
+    return (entry.sha256 if entry else None) or pinned_by_user(name_or_path) or "absent"
 
 
 def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | None = None) -> ResolvedWeights:
@@ -115,11 +115,11 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
                 "leave `sha256` out, or name the other file by its path",
             )
         return replace(bundled_file(entry, entry.filename), name=entry.name)
-    pin = sha256 or entry.sha256
+    pin = sha256 or entry.sha256 or pinned_by_user(entry.name)
     if pin is None:
         raise Unavailable(
             f"no digest is established for {entry.name}, so its bytes cannot be verified",
-            f"run `{entry.download_command}`, check the file, and state its digest as `sha256:` in the suite",
+            f"run `{entry.download_command}`: it prints the digest of what it fetched, for you to check and to pin",
         )
     prefix = entry.sha256_prefix
     if not pin.lower().startswith(prefix):
@@ -128,7 +128,7 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
             f"with {prefix}",
             "state the published file's digest, or name your own file by its path",
         )
-    return _verified(_mirrored(entry) or _cached(entry) or _download(entry), entry.name, pin)
+    return _verified(mirrored(entry) or cached(entry) or _download(entry), entry.name, pin)
 
 
 def bundled_file(entry: Weights, filename: str) -> ResolvedWeights:
@@ -164,15 +164,14 @@ def _verified(
     return ResolvedWeights(path, found, name, pinned=pin is not None)
 
 
-def _mirrored(entry: Weights) -> Path | None:
-    folder = os.environ.get(MIRROR_VARIABLE)
-    if not folder:
-        return None
-    path = Path(folder).expanduser() / entry.mirror_path
-    return path if path.is_file() else None
+def mirrored(entry: Weights) -> Path | None:
+    """The entry's file in a folder of weights, or ``None``."""
+    paths = (folder / entry.mirror_path for folder in weights_folders())
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _cached(entry: Weights) -> Path | None:
+def cached(entry: Weights) -> Path | None:
+    """The entry's file in the hub's cache, or in torch's for what is published elsewhere; or ``None``."""
     if entry.url:
         path = _torch_checkpoints() / entry.filename
         return path if path.is_file() else None
@@ -193,6 +192,15 @@ def _download(entry: Weights) -> Path:
         raise Unavailable(
             f"weights {entry.name} are not here and are not fetched by themselves", _remedy(entry)
         )
+    return from_hub(entry)
+
+
+def from_hub(entry: Weights) -> Path:
+    """Fetch the entry's file into the hub's cache; what an earlier attempt left is gone on with.
+
+    Raises:
+        Unavailable: It cannot be reached, or gives no such file; says what to do.
+    """
     from huggingface_hub import constants, hf_hub_download
 
     if constants.HF_HUB_OFFLINE:
@@ -226,5 +234,8 @@ def hub_answers(endpoint: str) -> bool:
 
 def _remedy(entry: Weights) -> str:
     digest = f" (sha256 {entry.sha256})" if entry.sha256 else ""
-    where = f"${MIRROR_VARIABLE}/{entry.mirror_path}"
-    return f"run `{entry.download_command}` where there is a network, or put the file{digest} at {where}"
+    source = entry.url or f"{entry.repo}, {entry.filename}"
+    return (
+        f"run `{entry.download_command}` where there is a network, or fetch {source}{digest} elsewhere and run "
+        f"`vgaudit models import FILE --as {entry.name}` (or put it at ${MIRROR_VARIABLE}/{entry.mirror_path})"
+    )

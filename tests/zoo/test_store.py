@@ -1,0 +1,339 @@
+"""Weights on disk: fetched over a connection that breaks, verified, pinned, imported, listed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+from typer.testing import CliRunner
+
+from vgaudit.cli.commands import app
+from vgaudit.errors import Unavailable, UsageError
+from vgaudit.zoo import folders, store
+from vgaudit.zoo.catalogue import WEIGHTS
+from vgaudit.zoo.resolve import pinned_digest, resolve
+
+DATA = bytes(range(256)) * 5000
+SHA = hashlib.sha256(DATA).hexdigest()
+HUB = WEIGHTS["i3d-kinetics400-styleganv"]
+
+
+@dataclass
+class Server:
+    """What the server does, and what it was asked."""
+
+    data: bytes = DATA
+    etag: str = '"one"'
+    ranges: bool = True
+    breaks_after: list[int] = field(default_factory=list)
+    """For each answer in turn: bytes after which the connection ends; then whole answers."""
+    status: int = 200
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range", "")
+            state.asked.append(wanted)
+            if state.status != 200:
+                self.send_error(state.status)
+                return
+            start = 0
+            if wanted and state.ranges and self.headers.get("If-Range") == state.etag:
+                start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                if start >= len(state.data):
+                    self.send_error(416)
+                    return
+            body = state.data[start:]
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(state.data) - 1}/{len(state.data)}")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", state.etag)
+            self.end_headers()
+            self.wfile.write(body[: state.breaks_after.pop(0)] if state.breaks_after else body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{httpd.server_port}/w.pth"
+    yield state
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.delenv("VGAUDIT_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for key in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(store.time, "sleep", lambda _: None)
+    return tmp_path / "data" / "vgaudit" / "weights"
+
+
+def entry(monkeypatch: pytest.MonkeyPatch, url: str, sha256: str | None = SHA, **other: str) -> None:
+    made = replace(
+        WEIGHTS["raft-large-c-t-v1"], name="mine", repo="some/one", filename="w.pth", url=url, sha256=sha256
+    )
+    monkeypatch.setitem(WEIGHTS, "mine", replace(made, **other))  # type: ignore[arg-type]
+
+
+def left(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "some" / "one").iterdir()} - {"w.pth.lock"}
+
+
+def test_what_breaks_off_is_gone_on_with_and_only_the_whole_file_is_used(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
+) -> None:
+    entry(monkeypatch, server.url)
+    server.breaks_after = [300_000, 500_000]
+    seen: list[tuple[int, int | None]] = []
+    made = store.pull("mine", report=lambda there, whole: seen.append((there, whole)))
+    assert (made.verdict, made.found, made.state.path) == ("ok", SHA, folder / "some" / "one" / "w.pth")
+    assert server.asked == ["", "bytes=300000-", "bytes=800000-"]
+    assert seen[-1] == (len(DATA), len(DATA))
+    assert left(folder) == {"w.pth"}
+    assert resolve("mine").path == made.state.path
+    assert store.pull("mine").verdict == "ok"  # and is not fetched again
+    assert len(server.asked) == 3
+
+
+def test_a_later_command_goes_on_where_an_earlier_one_stopped(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
+) -> None:
+    entry(monkeypatch, server.url)
+    monkeypatch.setattr(store, "ATTEMPTS", 1)
+    server.breaks_after = [700_000]
+    with pytest.raises(Unavailable, match="could not be fetched from http") as caught:
+        store.pull("mine")
+    assert "700,000 bytes" in caught.value.remedy
+    assert "vgaudit models import FILE --as mine" in caught.value.remedy
+    assert store.state_of(WEIGHTS["mine"]).place == "partial"
+    assert store.check(WEIGHTS["mine"]).verdict == "absent"
+    with pytest.raises(Unavailable):
+        resolve("mine")
+    assert store.pull("mine").verdict == "ok"
+    assert server.asked == ["", "bytes=700000-"]
+
+
+@pytest.mark.parametrize("how", ["other file", "no ranges"])
+def test_parts_of_two_files_are_never_put_together(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path, how: str
+) -> None:
+    entry(monkeypatch, server.url)
+    monkeypatch.setattr(store, "ATTEMPTS", 1)
+    old = server.data
+    if how == "other file":
+        server.data = b"x" * len(DATA)
+    server.breaks_after = [400_000]
+    with pytest.raises(Unavailable):
+        store.pull("mine")
+    server.data, server.etag, server.ranges = old, '"two"', how != "no ranges"
+    assert store.pull("mine").verdict == "ok"
+    assert (folder / "some" / "one" / "w.pth").read_bytes() == DATA
+
+
+def test_another_file_than_the_pinned_one_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
+) -> None:
+    entry(monkeypatch, server.url, "1" * 64)
+    with pytest.raises(Unavailable, match=f"has sha256 {SHA}, but mine is pinned to 1111"):
+        store.pull("mine")
+    assert left(folder) == set()
+    entry(monkeypatch, server.url, None, sha256_prefix="00000000")
+    with pytest.raises(Unavailable, match="its name says 00000000"):
+        store.pull("mine", sha256=SHA)
+    assert left(folder) == set()
+    assert folders.pins(folder) == {}
+
+
+def test_without_an_established_digest_it_is_used_only_once_the_user_states_it(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
+) -> None:
+    entry(monkeypatch, server.url, None)
+    made = store.pull("mine")
+    assert (made.verdict, made.found) == ("not established", SHA)
+    assert left(folder) == {"w.pth.unverified"}
+    assert pinned_digest("mine") == "absent"
+    with pytest.raises(Unavailable, match="no digest is established"):
+        resolve("mine")
+    assert store.pull("mine", sha256=SHA.upper()).verdict == "ok"
+    assert len(server.asked) == 1
+    assert json.loads((folder / "pins.json").read_text()) == {"mine": SHA}
+    assert pinned_digest("mine") == SHA
+    assert resolve("mine").pinned
+    (folder / "some" / "one" / "w.pth").write_bytes(b"changed")
+    with pytest.raises(Unavailable, match="pinned to"):
+        resolve("mine")
+    assert store.check(WEIGHTS["mine"]).verdict == "differs"
+
+
+def test_a_pin_never_replaces_an_established_digest(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folders.record_pin(folder, HUB.name, "2" * 64)
+    assert pinned_digest(HUB.name) == HUB.sha256
+    assert folders.pinned_by_user(HUB.name) is None
+    with pytest.raises(UsageError, match="is another file's"):
+        store.pull(HUB.name, sha256="2" * 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{", "cannot be read"), ("[]", "expected a mapping"), ('{"mine": 3}', "64 hexadecimal digits"),
+     ('{"mine": "ABC"}', "64 hexadecimal digits")],
+)  # fmt: skip
+def test_damaged_pins_are_an_error_and_not_no_pins(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, why: str
+) -> None:
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth", None)
+    folder.mkdir(parents=True)
+    (folder / "pins.json").write_text(text)
+    with pytest.raises(UsageError, match=why):
+        pinned_digest("mine")
+
+
+def test_two_pulls_at_once_are_one(monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path) -> None:
+    entry(monkeypatch, server.url)
+    target = folder / "some" / "one" / "w.pth"
+    target.parent.mkdir(parents=True)
+    with store._alone(target), pytest.raises(Unavailable, match="another process is fetching"):
+        store.pull("mine")
+    assert server.asked == []
+    assert store.pull("mine").verdict == "ok"
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_server_that_refuses_is_said(monkeypatch: pytest.MonkeyPatch, server: Server, status: int) -> None:
+    entry(monkeypatch, server.url)
+    server.status = status
+    with pytest.raises(Unavailable, match=str(status)):
+        store.pull("mine")
+    assert len(server.asked) == (1 if status == 404 else store.ATTEMPTS)
+
+
+def test_a_folder_that_cannot_be_written_is_said(
+    monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
+) -> None:
+    entry(monkeypatch, server.url)
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(Unavailable, match="cannot be written"):
+        store.pull("mine", folder=tmp_path / "taken")
+
+
+def test_files_of_the_hub_stay_in_its_cache_unless_a_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    entry(monkeypatch, "", SHA)
+    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
+        store.pull("mine")
+    asked: list[tuple[str, str, str]] = []
+
+    def fetch(repo: str, filename: str, *, revision: str, etag_timeout: float) -> str:
+        asked.append((repo, filename, revision))
+        path = tmp_path / "hub" / "blob"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(DATA)
+        return str(path)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("vgaudit.zoo.resolve.hub_answers", lambda _: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    assert store.pull("mine").state.path == tmp_path / "hub" / "blob"
+    assert asked == [("some/one", "w.pth", "")]
+    made = store.pull("mine", folder=tmp_path / "mirror")
+    assert made.state.path == tmp_path / "mirror" / "some" / "one" / "w.pth"
+    assert (tmp_path / "hub" / "blob").read_bytes() == DATA
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", str(tmp_path / "mirror"))
+    assert resolve("mine").path == made.state.path
+
+
+def test_an_import_is_verified_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    file = tmp_path / "from a stick"
+    file.write_bytes(DATA)
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth", None)
+    with pytest.raises(UsageError, match=f"--sha256 {SHA}"):
+        store.take_in(file, "mine")
+    with pytest.raises(Unavailable, match="pinned to 1111"):
+        store.take_in(file, "mine", sha256="1" * 64)
+    assert not folder.exists()
+    made = store.take_in(file, "mine", sha256=SHA)
+    assert (made.verdict, made.state.path) == ("ok", folder / "some" / "one" / "w.pth")
+    assert file.read_bytes() == DATA
+    assert resolve("mine").sha256 == SHA
+    assert store.take_in(file, "mine").verdict == "ok"  # by the pin that is written down now
+    with pytest.raises(UsageError, match="ships with vgaudit"):
+        store.take_in(file, "storyworld-clip")
+    with pytest.raises(UsageError, match="did you mean"):
+        store.take_in(file, "storyworld-clp")
+    with pytest.raises(UsageError, match="no file at"):
+        store.take_in(tmp_path / "none", "mine")
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+def test_the_list_says_where_everything_is(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
+) -> None:
+    entry(monkeypatch, server.url)
+    run = CliRunner()
+    listed = run.invoke(app, ["models", "list"])
+    assert listed.exit_code == 0
+    assert "mine  [absent]" in listed.output
+    assert "storyworld-clip  [here: package]" in listed.output
+    rows = {row["name"]: row for row in json.loads(run.invoke(app, ["models", "list", "--json"]).output)}
+    assert rows.keys() == WEIGHTS.keys()
+    assert (rows["mine"]["sha256"], rows["mine"]["pinned_by"], rows["mine"]["path"]) == (
+        SHA,
+        "catalogue",
+        None,
+    )
+    pulled = run.invoke(app, ["models", "pull", "mine"])
+    assert (pulled.exit_code, "verified (catalogue)" in pulled.output) == (0, True)
+    assert "mine  [here: folder]" in run.invoke(app, ["models", "list"]).output
+
+
+def test_commands_end_with_the_exit_code_of_what_they_found(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path, tmp_path: Path
+) -> None:
+    entry(monkeypatch, server.url, None)
+    run = CliRunner()
+    first = run.invoke(app, ["models", "pull", "mine", "--quiet"])
+    assert (first.exit_code, f"vgaudit models pull mine --sha256 {SHA}" in first.output) == (4, True)
+    assert run.invoke(app, ["models", "verify", "mine"]).exit_code == 4
+    assert run.invoke(app, ["models", "pull", "mine", "--quiet", "--sha256", SHA]).exit_code == 0
+    checked = run.invoke(app, ["models", "verify", "mine"])
+    assert (checked.exit_code, checked.output) == (0, "mine: ok (folder, pins.json)\n")
+    (folder / "some" / "one" / "w.pth").write_bytes(b"changed")
+    every = run.invoke(app, ["models", "verify"])
+    assert (every.exit_code, "mine: differs" in every.output, "storyworld-video: ok" in every.output) == (
+        4,
+        True,
+        True,
+    )
+    file = tmp_path / "w"
+    file.write_bytes(DATA)
+    taken = run.invoke(app, ["models", "import", str(file), "--as", "mine", "--to", str(tmp_path / "other")])
+    assert (taken.exit_code, f"set VGAUDIT_WEIGHTS={tmp_path / 'other'}" in taken.output) == (0, True)

@@ -1,0 +1,78 @@
+"""Where weights lie that are neither in the package nor in another tool's cache, and which bytes a user has pinned.
+
+A folder holds files as ``<repo>/<filename>`` and may hold ``pins.json``: names of the catalogue to the sha256 that a
+user vouches for, where the catalogue establishes none. A pin never replaces a digest that is established.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from vgaudit.errors import UsageError
+from vgaudit.zoo.catalogue import WEIGHTS
+
+MIRROR_VARIABLE = "VGAUDIT_WEIGHTS"
+PINS = "pins.json"
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def user_folder() -> Path:
+    """The user's own folder of weights, there or not: ``vgaudit/weights`` where the system keeps users' data."""
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "vgaudit" / "weights"
+
+
+def weights_folders() -> tuple[Path, ...]:
+    """Folders that are looked into, in turn: that of ``VGAUDIT_WEIGHTS``, if it is set, and the user's own."""
+    named = os.environ.get(MIRROR_VARIABLE)
+    return (*((Path(named).expanduser(),) if named else ()), user_folder())
+
+
+def pins(folder: Path) -> dict[str, str]:
+    """Name -> sha256 as hex that a user pinned in a folder; empty where there is no ``pins.json``.
+
+    Raises:
+        UsageError: The file is not such a mapping.
+    """
+    path = folder / PINS
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}; mend it, or delete it and pin again") from error
+    if not isinstance(stored, dict):
+        raise UsageError(f"{path}: expected a mapping of names to sha256, found {type(stored).__name__}")
+    for name, sha256 in stored.items():
+        if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
+            raise UsageError(f"{path}: {name}: expected 64 hexadecimal digits, found {sha256!r}")
+    return stored
+
+
+def pinned_by_user(name: str) -> str | None:
+    """Digest that a user pinned for a name, the first folder's; ``None`` if there is none or the catalogue has one.
+
+    Raises:
+        UsageError: A ``pins.json`` is damaged.
+    """
+    entry = WEIGHTS.get(name)
+    if entry is None or entry.sha256:
+        return None
+    return next((found[name] for folder in weights_folders() if name in (found := pins(folder))), None)
+
+
+def record_pin(folder: Path, name: str, sha256: str) -> None:
+    """Write a pin into a folder's ``pins.json``, whole or not at all.
+
+    Raises:
+        UsageError: The file there is damaged.
+        OSError: It cannot be written.
+    """
+    stored = pins(folder) | {name: sha256.lower()}
+    path = folder / PINS
+    written = path.with_name(f".{PINS}.{os.getpid()}")
+    written.write_text(json.dumps(dict(sorted(stored.items())), indent=1) + "\n", "utf-8")
+    written.replace(path)
