@@ -74,6 +74,7 @@ def test_everything_can_be_said() -> None:
         ({"name": "FVD@mine"}, "names are for built-in protocols"),
         ({"name": "mine"}, "expected OWNER@NAME"),
         ({"name": "mine@"}, "expected OWNER@NAME"),
+        ({"name": "jedi-mine@x"}, "expected a name of your own"),
         ({"base": "fvd@r3d"}, r"expected a built-in protocol \(fvd@styleganv"),
         ({"base": "mine@short"}, "expected a built-in protocol"),
         ({"base": "fvd@storyworld"}, "only what its guard has looked at"),

@@ -67,6 +67,9 @@ def ticks(fps: float | None, times: list[float]) -> list[int]:
         (10, [0.0, 0.31], [0, 0, 1, 1]),
         (30, [i / 30 for i in range(40)], list(range(40))),
         (30, [round(i / 30, 6) for i in range(40)], list(range(40))),
+        (30, [round(i / 30, 3) for i in range(32)], list(range(32))),  # Matroska: 31 / 30 s is 1.033
+        (15, [round((i + 1) / 15, 3) for i in range(30)], list(range(30))),  # from 0.067, both ends rounded
+        (15, [i / 15 for i in range(29)] + [29 / 15 - 0.0015], list(range(29))),  # more than rounding
         (15, [2.0], [0]),
         (15, [], []),
     ],

@@ -16,7 +16,9 @@ from tests.clips import moving_square, write_clip
 from vgaudit.errors import UsageError
 from vgaudit.extractors.video_input import prepared
 from vgaudit.extractors.video_own import OwnProtocol
+from vgaudit.extractors.video_protocols import PROTOCOLS
 from vgaudit.metrics.frechet import frechet_distance_from_features
+from vgaudit.metrics.fvd import _published
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.records import Result
@@ -96,7 +98,7 @@ def test_a_run_by_a_protocol_of_ones_own(folder: Path, tmp_path: Path) -> None:
         "mine@strided is the suite's own protocol, made from fvd@r3d18: no published number compares"
         in made.reason
     )
-    assert made.detail["published_network"] is None
+    assert made.detail["published_network"] is False  # its digest does not begin as the published file's
     (folder / "own.yaml").write_text(json.dumps({**OWN, "ddof": 1}), encoding="utf-8")
     again = run(folder, tmp_path / "run", protocol="own.yaml")["alpha"]
     assert again.value is not None
@@ -117,3 +119,18 @@ def test_stored_statistics_are_refused(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(UsageError, match=r"expected \{group: NAME\} for mine@strided, found 'stored.npz'"):
         run(folder, tmp_path / "run", protocol=OWN, reference="stored.npz")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sha256", "published"),
+    [
+        ("fvd@r3d18", "0" * 64, False),
+        ("fvd@r3d18", "b3b3357e" + "0" * 56, None),  # eight digits are no proof
+        ("fvd@r3d18", None, False),
+        ("fvd@videogpt", "0" * 64, None),
+    ],
+)
+def test_whether_a_network_is_the_published_one(
+    protocol: str, sha256: str | None, published: bool | None
+) -> None:
+    assert _published(PROTOCOLS[protocol], sha256) is published

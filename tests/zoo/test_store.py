@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
 import pytest
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 
 from vgaudit.cli.commands import app
 from vgaudit.errors import Unavailable, UsageError
+from vgaudit.progress import Silent
+from vgaudit.zoo import fetch as fetching
 from vgaudit.zoo import folders, store
 from vgaudit.zoo.catalogue import WEIGHTS
 from vgaudit.zoo.resolve import pinned_digest, resolve
@@ -87,7 +90,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(store.time, "sleep", lambda _: None)
+    monkeypatch.setattr(fetching.time, "sleep", lambda _: None)
     return tmp_path / "data" / "vgaudit" / "weights"
 
 
@@ -96,6 +99,10 @@ def entry(monkeypatch: pytest.MonkeyPatch, url: str, sha256: str | None = SHA, *
         WEIGHTS["raft-large-c-t-v1"], name="mine", repo="some/one", filename="w.pth", url=url, sha256=sha256
     )
     monkeypatch.setitem(WEIGHTS, "mine", replace(made, **other))  # type: ignore[arg-type]
+
+
+def pull(name: str = "mine", **options: Any) -> store.Checked:
+    return store.pull(name, Silent(), **options)
 
 
 def left(folder: Path) -> set[str]:
@@ -107,14 +114,12 @@ def test_what_breaks_off_is_gone_on_with_and_only_the_whole_file_is_used(
 ) -> None:
     entry(monkeypatch, server.url)
     server.breaks_after = [300_000, 500_000]
-    seen: list[tuple[int, int | None]] = []
-    made = store.pull("mine", report=lambda there, whole: seen.append((there, whole)))
+    made = pull()
     assert (made.verdict, made.found, made.state.path) == ("ok", SHA, folder / "some" / "one" / "w.pth")
     assert server.asked == ["", "bytes=300000-", "bytes=800000-"]
-    assert seen[-1] == (len(DATA), len(DATA))
     assert left(folder) == {"w.pth"}
     assert resolve("mine").path == made.state.path
-    assert store.pull("mine").verdict == "ok"  # and is not fetched again
+    assert pull().verdict == "ok"  # and is not fetched again
     assert len(server.asked) == 3
 
 
@@ -122,17 +127,17 @@ def test_a_later_command_goes_on_where_an_earlier_one_stopped(
     monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
 ) -> None:
     entry(monkeypatch, server.url)
-    monkeypatch.setattr(store, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
     server.breaks_after = [700_000]
-    with pytest.raises(Unavailable, match="could not be fetched from http") as caught:
-        store.pull("mine")
+    with pytest.raises(Unavailable, match="could not be fetched in 1 attempts") as caught:
+        pull()
     assert "700,000 bytes" in caught.value.remedy
     assert "vgaudit models import FILE --as mine" in caught.value.remedy
     assert store.state_of(WEIGHTS["mine"]).place == "partial"
     assert store.check(WEIGHTS["mine"]).verdict == "absent"
     with pytest.raises(Unavailable):
         resolve("mine")
-    assert store.pull("mine").verdict == "ok"
+    assert pull().verdict == "ok"
     assert server.asked == ["", "bytes=700000-"]
 
 
@@ -141,15 +146,15 @@ def test_parts_of_two_files_are_never_put_together(
     monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path, how: str
 ) -> None:
     entry(monkeypatch, server.url)
-    monkeypatch.setattr(store, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 1)
     old = server.data
     if how == "other file":
         server.data = b"x" * len(DATA)
     server.breaks_after = [400_000]
     with pytest.raises(Unavailable):
-        store.pull("mine")
+        pull()
     server.data, server.etag, server.ranges = old, '"two"', how != "no ranges"
-    assert store.pull("mine").verdict == "ok"
+    assert pull().verdict == "ok"
     assert (folder / "some" / "one" / "w.pth").read_bytes() == DATA
 
 
@@ -158,12 +163,12 @@ def test_another_file_than_the_pinned_one_is_not_kept(
 ) -> None:
     entry(monkeypatch, server.url, "1" * 64)
     with pytest.raises(Unavailable, match=f"has sha256 {SHA}, but mine is pinned to 1111"):
-        store.pull("mine")
+        pull()
     assert left(folder) == set()
     entry(monkeypatch, server.url, None, sha256_prefix="00000000")
     with pytest.raises(Unavailable, match="its name says 00000000"):
-        store.pull("mine", sha256=SHA)
-    assert left(folder) == set()
+        pull(sha256=SHA)
+    assert left(folder) == {"w.pth.unverified"}
     assert folders.pins(folder) == {}
 
 
@@ -171,13 +176,15 @@ def test_without_an_established_digest_it_is_used_only_once_the_user_states_it(
     monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
 ) -> None:
     entry(monkeypatch, server.url, None)
-    made = store.pull("mine")
+    made = pull()
     assert (made.verdict, made.found) == ("not established", SHA)
     assert left(folder) == {"w.pth.unverified"}
     assert pinned_digest("mine") == "absent"
     with pytest.raises(Unavailable, match="no digest is established"):
         resolve("mine")
-    assert store.pull("mine", sha256=SHA.upper()).verdict == "ok"
+    with pytest.raises(Unavailable, match="pinned to 1111"):
+        pull(sha256="1" * 64)  # mistyped: what was fetched is kept
+    assert pull(sha256=SHA.upper()).verdict == "ok"
     assert len(server.asked) == 1
     assert json.loads((folder / "pins.json").read_text()) == {"mine": SHA}
     assert pinned_digest("mine") == SHA
@@ -186,6 +193,38 @@ def test_without_an_established_digest_it_is_used_only_once_the_user_states_it(
     with pytest.raises(Unavailable, match="pinned to"):
         resolve("mine")
     assert store.check(WEIGHTS["mine"]).verdict == "differs"
+    assert pull().verdict == "ok"  # a damaged file is fetched anew
+    assert (folder / "some" / "one" / "w.pth").read_bytes() == DATA
+
+
+def test_half_a_copy_is_never_taken_for_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, server: Server
+) -> None:
+    entry(monkeypatch, server.url, None)
+    file = tmp_path / "w"
+    file.write_bytes(DATA)
+
+    def broken(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:1000])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr(store.shutil, "copyfile", broken)
+        with pytest.raises(KeyboardInterrupt):
+            store.take_in(file, "mine", sha256=SHA)
+    assert pull().found == SHA
+    quarantined = folder / "some" / "one" / "w.pth.unverified"
+    assert store.take_in(quarantined, "mine", sha256=SHA).verdict == "ok"
+
+
+def test_nothing_is_asked_where_the_network_is_ruled_out(
+    monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    entry(monkeypatch, server.url)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
+        pull()
+    assert server.asked == []
 
 
 def test_a_pin_never_replaces_an_established_digest(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -194,13 +233,15 @@ def test_a_pin_never_replaces_an_established_digest(monkeypatch: pytest.MonkeyPa
     assert pinned_digest(HUB.name) == HUB.sha256
     assert folders.pinned_by_user(HUB.name) is None
     with pytest.raises(UsageError, match="is another file's"):
-        store.pull(HUB.name, sha256="2" * 64)
+        pull(HUB.name, sha256="2" * 64)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("{", "cannot be read"), ("[]", "expected a mapping"), ('{"mine": 3}', "64 hexadecimal digits"),
-     ('{"mine": "ABC"}', "64 hexadecimal digits")],
+    [
+        ("{", "cannot be read"), ("[" * 100_000, "cannot be read"), ("[]", "expected a mapping"),
+        ('{"mine": 3}', "64 hexadecimal digits"), ('{"mine": "ABC"}', "64 hexadecimal digits"),
+    ],
 )  # fmt: skip
 def test_damaged_pins_are_an_error_and_not_no_pins(
     monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, why: str
@@ -217,9 +258,9 @@ def test_two_pulls_at_once_are_one(monkeypatch: pytest.MonkeyPatch, server: Serv
     target = folder / "some" / "one" / "w.pth"
     target.parent.mkdir(parents=True)
     with store._alone(target), pytest.raises(Unavailable, match="another process is fetching"):
-        store.pull("mine")
+        pull()
     assert server.asked == []
-    assert store.pull("mine").verdict == "ok"
+    assert pull().verdict == "ok"
 
 
 @pytest.mark.parametrize("status", [404, 503])
@@ -227,8 +268,8 @@ def test_a_server_that_refuses_is_said(monkeypatch: pytest.MonkeyPatch, server: 
     entry(monkeypatch, server.url)
     server.status = status
     with pytest.raises(Unavailable, match=str(status)):
-        store.pull("mine")
-    assert len(server.asked) == (1 if status == 404 else store.ATTEMPTS)
+        pull()
+    assert len(server.asked) == (1 if status == 404 else fetching.ATTEMPTS)
 
 
 def test_a_folder_that_cannot_be_written_is_said(
@@ -237,7 +278,7 @@ def test_a_folder_that_cannot_be_written_is_said(
     entry(monkeypatch, server.url)
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(Unavailable, match="cannot be written"):
-        store.pull("mine", folder=tmp_path / "taken")
+        pull(folder=tmp_path / "taken")
 
 
 def test_files_of_the_hub_stay_in_its_cache_unless_a_folder_is_named(
@@ -245,7 +286,7 @@ def test_files_of_the_hub_stay_in_its_cache_unless_a_folder_is_named(
 ) -> None:
     entry(monkeypatch, "", SHA)
     with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
-        store.pull("mine")
+        pull()
     asked: list[tuple[str, str, str]] = []
 
     def fetch(repo: str, filename: str, *, revision: str, etag_timeout: float) -> str:
@@ -258,9 +299,9 @@ def test_files_of_the_hub_stay_in_its_cache_unless_a_folder_is_named(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("vgaudit.zoo.resolve.hub_answers", lambda _: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    assert store.pull("mine").state.path == tmp_path / "hub" / "blob"
+    assert pull().state.path == tmp_path / "hub" / "blob"
     assert asked == [("some/one", "w.pth", "")]
-    made = store.pull("mine", folder=tmp_path / "mirror")
+    made = pull(folder=tmp_path / "mirror")
     assert made.state.path == tmp_path / "mirror" / "some" / "one" / "w.pth"
     assert (tmp_path / "hub" / "blob").read_bytes() == DATA
     monkeypatch.setenv("VGAUDIT_WEIGHTS", str(tmp_path / "mirror"))

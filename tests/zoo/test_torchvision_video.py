@@ -64,6 +64,20 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_torchvision_video("r3d_18", str(tmp_path / "s3d.pth"), None, "cpu")
 
 
+def test_every_fault_of_a_file_is_named_however_many_there_are(tmp_path: Path) -> None:
+    tensors = build("r3d_18").state_dict()
+    for name in [name for name in tensors if name.startswith(("stem.", "layer1."))]:
+        del tensors[name]
+    tensors |= {"head.weight": torch.zeros(2), "fc.bias": torch.zeros(174)}
+    torch.save(tensors, tmp_path / "other.pth")
+    with pytest.raises(Unavailable) as refused:
+        load_torchvision_video("r3d_18", str(tmp_path / "other.pth"), None, "cpu")
+    missing = sum(name.startswith(("stem.", "layer1.")) for name in build("r3d_18").state_dict())
+    assert f"{missing} missing: stem.0.weight, " in str(refused.value)
+    assert f" and {missing - 5} more; 1 unexpected: head.weight; " in str(refused.value)
+    assert "1 of another shape: fc.bias (174,), expected (400,)" in str(refused.value)
+
+
 def test_weights_without_a_layer_are_refused(tmp_path: Path) -> None:
     tensors = build("s3d").state_dict()
     del tensors["classifier.1.bias"]

@@ -12,7 +12,7 @@ import typer
 from vgaudit.errors import ExitCode, Unavailable
 
 if TYPE_CHECKING:
-    from vgaudit.zoo.store import Checked, Report, State
+    from vgaudit.zoo.store import Checked, State
 
 models = typer.Typer(
     name="models",
@@ -72,6 +72,7 @@ def pull(
     Where no digest is established, the file is fetched, its digest is printed, and it is not used until the command
     is repeated with --sha256. Exit code 4 where something was not fetched or is not usable yet.
     """
+    from vgaudit.cli.console import make_progress
     from vgaudit.errors import UsageError
     from vgaudit.zoo.store import entry_of
     from vgaudit.zoo.store import pull as fetch
@@ -83,7 +84,7 @@ def pull(
     failed = False
     for name in names:
         try:
-            made = fetch(name, sha256=sha256, folder=to, report=None if quiet else _progress(name))
+            made = fetch(name, make_progress(quiet), sha256=sha256, folder=to)
         except Unavailable as error:
             failed = True
             print(f"{name}: {error.reason}\n  {error.remedy}", file=sys.stderr)
@@ -171,18 +172,3 @@ def _say_if_not_looked_into(folder: Path | None) -> None:
 
     if folder is not None and folder.resolve() not in {known.resolve() for known in weights_folders()}:
         print(f"  set {MIRROR_VARIABLE}={folder} so that it is found there")
-
-
-def _progress(name: str) -> Report:
-    """A line at every tenth part, or every 50 MB where the size is not known."""
-    said = -1
-
-    def report(there: int, whole: int | None) -> None:
-        nonlocal said
-        now = there * 10 // whole if whole else there // 50_000_000
-        if now != said:
-            said = now
-            of = f" of {whole / 1e6:,.0f}" if whole else ""
-            print(f"{name}: {there / 1e6:,.0f}{of} MB", file=sys.stderr, flush=True)
-
-    return report

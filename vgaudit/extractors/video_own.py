@@ -95,7 +95,7 @@ class OwnProtocol(BaseModel):
     def _own_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name) or len(name) > 64:
             raise ValueError(f"expected OWNER@NAME of letters, digits, . _ -, 64 at most, found {name!r}")
-        if name.lower().startswith((RESERVED, "jedi@")):
+        if name.lower().startswith((RESERVED, "jedi")):
             raise ValueError(
                 f"expected a name of your own such as mine@{name.partition('@')[2]}, found {name!r}: such names are "
                 "for built-in protocols"

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 Picture = tuple[int, NDArray[np.uint8]]
 """A frame of the clip, with its index there."""
 
-_SLACK_S = 1e-6
-"""Time stamps are rounded: a tick so little after the last frame is on it."""
+_SLACK_S = 1e-3
+"""A tick so little after a frame is on it: Matroska and WebM round time stamps to whole milliseconds, so that the
+time between two of them is off by up to one."""
 
 
 class Ticks:

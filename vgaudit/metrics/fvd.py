@@ -407,8 +407,10 @@ def _whole_reference(tag: tuple[str, str]) -> str:
 
 def _published(rules: VideoProtocol, sha256: str | None) -> bool | None:
     """Whether the network with this digest is the protocol's own; ``None`` where the digest of that is not known."""
-    own = WEIGHTS[rules.weights].sha256
-    return None if sha256 and own is None else sha256 is not None and sha256 == own
+    entry = WEIGHTS[rules.weights]
+    if sha256 and entry.sha256 is None:
+        return None if sha256.startswith(entry.sha256_prefix) else False
+    return sha256 is not None and sha256 == entry.sha256
 
 
 def _usable(measured: Sequence[Measured], least: str) -> tuple[list[Measured], Counter[str]]:

@@ -6,12 +6,13 @@ user vouches for, where the catalogue establishes none. A pin never replaces a d
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 from pathlib import Path
 
-from vgaudit.errors import UsageError
+from vgaudit.errors import Unavailable, UsageError
 from vgaudit.zoo.catalogue import WEIGHTS
 
 MIRROR_VARIABLE = "VGAUDIT_WEIGHTS"
@@ -42,7 +43,7 @@ def pins(folder: Path) -> dict[str, str]:
         stored = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {error}; mend it, or delete it and pin again") from error
     if not isinstance(stored, dict):
         raise UsageError(f"{path}: expected a mapping of names to sha256, found {type(stored).__name__}")
@@ -71,8 +72,17 @@ def record_pin(folder: Path, name: str, sha256: str) -> None:
         UsageError: The file there is damaged.
         OSError: It cannot be written.
     """
-    stored = pins(folder) | {name: sha256.lower()}
-    path = folder / PINS
-    written = path.with_name(f".{PINS}.{os.getpid()}")
-    written.write_text(json.dumps(dict(sorted(stored.items())), indent=1) + "\n", "utf-8")
-    written.replace(path)
+    with (folder / f".{PINS}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stored = pins(folder) | {name: sha256.lower()}
+        written = folder / f".{PINS}.{os.getpid()}"
+        written.write_text(json.dumps(dict(sorted(stored.items())), indent=1) + "\n", "utf-8")
+        written.replace(folder / PINS)
+
+
+def unwritable(path: Path, error: OSError) -> Unavailable:
+    """The error for a file or folder that cannot be written, a full disk included."""
+    return Unavailable(
+        f"{path} cannot be written: {error.strerror or error}",
+        "make room or give yourself the right to write there, or name another folder with --to",
+    )

@@ -7,31 +7,23 @@ One whose digest nobody has established stays beside it (``.unverified``) until 
 from __future__ import annotations
 
 import fcntl
-import http.client
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from vgaudit.errors import Unavailable, UsageError
+from vgaudit.progress import Progress
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import WEIGHTS, Weights
-from vgaudit.zoo.folders import PINS, pinned_by_user, record_pin, weights_folders
+from vgaudit.zoo.fetch import discard, fetch
+from vgaudit.zoo.folders import PINS, pinned_by_user, record_pin, unwritable, weights_folders
 from vgaudit.zoo.resolve import bundled_file, cached, file_sha256, from_hub, mirrored
 
-TIMEOUT_S = 20.0
-ATTEMPTS = 4
-BLOCK = 1 << 20
-
 Verdict = Literal["ok", "absent", "differs", "not established"]
-Report = Callable[[int, int | None], None]
-"""Bytes that are there, and of how many if that is known."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +90,10 @@ def state_of(entry: Weights) -> State:
     sha256, by = (entry.sha256, "catalogue") if entry.sha256 else (pin, "pins.json" if pin else "")
     path: Path | None
     if entry.bundled:
-        path = bundled_file(entry, entry.filename).path
-        return State(entry, path, "package", sha256, by)
+        try:
+            return State(entry, bundled_file(entry, entry.filename).path, "package", sha256, by)
+        except Unavailable:
+            return State(entry, None, "absent", sha256, by)
     if path := mirrored(entry):
         return State(entry, path, "folder", sha256, by)
     if path := cached(entry):
@@ -121,6 +115,8 @@ def check(entry: Weights) -> Checked:
     """
     state = state_of(entry)
     if state.path is None:
+        if entry.bundled:
+            bundled_file(entry, entry.filename)  # says what is wrong with it
         return Checked(state, "absent")
     found = file_sha256(state.path)
     if state.sha256 is None:
@@ -128,17 +124,15 @@ def check(entry: Weights) -> Checked:
     return Checked(state, "ok" if found == state.sha256 else "differs", found)
 
 
-def pull(
-    name: str, *, sha256: str | None = None, folder: Path | None = None, report: Report | None = None
-) -> Checked:
+def pull(name: str, progress: Progress, *, sha256: str | None = None, folder: Path | None = None) -> Checked:
     """Fetch an entry's file, or go on where an earlier attempt stopped, and hold it against its digest.
 
     Args:
         name: Of the catalogue.
+        progress: Hears of it.
         sha256: Digest that the user vouches for, where the catalogue has none; it is recorded in ``pins.json``.
         folder: Where to; by default the first of :func:`~vgaudit.zoo.folders.weights_folders`, the only ones that are
             looked into. Files of the hub stay in its own cache unless a folder is named.
-        report: Called with bytes there and bytes in all.
 
     Returns:
         ``ok``; or ``not established`` with the digest of what was fetched: it is not used until it is stated.
@@ -150,33 +144,49 @@ def pull(
     entry = entry_of(name)
     if entry.bundled:
         return check(entry)
-    pin = _stated(entry, sha256)
-    here = state_of(entry)
-    if here.path is not None and folder is None:
-        return _settled(entry, here.path, pin, here.path, weights_folders()[0], sha256)
+    pin = _stated(entry, sha256) or pinned_by_user(name)
+    here = state_of(entry).path
+    if here is not None and pin is not None and file_sha256(here) != pin:
+        progress.note(f"{here} is not the file it should be (sha256 {file_sha256(here)}); it is fetched anew")
+        here = None
     home = folder or weights_folders()[0]
+    if here is not None and folder is None:
+        return _settled(entry, here, pin, here, home, sha256)
     target = home / entry.mirror_path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):
-            if here.path is not None:
-                copied = _copy(here.path, target)
+            if here is not None:
+                fetched = _copy(here, target)
             elif entry.url:
-                copied = _beside(target, ".unverified")
-                if not copied.is_file():
-                    _fetch(entry, _beside(target, ".part"), report)
-                    _beside(target, ".part").replace(copied)
+                fetched = _published(entry, target, progress, pinned=pin is not None)
             else:
-                fetched = from_hub(entry)
+                found = from_hub(entry)
                 if folder is None:
-                    return _settled(entry, fetched, pin, fetched, home, sha256)
-                copied = _copy(fetched, target)
-            return _settled(entry, copied, pin, target, home, sha256)
+                    return _settled(entry, found, pin, found, home, sha256)
+                fetched = _copy(found, target)
+            return _settled(entry, fetched, pin, target, home, sha256)
     except OSError as error:
-        raise Unavailable(
-            f"{target} cannot be written: {error.strerror or error}",
-            "make room or name another folder with --to; the next attempt goes on where this one stopped",
-        ) from error
+        raise unwritable(target, error) from error
+
+
+def _published(entry: Weights, target: Path, progress: Progress, *, pinned: bool) -> Path:
+    """The whole file from the publisher's page, beside its place."""
+    fetched, part = _beside(target, ".unverified"), _beside(target, ".part")
+    if fetched.is_file():
+        return fetched
+    other_way = f"fetch it elsewhere and run `vgaudit models import FILE --as {entry.name}`"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise Unavailable(f"{entry.name} is at {entry.url}, and HF_HUB_OFFLINE is set", other_way)
+    try:
+        fetch(entry.url, part, progress, size=entry.size, length_needed=not pinned)
+    except Unavailable as error:
+        there = part.stat().st_size if part.is_file() else 0
+        kept = f"try again (the {there:,} bytes that are here are kept), or " if there else ""
+        raise Unavailable(f"{entry.name}: {error.reason}", f"{error.remedy or kept + other_way}") from error
+    part.replace(fetched)
+    discard(part)
+    return fetched
 
 
 def take_in(path: Path, name: str, *, sha256: str | None = None, folder: Path | None = None) -> Checked:
@@ -236,10 +246,12 @@ def _settled(
     pin = pin or pinned_by_user(entry.name)
     found = file_sha256(fetched)
     if pin is None:
+        if fetched != target:
+            fetched = fetched.replace(_beside(target, ".unverified"))
         return Checked(State(entry, fetched, "partial", None, ""), "not established", found)
     if found != pin or not found.startswith(entry.sha256_prefix):
-        if fetched != target:
-            fetched.unlink()
+        if fetched != target and (found != entry.sha256 is not None or fetched.suffix == ".copy"):
+            fetched.unlink()  # what only a stated digest contradicts is kept: that may be mistyped
         expected = (
             f"{entry.name} is pinned to {pin}" if found != pin else f"its name says {entry.sha256_prefix}..."
         )
@@ -260,8 +272,8 @@ def _beside(target: Path, suffix: str) -> Path:
 
 
 def _copy(path: Path, target: Path) -> Path:
-    """A copy beside the place it is for."""
-    copied = _beside(target, ".unverified")
+    """A copy beside the place it is for, which nobody takes for a whole one before it is verified."""
+    copied = _beside(target, ".copy")
     shutil.copyfile(path, copied)
     return copied
 
@@ -277,79 +289,3 @@ def _alone(target: Path) -> Iterator[None]:
                 f"another process is fetching {target.name}", "wait for it, or stop it; what it has is kept"
             ) from error
         yield
-
-
-def _fetch(entry: Weights, part: Path, report: Report | None) -> None:
-    """Bring all of ``entry.url`` into ``part``, several times if the connection breaks."""
-    last: Exception | None = None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(min(2.0 ** (attempt - 1), 8.0))
-        try:
-            if _fetch_on(entry.url, part, report):
-                return
-            last = ConnectionError("the connection ended early")
-        except urllib.error.HTTPError as error:
-            last = error
-            if error.code == 416:  # what is there is more than there is: begin anew
-                part.unlink(missing_ok=True)
-            elif error.code < 500:
-                break
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            last = error
-    there = part.stat().st_size if part.is_file() else 0
-    raise Unavailable(
-        f"{entry.name} could not be fetched from {entry.url}: {last}",
-        f"try again (the {there:,} bytes that are here are kept), or fetch that file elsewhere and run "
-        f"`vgaudit models import FILE --as {entry.name}`",
-    ) from last
-
-
-def _fetch_on(url: str, part: Path, report: Report | None) -> bool:
-    """Go on with ``part``; whether all of it is there afterwards."""
-    mark = _beside(part, ".etag")
-    there = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(  # noqa: S310 - the catalogue's own address
-        url, headers={"User-Agent": "vgaudit", "Accept-Encoding": "identity"}
-    )
-    if there and mark.is_file():  # only if the file is still the one that was begun
-        request.add_header("Range", f"bytes={there}-")
-        request.add_header("If-Range", mark.read_text("utf-8"))
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-        goes_on = answer.status == 206 and str(answer.headers.get("Content-Range", "")).startswith(
-            f"bytes {there}-"
-        )
-        if not goes_on:
-            if answer.status == 206:
-                raise ConnectionError("the server sent another range than was asked for")
-            there = 0
-        if strong := _validator(answer.headers.get("ETag"), answer.headers.get("Last-Modified")):
-            mark.write_text(strong, "utf-8")
-        else:
-            mark.unlink(missing_ok=True)
-        length = answer.headers.get("Content-Length")
-        whole = there + int(length) if length and length.isdigit() else None
-        with part.open("ab" if goes_on else "wb") as file:
-            there = _receive(answer, file, there, whole, report)
-    complete = whole is None or there == whole
-    if complete:
-        mark.unlink(missing_ok=True)
-    return complete
-
-
-def _receive(
-    answer: http.client.HTTPResponse, file: BinaryIO, there: int, whole: int | None, report: Report | None
-) -> int:
-    while block := answer.read(BLOCK):
-        file.write(block)
-        there += len(block)
-        if report:
-            report(there, whole)
-    file.flush()
-    os.fsync(file.fileno())
-    return there
-
-
-def _validator(etag: str | None, modified: str | None) -> str:
-    """What tells that a file is still the same one, byte by byte; a weak ETag does not."""
-    return etag if etag and not etag.startswith("W/") else (modified or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from vgaudit.errors import Unavailable
 from vgaudit.zoo.catalogue import WEIGHTS, by_digest
 from vgaudit.zoo.devices import Device, torch_device
 from vgaudit.zoo.resolve import resolve
+
+_SHOWN = 5
+"""Tensors of each fault that a message names; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,28 @@ def load_tensors(name_or_path: str, sha256: str | None, within: tuple[str, ...] 
     )
 
 
+def _faults(own: Mapping[str, Any], named: Mapping[str, Any]) -> list[str]:
+    """Where the tensors ``named`` differ in name or shape from a network's ``own``."""
+    shapes = [
+        f"{key} {tuple(named[key].shape)}, expected {tuple(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in named and named[key].shape != tensor.shape
+    ]
+    return [
+        *_listed("missing", [key for key in own if key not in named]),
+        *_listed("unexpected", [key for key in named if key not in own]),
+        *_listed("of another shape", shapes),
+    ]
+
+
+def _listed(what: str, tensors: Sequence[str]) -> list[str]:
+    """One entry that counts what is wrong in this way and names the first, or none."""
+    if not tensors:
+        return []
+    more = f" and {len(tensors) - _SHOWN} more" if len(tensors) > _SHOWN else ""
+    return [f"{len(tensors)} {what}: {', '.join(tensors[:_SHOWN])}{more}"]
+
+
 def fill(network: Any, named: Mapping[str, Any], name: str, what: str, device: Device) -> str:
     """Load ``named`` into ``network``, which is ready for use afterwards; returns the class of its device.
 
@@ -88,12 +113,12 @@ def fill(network: Any, named: Mapping[str, Any], name: str, what: str, device: D
         Unavailable: Names or shapes differ, a number is not finite, or the device is not there.
     """
     where = torch_device(device)
-    empty = any(tensor.is_meta for tensor in network.state_dict().values())
+    own = network.state_dict()
     try:
-        network.load_state_dict(named, assign=empty)
-    except RuntimeError as error:
+        network.load_state_dict(named, assign=any(tensor.is_meta for tensor in own.values()))
+    except RuntimeError as error:  # torch's own text names the missing first, and there may be hundreds
         raise Unavailable(
-            f"{name} does not load as {what}: {' '.join(str(error).split())[:300]}",
+            f"{name} does not load as {what}: {'; '.join(_faults(own, named)) or ' '.join(str(error).split())[:300]}",
             f"name a checkpoint of {what}",
         ) from error
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
