@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,16 @@ def test_a_run_by_a_protocol_of_ones_own(folder: Path, tmp_path: Path) -> None:
     assert made.value == pytest.approx(expected, rel=1e-4)
     rules = OwnProtocol.model_validate(OWN).rules
     said = {
-        "protocol": "mine@strided",
+        "protocol": rules.label,
         "window": "2 times 3 (every 2nd) frames, one after the other from frame 0",
         "reference_window": "2 times 3 (every 2nd) frames, one after the other from frame 0",
         "covariance": "divided by N",
         **rules.pinned,
     }
     assert {key: made.detail[key] for key in said} == said
+    assert rules.label.startswith("mine@strided#")
+    assert replace(rules, stride=3).label != rules.label  # two of one name are told apart
+    assert replace(rules).label == rules.label
     assert (
         "mine@strided is the suite's own protocol, made from fvd@r3d18: no published number compares"
         in made.reason

@@ -7,10 +7,11 @@ suite may write a row of its own (:mod:`vgaudit.extractors.video_own`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vgaudit.extractors.video_preprocessing import Preprocessing
+from vgaudit.records import digest
 from vgaudit.zoo.catalogue import (
     BUNDLED_VIDEO,
     CLIP_B_32,
@@ -81,6 +82,13 @@ class VideoProtocol:
     picture: tuple[int, int] | None = None
     itself: tuple[str, str, str] | None = None
     base: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name as reports say it: one's own also with the beginning of a digest of all that it pins, so that two
+        of one name are told apart.
+        """
+        return f"{self.name}#{digest(asdict(self))[:8]}" if self.base else self.name
 
     @property
     def bundled(self) -> bool:

@@ -309,7 +309,7 @@ class Fvd:
         rules, facts = self.options.rules, used[0].measurement.facts if used else {}
         sha256 = facts.get("weights_sha256")
         return {
-            "protocol": rules.name,
+            "protocol": rules.label,
             "weights": facts.get("weights", self.options.weights),
             "weights_sha256": sha256,
             **{key: facts[key] for key in ("bundled", "domain") if key in facts},
