@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,29 @@ def _sides(x: np.ndarray, y: np.ndarray | None, reference: Statistics | None = N
     others = None if y is None else [f"r{i}" for i in range(len(y))]
     moments = reference or statistics(y)  # type: ignore[arg-type]
     return Sides(x, prompts, prompts, moments, y, others, others or ("file",), 1)
+
+
+def test_more_seeds_of_few_prompts_are_no_more_evidence() -> None:
+    """As many clips: of 96 prompts they are enough for this reference, of twelve they are not."""
+    y = rows(400, 1, d=8)
+    for prompts, few in ((96, False), (12, True)):
+        centres = rows(prompts, 2, d=8)
+        x = np.repeat(centres, 96 // prompts, axis=0) + 0.02 * rows(96, 3, d=8)
+        names = [f"p{i}" for i in range(prompts) for _ in range(96 // prompts)]
+        sides = Sides(x, names, [str(i) for i in range(96)], statistics(y), y, None, ("file",), 1)
+        found = Estimates(sides).of("distance")
+        assert ("insufficient" in found.detail) is few
+        if few:
+            assert "12 prompts" in str(found.detail["insufficient"])
+
+
+@pytest.mark.parametrize(("prompts", "few"), [(7, True), (8, False)])
+def test_of_few_prompts_neither_a_kernel_distance_nor_a_p_is_gated_on(prompts: int, few: bool) -> None:
+    """However far apart the sets are: with two prompts a side p is never below a sixth."""
+    x, y = rows(32, 0) + 50, rows(64, 1)
+    sides = replace(_sides(x, y), prompts=[f"p{i % prompts}" for i in range(32)])
+    for name in ("kernel_distance", "p_value"):
+        assert ("insufficient" in Estimates(sides).of(name).detail) is few
 
 
 def test_stored_statistics_without_features_leave_what_needs_features_without_a_number(

@@ -197,7 +197,16 @@ def test_a_fade_through_black_does_not_flicker() -> None:
 
 @pytest.mark.parametrize(
     ("pictures", "over", "found"),
-    [(1, 1.4, False), (2, 1.4, False), (3, 1.4, True), (1, 1.6, True), (2, 1.6, True), (3, 0.9, False)],
+    [
+        (1, 1.4, False),
+        (2, 1.4, False),
+        (3, 1.4, True),
+        (1, 1.6, True),
+        (2, 1.6, True),
+        (3, 0.9, True),
+        (2, 0.9, False),
+        (3, 0.5, False),
+    ],
 )
 def test_a_part_seen_in_one_or_two_pictures_may_be_a_thing_that_leaps(
     pictures: int, over: float, found: bool

@@ -150,7 +150,7 @@ def test_the_verdict_comes_first_and_everything_is_said_in_words(run_report: Wri
         "lower is better",
         "higher is better",
         "no better direction",
-        "weights i3d_torchscript.pt are not here",
+        "weights i3d-kinetics400-styleganv are not here",
         "too few prompts for an interval",
         "now 0.0667 [0.0595, 0.0748], asked for <= 0.05",
         "more prompts narrow the interval (now 18 prompts)",

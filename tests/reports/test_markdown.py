@@ -24,7 +24,7 @@ def test_verdict_gates_results_and_findings_are_there(summary: str) -> None:
     places = [summary.index(words) for words in order]
     assert places == sorted(places)
     assert "| temporal.warp_error | cogvideo | 0.0312 \\[0.0270, 0.0363\\] (95 % interval) |" in summary
-    assert "not computed: weights i3d_torchscript.pt are not here" in summary
+    assert "not computed: weights i3d-kinetics400-styleganv are not here" in summary
     assert "(no interval: too few prompts for an interval)" in summary
     assert "lower is better | 18 | 18 |" in summary
     assert "❌ failed (warns only)" in summary

@@ -52,7 +52,8 @@ class Extrapolated:
     Attributes:
         value: The plug-in distance less its estimated bias; may be slightly negative where the sets are alike.
             ``None`` where there are too few prompts to estimate it.
-        low: Lower end for the distance of the populations, not below 0; ``None`` where there is no interval.
+        low: Lower end for the distance of the populations; may be negative, as the value may. ``None`` where there is
+            no interval.
         high: Upper end.
         plain: The plug-in distance at this n.
         reason: Why value or interval are missing, or empty.
@@ -183,7 +184,7 @@ def extrapolated_from(found: FrechetInterval, independent: int) -> Extrapolated:
         )
         return Extrapolated(value, None, None, found.value, reason)
     half = found.high - found.value
-    return Extrapolated(value, max(0.0, value - half), max(0.0, value + half), found.value)
+    return Extrapolated(value, value - half, value + half, found.value)
 
 
 def permutation_test(
@@ -282,12 +283,13 @@ def effective_rank(cov: ArrayLike) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def sample_warning(n: int, cov: ArrayLike) -> str:
+def sample_warning(n: int, cov: ArrayLike, what: str = "clips") -> str:
     """What is to be said of a covariance from ``n`` clips, or nothing.
 
     Args:
-        n: Clips, 2 or more.
+        n: Clips, 2 or more; where they share prompts, the prompts: more clips of one show no more of the spread.
         cov: Their covariance ``(d, d)``.
+        what: What is counted, in words.
 
     Returns:
         Empty where n is at least d and at least four times the effective rank. Of fewer, the spread of the sample
@@ -297,14 +299,15 @@ def sample_warning(n: int, cov: ArrayLike) -> str:
         ValueError: As :func:`effective_rank`, or ``n`` below 2.
     """
     if n < 2:
-        raise ValueError(f"n is {n}; a covariance takes two or more clips")
+        raise ValueError(f"n is {n}; a covariance takes two or more {what}")
     rank, d = effective_rank(cov), len(np.asarray(cov))
     notes = []
     if n < d:
-        notes.append(f"{n} clips are fewer than the {d} feature dimensions: the covariance is singular")
+        notes.append(f"{n} {what} are fewer than the {d} feature dimensions: the covariance is singular")
     if 4 * rank > n:
         notes.append(
-            f"{n} clips for an effective rank of {rank:.0f}: expected four times as many; the distance is mostly bias"
+            f"{n} {what} for an effective rank of {rank:.0f}: expected four times as many; the distance is mostly"
+            " bias"
         )
     return "; ".join(notes)
 

@@ -207,6 +207,11 @@ class Fvd:
             facts |= forced
             notes.insert(0, str(forced["out_of_domain"]))
         facts |= {**found.detail, "n_reference": found.statistics.n}
+        if gone := found.detail.get(
+            "reference_left_out", 0
+        ):  # a gate must not pass on what is left of a reference
+            facts["n_missing"] = facts.get("n_missing", 0) + gone
+            notes.append(f"{gone} clips of the reference left out")
         made = facts.pop("reference_made", None)
         own |= {
             **({"reference_made": made} if made else {}),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.estimators import KernelSums, extrapolated_from, sample_warning
-from vgaudit.metrics.frechet import FrechetInterval, Statistics, frechet_interval, statistics
+from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
 from vgaudit.metrics.fvd_floor import floors
 from vgaudit.metrics.prdc import Neighbourhoods, precision_recall_density_coverage
 from vgaudit.stats import seed_from_ids
@@ -207,11 +207,16 @@ class Estimates:
     def _few(self) -> tuple[str, ...]:
         """What is to be said of too few clips, of both sides."""
         s = self.sides
+        # Clips of one prompt show no more of the spread than one of them, at worst: prompts are counted.
+        other = s.reference.n if s.y_prompts is None else len(set(s.y_prompts))
         covs = (
-            (len(s.x), statistics(s.x, ddof=s.ddof).cov, "group"),
-            (s.reference.n, s.reference.cov, "reference"),
+            (len(set(s.prompts)), len(s.x), statistics(s.x, ddof=s.ddof).cov, "group"),
+            (other, s.reference.n, s.reference.cov, "reference"),
         )
-        found = ((side, sample_warning(n, cov)) for n, cov, side in covs)
+        found = (
+            (side, sample_warning(max(n, 2), cov, "clips" if n == clips else "prompts"))
+            for n, clips, cov, side in covs
+        )
         return tuple(f"{side}: {text}" for side, text in found if text)
 
     def _held_to_size(self, found: Found) -> Found:
@@ -268,6 +273,7 @@ class Estimates:
             "interval": "jackknife over prompts of both sides, Student's t, upper end moved out for skewness",
             "interval_target": "distance of the populations",
             **self._shared,
+            **self._few_prompts,
         }
         notes = tuple(note for note in (made.reason, self._shared_note) if note)
         return Found(made.value, made.low, made.high, notes, detail)
@@ -284,6 +290,7 @@ class Estimates:
             "least": 1 / (1 + made.permutations),
             "null": "prompts of both sides are draws of one population",
             **self._shared,
+            **self._few_prompts,
         }
         notes = ["no interval: a p has none"]
         if self._shared:
@@ -292,6 +299,15 @@ class Estimates:
                 "too large"
             )
         return Found(made.p, notes=tuple(notes), detail=detail)
+
+    @property
+    def _few_prompts(self) -> dict[str, str]:
+        """What makes gates refuse a kernel distance or a p: of so few prompts neither can say much."""
+        s = self.sides
+        few = min(len(set(s.prompts)), s.reference.n if s.y_prompts is None else len(set(s.y_prompts)))
+        if few >= MIN_GROUPS:
+            return {}
+        return {"insufficient": f"{few} independent prompts on a side; expected {MIN_GROUPS} or more"}
 
     @property
     def _shared(self) -> dict[str, int]:

@@ -96,6 +96,9 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
     series = s.local
     sudden = series > times * threshold
     cut = barred(s)
+    most = (
+        AT_REST if times < 1 else MOST_CHANGE
+    ) * 255  # no part differs by more than 255: no need to look closer
     longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
     done = -1
     some = np.flatnonzero(sudden.any(axis=(1, 2))).tolist()
@@ -104,9 +107,13 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
         if p <= done or cut[p] or here.mean() > MOST_AREA:
             continue
         wider = _wider(here)
+        unrest = s.fine_changes[p + 1 : p + longest + 1][:, here].mean(axis=1)
+        restless = unrest - unrest[0] > most * np.arange(len(unrest))
         for q in some[i + 1 :]:
             if q > p + longest or cut[p : q + 1].any():
                 break
+            if restless[q - p - 1]:
+                continue
             there = largest(sudden[q] & wider)
             if not there.any() or sudden[q].mean() > MOST_AREA:
                 continue
@@ -127,12 +134,12 @@ def _returns(s: Signals, cells: Bools, p: int, q: int, must_rest: bool = False) 
 
     What came from nearby, or went there, has moved: it did not appear nor vanish.
     """
+    changes = float((s.fine_changes[q] - s.fine_changes[p + 1])[cells].mean()) / max(q - p - 1, 1)
     fine = np.kron(cells, np.ones((4, 4), bool))
     shown = s.fine[p : q + 2][:, fine].astype(np.float64)  # whole numbers would wrap around below zero
     before, meanwhile, after = shown[0], shown[1:-1], shown[-1]
     inside = meanwhile.mean(axis=0)
     away = min(_apart(inside, before), _apart(inside, after))
-    changes = float(np.abs(np.diff(meanwhile, axis=0)).mean()) if len(meanwhile) > 1 else 0.0
     left = _apart(before, after)
     if away < LEAST_CHANGE or changes > MOST_CHANGE * away or left > MOST_LEFT * away:
         return False

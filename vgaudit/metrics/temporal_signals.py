@@ -141,6 +141,16 @@ class Signals:
         return local_series(self)
 
     @cached_property
+    def fine_changes(self) -> Floats:
+        """``(N, 8, 8)``, grey levels: what cells change by from picture to picture, summed up to each picture."""
+        changes = np.zeros((len(self), 8, 8))
+        for i in range(1, len(self)):
+            apart = np.abs(self.fine[i].astype(np.int16) - self.fine[i - 1])
+            changes[i] = apart.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3, 4))
+        found: Floats = np.cumsum(changes, axis=0)
+        return found
+
+    @cached_property
     def inserts(self) -> dict[float, tuple[Found, ...]]:
         """What :func:`~vgaudit.metrics.temporal_parts.inserts` found, by threshold."""
         return {}

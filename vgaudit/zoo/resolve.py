@@ -119,7 +119,8 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
     if pin is None:
         raise Unavailable(
             f"no digest is established for {entry.name}, so its bytes cannot be verified",
-            f"run `{entry.download_command}`: it prints the digest of what it fetched, for you to check and to pin",
+            f"run `{entry.download_command}`: it prints the digest of what it fetched from {_source(entry)}, for you "
+            "to check and to pin",
         )
     prefix = entry.sha256_prefix
     if not pin.lower().startswith(prefix):
@@ -234,8 +235,11 @@ def hub_answers(endpoint: str) -> bool:
 
 def _remedy(entry: Weights) -> str:
     digest = f" (sha256 {entry.sha256})" if entry.sha256 else ""
-    source = entry.url or f"{entry.repo}, {entry.filename}"
     return (
-        f"run `{entry.download_command}` where there is a network, or fetch {source}{digest} elsewhere and run "
-        f"`vgaudit models import FILE --as {entry.name}` (or put it at ${MIRROR_VARIABLE}/{entry.mirror_path})"
+        f"run `{entry.download_command}` where there is a network, or fetch {_source(entry)}{digest} elsewhere and "
+        f"run `vgaudit models import FILE --as {entry.name}` (or put it at ${MIRROR_VARIABLE}/{entry.mirror_path})"
     )
+
+
+def _source(entry: Weights) -> str:
+    return entry.url or f"{entry.repo}, {entry.filename}"

@@ -245,19 +245,23 @@ def _settled(
     """Verify what was fetched, put it in its place, and write down a digest that only the user vouches for."""
     pin = pin or pinned_by_user(entry.name)
     found = file_sha256(fetched)
+    if not found.startswith(entry.sha256_prefix):
+        if fetched != target:
+            fetched.unlink()
+        raise Unavailable(
+            f"{target.name} from {source_of(entry)} has sha256 {found}, but its name says {entry.sha256_prefix}...",
+            "it is another file, such as a page that asks to log in: fetch it another way and import it",
+        )
     if pin is None:
         if fetched != target:
             fetched = fetched.replace(_beside(target, ".unverified"))
         return Checked(State(entry, fetched, "partial", None, ""), "not established", found)
-    if found != pin or not found.startswith(entry.sha256_prefix):
+    if found != pin:
         if fetched != target and (found != entry.sha256 is not None or fetched.suffix == ".copy"):
             fetched.unlink()  # what only a stated digest contradicts is kept: that may be mistyped
-        expected = (
-            f"{entry.name} is pinned to {pin}" if found != pin else f"its name says {entry.sha256_prefix}..."
-        )
         raise Unavailable(
-            f"{target.name} from {source_of(entry)} has sha256 {found}, but {expected}",
-            "the file is damaged, was changed, or is another one: do not use it before you know which",
+            f"{target.name} from {source_of(entry)} has sha256 {found}, but {entry.name} is pinned to {pin}",
+            f"the file is damaged, was changed, or is another one; it is not used{_where(fetched)}",
         )
     if fetched != target:
         fetched.replace(target)
@@ -265,6 +269,10 @@ def _settled(
         home.mkdir(parents=True, exist_ok=True)
         record_pin(home, entry.name, pin)
     return Checked(State(entry, target, "folder", pin, "catalogue" if entry.sha256 else PINS), "ok", found)
+
+
+def _where(path: Path) -> str:
+    return f", and stays at {path}: delete it to fetch it again" if path.exists() else ""
 
 
 def _beside(target: Path, suffix: str) -> Path:
