@@ -309,6 +309,47 @@ def test_files_of_the_hub_stay_in_its_cache_unless_a_folder_is_named(
     assert resolve("mine").path == made.state.path
 
 
+def test_a_damaged_file_that_would_be_taken_first_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    """However right the file that was just imported is: a run would be refused, or take the other one."""
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth")
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", str(tmp_path / "first"))
+    damaged = tmp_path / "first" / "some" / "one" / "w.pth"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    file = tmp_path / "w"
+    file.write_bytes(DATA)
+    with pytest.raises(Unavailable, match="is found first") as caught:
+        store.take_in(file, "mine", folder=folder)
+    assert caught.value.remedy == f"delete {damaged}"
+    damaged.unlink()
+    assert store.take_in(file, "mine", folder=folder).verdict == "ok"
+
+
+def test_every_file_of_a_bundled_network_is_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import shutil
+
+    from vgaudit.zoo import resolve as resolving
+
+    shutil.copytree(resolving.BUNDLED, tmp_path / "bundled")
+    monkeypatch.setattr(resolving, "BUNDLED", tmp_path / "bundled")
+    assert store.check(WEIGHTS["storyworld-clip"]).verdict == "ok"
+    (tmp_path / "bundled" / "storyworld-clip" / "tokenizer.json").write_text("{}")
+    with pytest.raises(Unavailable, match=r"tokenizer\.json"):
+        store.check(WEIGHTS["storyworld-clip"])
+
+
+@pytest.mark.parametrize("digest", ["nonsense", "1" * 63, "g" * 64])
+def test_a_digest_that_is_none_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, server: Server, digest: str
+) -> None:
+    entry(monkeypatch, server.url, None)
+    with pytest.raises(UsageError, match="64 hexadecimal digits"):
+        pull(sha256=digest)
+    assert server.asked == []
+
+
 def test_an_import_is_verified_before_it_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
 ) -> None:

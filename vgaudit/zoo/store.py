@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,10 +114,10 @@ def check(entry: Weights) -> Checked:
         Unavailable: Weights that ship along are not there or were changed.
         UsageError: A ``pins.json`` is damaged.
     """
+    for filename in (entry.filename, *entry.beside) if entry.bundled else ():
+        bundled_file(entry, filename)  # says what is wrong with it
     state = state_of(entry)
     if state.path is None:
-        if entry.bundled:
-            bundled_file(entry, entry.filename)  # says what is wrong with it
         return Checked(state, "absent")
     found = file_sha256(state.path)
     if state.sha256 is None:
@@ -232,6 +233,8 @@ def take_in(path: Path, name: str, *, sha256: str | None = None, folder: Path | 
 
 def _stated(entry: Weights, sha256: str | None) -> str | None:
     """The digest that the file has to have, of the catalogue or the user."""
+    if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UsageError(f"--sha256: expected 64 hexadecimal digits, found {sha256!r}")
     if sha256 and entry.sha256 and sha256.lower() != entry.sha256:
         raise UsageError(
             f"{entry.name} is pinned to {entry.sha256}; --sha256 {sha256.lower()} is another file's"
@@ -268,6 +271,12 @@ def _settled(
     if stated and not entry.sha256:
         home.mkdir(parents=True, exist_ok=True)
         record_pin(home, entry.name, pin)
+    used = check(entry)  # what a run would take: a folder that comes first may hold another file
+    if home in weights_folders() and used.verdict == "differs":
+        raise Unavailable(
+            f"{target} is right, but {used.state.path} is found first and has sha256 {used.found}",
+            f"delete {used.state.path}",
+        )
     return Checked(State(entry, target, "folder", pin, "catalogue" if entry.sha256 else PINS), "ok", found)
 
 
