@@ -290,7 +290,7 @@ def test_light_that_steps_back_after_three_pictures_is_told_from_where_it_steppe
 # -- too few pictures ------------------------------------------------------------------------------
 
 
-FEW_SHOWN = "no shot of the clip shows 10 different pictures"
+FEW_SHOWN = "no shot of the clip is long enough (10 different pictures, more beside a cut)"
 
 
 def shown(pictures: int, frames: int = 30, asked: str = "", speed: float = 0.0) -> Measurement:
@@ -330,11 +330,9 @@ def test_what_can_be_found_in_few_frames_is_told_although_not_all_could_be() -> 
 
 
 @pytest.mark.parametrize(
-    ("pictures", "speed", "sought"), [(9, 0.02, False), (9, 0.002, True), (10, 0.02, True)]
+    ("pictures", "speed", "sought"), [(1, 0.0, True), (9, 0.02, False), (9, 0.0, False), (10, 0.02, True)]
 )
-def test_a_clip_of_few_pictures_passes_no_gate_on_ghosts_unless_nothing_moves(
-    pictures: int, speed: float, sought: bool
-) -> None:
+def test_a_clip_of_few_pictures_passes_no_gate_on_ghosts(pictures: int, speed: float, sought: bool) -> None:
     m = shown(pictures, speed=speed)
     assert m.unassessed == ""
     assert m.unassessed_kinds == (

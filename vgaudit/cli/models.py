@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +38,8 @@ Folder = Annotated[
 @models.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Every name: what it is, where from, under which licence, how large, pinned to what, and whether it is here."""
+    import json
+
     from vgaudit.zoo.catalogue import WEIGHTS
     from vgaudit.zoo.folders import weights_folders
     from vgaudit.zoo.store import state_of
