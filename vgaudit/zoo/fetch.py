@@ -127,7 +127,7 @@ def _attempt(url: str, part: Path, progress: Progress, size: int | None, length_
         _check_size(url, told.total, size, have, part)
         _receive(response, part, told, have, progress)
     found = part.stat().st_size
-    if told.total is not None and found < told.total:
+    if told.total is not None and found != told.total:
         raise _TryAgain(f"{url}: the connection ended after {found} of {told.total} bytes")
 
 
