@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from vgaudit.metrics.estimators import kernel_interval
+from vgaudit.metrics.estimators import PermutationTest, kernel_interval
 from vgaudit.metrics.frechet import Statistics, kernel_distance
-from vgaudit.metrics.jedi_estimate import jedi_distance, jedi_floor, jedi_interval, jedi_test
+from vgaudit.metrics.jedi_estimate import SCALE, jedi_distance, jedi_floor, jedi_interval, jedi_kernel
+
+
+def jedi_test(
+    x: np.ndarray, y: np.ndarray, permutations: int = 999, clusters: list[str] | None = None,
+    other_clusters: list[str] | None = None, seed: int = 0,
+) -> PermutationTest:  # fmt: skip
+    made = jedi_kernel(x, y, clusters, other_clusters).test(permutations, seed)
+    return replace(made, statistic=SCALE * made.statistic)
 
 
 def drawn(n: int, d: int = 7, seed: int = 0, shift: float = 0.0) -> np.ndarray:
@@ -152,7 +162,7 @@ def test_the_tests_statistic_is_the_unbiased_distance() -> None:
         (lambda: jedi_interval(drawn(9), drawn(9), clusters=["a"]), "9 rows but 1 cluster labels"),
         (lambda: jedi_floor(drawn(9), 0, 0), "n is 0"),
         (lambda: jedi_test(drawn(9), drawn(9), permutations=0), "permutations is 0"),
-        (lambda: jedi_test(drawn(9), drawn(9), clusters=["a"] * 9), "one prompt"),
+        (lambda: jedi_test(drawn(9), drawn(9), clusters=["a"] * 9), "1 cluster"),
         (lambda: jedi_test(drawn(9), drawn(9, d=3)), "7 features and y 3"),
         (lambda: jedi_test(drawn(8000, d=1), drawn(200, d=1)), "8200 prompts"),
     ],

@@ -23,6 +23,9 @@ Float = NDArray[np.float64]
 MIN_EXTRAPOLATED = 1024
 """Fewest independent prompts a side from which an extrapolated distance has an interval."""
 
+PERMUTATIONS = 999
+"""Random deals of a test."""
+
 _BLOCK = 1024
 
 
@@ -192,7 +195,7 @@ def permutation_test(
     y: ArrayLike,
     statistic: Literal["kernel", "energy"] = "kernel",
     *,
-    permutations: int = 999,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
     clusters: Sequence[str] | None = None,
     other_clusters: Sequence[str] | None = None,
@@ -216,8 +219,6 @@ def permutation_test(
     Raises:
         ValueError: As :func:`kernel_interval`, an unknown ``statistic``, or ``permutations`` below 1.
     """
-    if permutations < 1:
-        raise ValueError(f"permutations is {permutations}; expected 1 or more")
     if statistic == "kernel":
         return KernelSums.of(x, y, 3, 1.0, clusters, other_clusters).test(permutations, seed)
     if statistic != "energy":
@@ -230,6 +231,8 @@ def permutation_test(
 
 def _permuted(blocks: Float, sizes: Float, first: int, permutations: int, seed: int) -> PermutationTest:
     """The test from sums over pairs of clusters ``(total, total)``, of which the ``first`` are those of ``x``."""
+    if permutations < 1:
+        raise ValueError(f"permutations is {permutations}; expected 1 or more")
     np.fill_diagonal(blocks, 0.0)
     total = len(sizes)
     seen = np.zeros((total, 1))
@@ -380,14 +383,12 @@ class KernelSums:
             value, float(value - t * error), float(value + (t + max(0.0, skew)) * error), count
         )
 
-    def test(self, permutations: int = 999, seed: int = 0) -> PermutationTest:
+    def test(self, permutations: int = PERMUTATIONS, seed: int = 0) -> PermutationTest:
         """Whether both could be draws of one population, see :func:`permutation_test`.
 
         Raises:
             ValueError: ``permutations`` is below 1.
         """
-        if permutations < 1:
-            raise ValueError(f"permutations is {permutations}; expected 1 or more")
         blocks = np.block([[self.within_a, self.across], [self.across.T, self.within_b]])
         sizes = np.concatenate([self.sizes_a, self.sizes_b])
         return _permuted(blocks, sizes, len(self.sizes_a), permutations, seed)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.metrics.base import ValueSpec
-from vgaudit.metrics.estimators import KernelSums, extrapolated_from, sample_warning
+from vgaudit.metrics.estimators import PERMUTATIONS, KernelSums, extrapolated_from, sample_warning
 from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
 from vgaudit.metrics.fvd_floor import floors
 from vgaudit.metrics.prdc import Neighbourhoods, precision_recall_density_coverage
@@ -24,7 +24,6 @@ from vgaudit.stats import seed_from_ids
 NEIGHBOURS = 5
 """``k`` of precision, recall, density and coverage, as Naeem et al. have it."""
 
-PERMUTATIONS = 999
 MAX_PROMPTS = 10_000
 """Most prompts of both sides together for which kernel matrices are made: 800 MB."""
 

@@ -16,11 +16,11 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.vjepa_embedding import FRAMES, JEDI_PROTOCOLS, JediProtocol
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.estimators import kernel_interval
+from vgaudit.metrics.estimators import PERMUTATIONS
 from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.fvd_options import GroupReference
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
-from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_test
+from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result, digest
 from vgaudit.registry import nearest
@@ -349,10 +349,8 @@ def _compared(
         absent = {"status": "not computed", "reason": missing}
         return {"unbiased": absent, "permutation_test": absent}
     y, theirs = reference.features, reference.clusters
-    plain = kernel_interval(
-        x, y, degree=2, coef0=0.0, confidence=confidence, clusters=prompts, other_clusters=theirs
-    )
-    test = jedi_test(x, y, seed=seed, clusters=prompts, other_clusters=theirs)
+    kernel = jedi_kernel(x, y, prompts, theirs)
+    plain, test = kernel.interval(confidence), kernel.test(PERMUTATIONS, seed)
     ends = [None if end is None else SCALE * end for end in (plain.low, plain.high)]
     return {
         "unbiased": {

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vgaudit.metrics.estimators import KernelSums
 from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
 
 Float = NDArray[np.float64]
@@ -26,8 +27,6 @@ SCALE = 100.0
 
 MAX_CLUSTERS = 8192
 """Most prompts of both sides that a test is made for: its matrix takes half a GiB."""
-
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -175,79 +174,33 @@ def jedi_floor(
     return JediFloor(tuple(values), n, rest)
 
 
-@dataclass(frozen=True)
-class JediTest:
-    """Whether two sets could be draws of one population.
-
-    Attributes:
-        statistic: Unbiased distance, times 100: pairs of one prompt are left out.
-        p: Share of deals, the one seen among them, with a statistic as large; above 0, up to 1.
-        permutations: Random deals beside the one seen.
-    """
-
-    statistic: float
-    p: float
-    permutations: int
-
-
-def jedi_test(
-    x: ArrayLike,
-    y: ArrayLike,
-    *,
-    permutations: int = 999,
-    seed: int = 0,
+def jedi_kernel(
+    x: Float,
+    y: Float,
     clusters: Sequence[str] | None = None,
     other_clusters: Sequence[str] | None = None,
-) -> JediTest:
-    """Permutation test with JEDi's kernel: prompts are dealt out anew, as many to each side as before.
+) -> KernelSums:
+    """Sums of JEDi's kernel: the unbiased distance with its interval, and a test. Both still to be times 100.
 
-    The statistic leaves out pairs of one prompt: with them it would follow which rows are long, not which side they
-    are on. ``p = (1 + count as large) / (1 + permutations)`` holds its level at any n (Phipson and Smyth 2010).
+    Pairs of one prompt are left out: with them a test would follow which rows are long, not which side they are on.
 
     Args:
         x: Features ``(n, d)``.
         y: Features ``(m, d)``.
-        permutations: Random deals, 1 or more.
-        seed: Of the deals.
         clusters: Prompt of each row of ``x``. Default: every row its own.
         other_clusters: The same for ``y``; a prompt that is on both sides counts as two.
 
     Raises:
-        ValueError: Shapes or labels do not fit, a value is not finite, fewer than two prompts on a side, more than
-            :data:`MAX_CLUSTERS` in all, or ``permutations`` below 1.
+        ValueError: Shapes or labels do not fit, a value is not finite, fewer than two prompts on a side, or more than
+            :data:`MAX_CLUSTERS` in all.
     """
-    if permutations < 1:
-        raise ValueError(f"permutations is {permutations}; expected 1 or more")
-    a, b = _rows(x, "x"), _rows(y, "y")
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"x has {a.shape[1]} features and y {b.shape[1]}; both must come from one network")
-    of_a, of_b = _codes(clusters, len(a), "x"), _codes(other_clusters, len(b), "y")
-    first, total = int(of_a.max()) + 1, int(of_a.max() + of_b.max()) + 2
-    if min(first, total - first) < 2:
-        raise ValueError("a side has one prompt; expected two or more")
-    if total > MAX_CLUSTERS:
-        raise ValueError(f"{total} prompts on both sides; the test is made for {MAX_CLUSTERS} or fewer")
-    codes = np.concatenate([of_a, of_b + first])
-    order = np.argsort(codes, kind="stable")
-    rows, codes = np.vstack([a, b])[order], codes[order]
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    sizes = np.bincount(codes).astype(np.float64)
-    sums = np.zeros((total, total))
-    for start, stop in zip(starts, [*starts[1:], len(codes)], strict=True):
-        kernel = np.square(rows[start:stop] @ rows.T / rows.shape[1]).sum(axis=0)
-        sums[codes[start]] = np.add.reduceat(kernel, starts)
-    np.fill_diagonal(sums, 0.0)
-    rng = np.random.default_rng(seed)
-    deals = np.zeros((total, permutations + 1))
-    deals[:first, 0] = 1
-    for k in range(1, permutations + 1):
-        deals[rng.permutation(total)[:first], k] = 1
-    values = np.concatenate(
-        [_unbiased(sums, sizes, deals[:, k : k + _BATCH]) for k in range(0, permutations + 1, _BATCH)]
+    prompts = sum(
+        len(rows) if names is None else len(set(names))
+        for rows, names in ((x, clusters), (y, other_clusters))
     )
-    tie = 1e-10 * float(sums.sum()) / sizes.sum() ** 2  # the same deal summed in another order
-    as_large = int((values[1:] >= values[0] - tie).sum())
-    return JediTest(SCALE * float(values[0]), (1 + as_large) / (1 + permutations), permutations)
+    if prompts > MAX_CLUSTERS:
+        raise ValueError(f"{prompts} prompts on both sides; kernel sums are made for {MAX_CLUSTERS} or fewer")
+    return KernelSums.of(x, y, 2, 0.0, clusters, other_clusters)
 
 
 def _between(m_a: Float, m_b: Float) -> float:
@@ -285,17 +238,6 @@ def _variance(value: float, x: Float, codes: Codes, own: Float, other: Float) ->
     pseudo = share * value - (share - 1) * left_out
     centre = len(sizes) * value - float(((1 - 1 / share) * left_out).sum())
     return float((np.square(pseudo - centre) / (share - 1)).mean())
-
-
-def _unbiased(sums: Float, sizes: Float, sides: Float) -> Float:
-    """Distance for each deal ``(prompts, deals)`` of ones for the first side, from sums between other prompts."""
-    touching = sums @ sides
-    aa = (sides * touching).sum(axis=0)
-    ab = touching.sum(axis=0) - aa
-    bb = sums.sum() - aa - 2 * ab
-    n, own = sizes @ sides, sizes**2 @ sides
-    m, other = sizes.sum() - n, (sizes**2).sum() - own
-    return np.asarray(aa / (n**2 - own) + bb / (m**2 - other) - 2 * ab / (n * m), dtype=np.float64)
 
 
 def _rows(features: ArrayLike, name: str) -> Float:
