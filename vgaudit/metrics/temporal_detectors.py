@@ -6,7 +6,7 @@ Each takes the :class:`~vgaudit.metrics.temporal_signals.Signals` of a clip and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -328,16 +328,11 @@ def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found
     threshold.
     """
     found = {kind: tuple(d.find(s, thresholds[kind])) for kind, d in DETECTORS.items()}
-    for kind, other in (LASTING, LASTING[::-1]):
-        found[kind] = tuple(
-            f for f in found[kind]
-            if not any(
-                _covers(o, f) and o.score / thresholds[other] > f.score / thresholds[kind] for o in found[other]
-            )
-        )  # fmt: skip
     rivals = [
         (f, f.score / thresholds[kind])
-        for kind, each in _told_once(s, {k: f for k, f in found.items() if k not in INSERTS}).items()
+        for kind, each in _told_once(
+            s, {k: f for k, f in found.items() if k not in INSERTS}, thresholds
+        ).items()
         for f in each
         if kind in WHOLE
     ]
@@ -349,16 +344,38 @@ def detect(s: Signals, thresholds: Mapping[str, float]) -> dict[str, tuple[Found
         if kind in INSERTS else each
         for kind, each in found.items()
     }  # fmt: skip
-    return _told_once(s, clear)
+    return _told_once(s, clear, thresholds)
 
 
-def _told_once(s: Signals, found: Mapping[str, tuple[Found, ...]]) -> dict[str, tuple[Found, ...]]:
+def _told_once(
+    s: Signals, found: Mapping[str, tuple[Found, ...]], thresholds: Mapping[str, float]
+) -> dict[str, tuple[Found, ...]]:
+    """What no earlier kind accounts for. Of a ghost and a warp at one moment, the one further over its threshold."""
     out: dict[str, tuple[Found, ...]] = {}
     told: list[Found] = []
-    for kind, each in found.items():
-        out[kind] = tuple(f for f in each if not any(_covers(t, f) for t in told))
-        told += [moment for f in out[kind] for moment in _accounted(s, kind, f)]
+    for kind in found:
+        if kind in out:
+            continue
+        together = LASTING if kind in LASTING else (kind,)
+        left = {k: [f for f in found[k] if not any(_covers(t, f) for t in told)] for k in together}
+        out |= _clearest(left, thresholds)
+        told += [moment for k in together for f in out[k] for moment in _accounted(s, k, f)]
     return out
+
+
+def _clearest(
+    found: Mapping[str, Sequence[Found]], thresholds: Mapping[str, float]
+) -> dict[str, tuple[Found, ...]]:
+    """Of findings of several kinds, those that none further over its own threshold says the same moment of."""
+    ranked = sorted(
+        ((f.score / thresholds[kind], kind, f) for kind, each in found.items() for f in each),
+        key=lambda one: -one[0],
+    )
+    kept: list[tuple[str, Found]] = []
+    for _, kind, f in ranked:
+        if not any(k != kind and (_covers(t, f) or _covers(f, t)) for k, t in kept):
+            kept.append((kind, f))
+    return {kind: tuple(f for f in each if (kind, f) in kept) for kind, each in found.items()}
 
 
 def _accounted(s: Signals, kind: str, found: Found) -> Iterator[Found]:

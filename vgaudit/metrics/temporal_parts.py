@@ -122,9 +122,8 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
                 score = min(float(series[p][here].max()), float(series[q][there].max()))
                 if q - p < BRIEF_PICTURES and score < BRIEF_TIMES * threshold:
                     continue
-                yield s.span(
-                    p + 1, q + 1, score / times, box_of(cells)
-                )  # by the threshold that it was held against
+                # A faint one is over what it was held against, and no further: clear ones come before it.
+                yield s.span(p + 1, q + 1, max(score, threshold), box_of(cells))
                 done = q
                 break
 
