@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vgaudit.metrics.temporal_floors import floors
+from vgaudit.metrics.temporal_floors import SMALL, floors
 from vgaudit.metrics.temporal_signals import Box, Floats, Found, Signals
 
 Bools = NDArray[np.bool_]
@@ -78,13 +78,14 @@ def inserts(s: Signals, threshold: float) -> tuple[Found, ...]:
     """Parts of the picture that change at one pair and change back at a later one of the shot; looked for once a
     threshold.
 
-    Where nothing is found over the threshold, what rests may be under it (:data:`REST_TIMES`).
+    Where nothing is found over the threshold, what rests may be under it (:data:`REST_TIMES`), in pictures that are
+    not small: there cells are too few for that.
     """
     if threshold not in s.inserts:
         clear = tuple(_inserts(s, threshold, 1.0))
         faint = (
             f
-            for f in _inserts(s, threshold, REST_TIMES)
+            for f in (_inserts(s, threshold, REST_TIMES) if s.side >= SMALL else ())
             if not any(f.first < other.end and other.first < f.end for other in clear)
         )
         s.inserts[threshold] = tuple(sorted((*clear, *faint), key=lambda f: f.first))
