@@ -195,6 +195,9 @@ FINDING_SITUATIONS: dict[str, tuple[dict[str, Any], list[Finding], Any, Outcome,
     "no clip searched, all allowed to miss": (
         {**FINDINGS, "allow_missing": 9}, [], {**ALL_SEEN, "likeness.match": {"g": (0, 4)}}, UNKNOWN, "only 0 of 4",
     ),
+    "a metric with a dot in its name is no kind": (
+        {"findings": "*"}, [], {**ALL_SEEN, "acme.smoke": {"g": (0, 4)}}, UNKNOWN, "acme.smoke looked at only 0 of 4",
+    ),
     "another kind was not searched for": (
         {"findings": "likeness.face"}, [], {**ALL_SEEN, "likeness.match": {"g": (3, 4)}}, PASSED, "",
     ),

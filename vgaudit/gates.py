@@ -235,7 +235,9 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}"
     if stray := sum(f.sample_id not in evidence.owners for f in relevant):
         return Outcome.NOT_COMPUTED, f"{_count(stray, 'finding')} cannot be put to a group: unknown sample"
-    metrics = gate.metric_names() or tuple(m for m in evidence.coverage if "." not in m)
+    metrics = gate.metric_names() or tuple(
+        m for m in evidence.coverage if not any(m.startswith(f"{other}.") for other in evidence.coverage)
+    )
     if not metrics:
         return Outcome.NOT_COMPUTED, "no metric was run"
     for metric in metrics:

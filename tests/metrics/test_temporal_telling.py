@@ -364,6 +364,15 @@ def test_a_clip_of_few_pictures_passes_no_gate_on_ghosts(pictures: int, speed: f
     )
 
 
+@pytest.mark.parametrize(("asked", "kinds"), [("fast", 2), ("High", 2), ("high", 0), ("", 0)])
+def test_a_word_for_motion_that_nobody_knows_passes_no_gate(asked: str, kinds: int) -> None:
+    """From a tag, or a list of clips: those are checked by no suite."""
+    m = shown(30, asked=asked)
+    about = {"temporal.too_still", "temporal.too_lively"} & set(m.unassessed_kinds)
+    assert len(about) == kinds
+    assert all(asked in m.unassessed_kinds[kind] for kind in about)
+
+
 def test_shots_are_what_lies_between_cuts_and_what_their_statistics_see_of_them() -> None:
     barred = np.zeros(30, bool)
     barred[[0, 12, 14]] = True

@@ -81,8 +81,9 @@ def test_clips_not_searched_for_a_kind_are_counted_for_that_kind_only() -> None:
         "s0": Measurement(),
         "s1": Measurement(unassessed_kinds={"m.ghost": "too short"}),
         "s2": Measurement(unassessed="broken"),
+        "s4": Measurement(unassessed_kinds={"ghost": "the kind of no metric: which one is not known"}),
     }
-    samples = [Sample(f"s{i}", f"p{i}", "", "model") for i in range(4)] + [Sample("t", "p", "", "other")]
+    samples = [Sample(f"s{i}", f"p{i}", "", "model") for i in range(5)] + [Sample("t", "p", "", "other")]
     records = {s.sample_id: ClipRecord(s.sample_id, "ok") for s in samples}
     scorer = SimpleNamespace(
         metrics=[BoundMetric("m", Sliced(), {})],  # type: ignore[arg-type]
@@ -90,8 +91,8 @@ def test_clips_not_searched_for_a_kind_are_counted_for_that_kind_only() -> None:
     )
     collected = Collected(Plan(tuple(samples)), records, scorer)  # type: ignore[arg-type]
     assert collected.coverage() == {
-        "m": {"model": (2, 4), "other": (0, 1)},
-        "m.ghost": {"model": (1, 4), "other": (0, 1)},
+        "m": {"model": (2, 5), "other": (0, 1)},
+        "m.ghost": {"model": (1, 5), "other": (0, 1)},
     }
     assert Measurement.from_json(said["s1"].to_json()) == said["s1"]
 

@@ -28,6 +28,9 @@ STILL_SHARE = {"high": 0.5, "low": 0.9}
 """Share of the time without motion that makes a clip too still, by what its prompt asks for. Not the dynamic degree:
 a thing that spins fast may move by little, and what was asked for would be called missing."""
 
+WORDS = ("", "static", "low", "high")
+"""What the tag ``motion`` may say; nothing is asked for where it is empty."""
+
 TOO_STILL, TOO_LIVELY = "temporal.too_still", "temporal.too_lively"
 
 Floats = NDArray[np.float64]
@@ -96,6 +99,12 @@ def pace(motion: Mapping[str, NDArray[Any]], mae_next: Floats) -> Pace:
     covered = shown[np.searchsorted(last, end)] - shown[np.searchsorted(last, begin)]
     still = np.where(known, far < STILL_SPEED * np.maximum(FAR_S, covered), still)
     return Pace(seconds, speed > DYNAMIC_SPEED, still)
+
+
+def not_understood(sample: Sample) -> str:
+    """Why the motion that a sample asks for cannot be told; empty where it can, or none is asked for."""
+    asked = sample.tags.get("motion", "")
+    return "" if asked in WORDS else f"the prompt asks for motion {asked!r}; expected {', '.join(WORDS[1:])}"
 
 
 def as_asked(sample: Sample, found: Pace, pts_s: Floats) -> tuple[Finding, ...]:

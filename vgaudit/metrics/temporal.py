@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
 from vgaudit.metrics.freezes import FreezeReport, find_freezes
-from vgaudit.metrics.motion_asked import TOO_LIVELY, TOO_STILL, as_asked, pace
+from vgaudit.metrics.motion_asked import TOO_LIVELY, TOO_STILL, as_asked, not_understood, pace
 from vgaudit.metrics.temporal_findings import KINDS, artifacts
 from vgaudit.metrics.temporal_quality import temporal_quality
 from vgaudit.plan import Sample
@@ -143,6 +143,7 @@ class Temporal:
         values: dict[str, float] = {}
         missing: dict[str, str] = {}
         facts: dict[str, Any] = {}
+        kinds: dict[str, str] = {}
         valid = np.asarray(motion["valid"], dtype=bool)
         error = np.asarray(motion["warp_error"], dtype=np.float64)
         speed = np.asarray(motion["motion_top5"], dtype=np.float64)
@@ -173,6 +174,8 @@ class Temporal:
                 values["dynamic_degree"] = paced.dynamic_degree
                 if clip.sample.prompt:
                     asked = as_asked(clip.sample, paced, pts)
+                    if why := not_understood(clip.sample):
+                        kinds |= dict.fromkeys((TOO_STILL, TOO_LIVELY), why)
 
         findings: tuple[Finding, ...] = ()
         if not np.isfinite(difference).all():
@@ -198,7 +201,7 @@ class Temporal:
                 findings = _freeze_findings(clip.sample.sample_id, report, float(np.median(steps)))
 
         shown: Mapping[str, Series] = {}
-        unassessed, kinds = _why_nothing(pixels, motion), dict[str, str]()
+        unassessed = _why_nothing(pixels, motion)
         facts["different_pictures"] = _pictures(motion)
         if not unassessed:
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)

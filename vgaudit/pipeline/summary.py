@@ -68,7 +68,9 @@ class Collected:
         counts: dict[str, dict[str, tuple[int, int]]] = {}
         for bound in self.scorer.metrics:
             measured = self.measurements.get(bound.name, {})
-            kinds = sorted({k for m in measured.values() for k in m.unassessed_kinds})
+            kinds = sorted(
+                {k for m in measured.values() for k in m.unassessed_kinds if k.startswith(f"{bound.name}.")}
+            )
             for group in self.plan.groups:
                 due = [
                     s
@@ -78,13 +80,18 @@ class Collected:
                 seen = [
                     measured[s.sample_id]
                     for s in due
-                    if s.sample_id in measured and is_assessed(measured[s.sample_id])
+                    if s.sample_id in measured and _is_assessed(bound.name, measured[s.sample_id])
                 ]
                 counts.setdefault(bound.name, {})[group] = (len(seen), len(due))
                 for kind in kinds:
                     searched = sum(kind not in m.unassessed_kinds for m in seen)
                     counts.setdefault(kind, {})[group] = (searched, len(due))
         return counts
+
+
+def _is_assessed(metric: str, measurement: Measurement) -> bool:
+    """Whether it counts: kinds that are not the metric's own say that something was not looked for, and not what."""
+    return is_assessed(measurement) and all(k.startswith(f"{metric}.") for k in measurement.unassessed_kinds)
 
 
 def summarize(collected: Collected, confidence: float, gated: Collection[str] = ()) -> list[Result]:
