@@ -127,3 +127,12 @@ def test_what_is_a_path(tmp_path: Path) -> None:
     assert [is_path(n) for n in ("w.safetensors", "./w", "~/w", "/w", "sub/W.PT")] == [True] * 5
     assert local_path("w.pt", tmp_path) == str(tmp_path / "w.pt")
     assert local_path("openai", tmp_path) == "openai"
+
+
+def test_a_stated_digest_replaces_no_established_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another file's numbers would stand under the catalogue's name and licence."""
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", str(tmp_path))
+    put(tmp_path / ENTRY.mirror_path, b"another file")
+    other = hashlib.sha256(b"another file").hexdigest()
+    with pytest.raises(Unavailable, match="is another file's"):
+        resolve("mine", other, entry=ENTRY)

@@ -89,7 +89,7 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
 
     Args:
         name_or_path: Catalogue name, or path of a local file.
-        sha256: Digest the user states; it replaces the catalogue's, but not that of weights that ship along.
+        sha256: Digest the user states, where the catalogue has none; it replaces no established one.
         entry: Description of weights that are not in the catalogue (then ``sha256`` is needed).
 
     Raises:
@@ -115,6 +115,11 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
                 "leave `sha256` out, or name the other file by its path",
             )
         return replace(bundled_file(entry, entry.filename), name=entry.name)
+    if sha256 and entry.sha256 and sha256.lower() != entry.sha256:
+        raise Unavailable(
+            f"{entry.name} is pinned to {entry.sha256}; `sha256: {sha256.lower()}` is another file's",
+            "leave `sha256` out, or name the other file by its path",
+        )
     pin = sha256 or entry.sha256 or pinned_by_user(entry.name)
     if pin is None:
         raise Unavailable(
