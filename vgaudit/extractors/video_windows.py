@@ -48,5 +48,6 @@ class Ticks:
         earlier, seen = self._before
         while (at := self._start + self._tick / self._fps) <= seconds + _SLACK_S:
             self._tick += 1
-            yield seen if at - earlier <= seconds - at else (index, frame)
+            tie = 2 * _SLACK_S  # time stamps rounded to milliseconds decide nothing
+            yield seen if at - earlier <= seconds - at + tie else (index, frame)
         self._before = seconds, (index, frame)
