@@ -289,3 +289,14 @@ def test_the_interval_is_that_of_both_sides() -> None:
     found = Estimates(_sides(x, y)).of("distance")
     made = frechet_interval(x, y)
     assert (found.value, found.low, found.high) == pytest.approx((made.value, made.low, made.high))
+
+
+def test_prompts_on_both_sides_are_no_ground_for_a_gate_on_a_kernel_distance_or_a_p() -> None:
+    """The first comes out low, and a limit from above would pass; the second large, and one from below would."""
+    x, y = rows(40, 0), rows(40, 1)
+    apart = _sides(x, y)
+    shared = replace(apart, y_prompts=list(apart.prompts))
+    for name in ("kernel_distance", "p_value"):
+        assert "insufficient" not in Estimates(apart).of(name).detail
+        assert "40 prompts are on both sides" in str(Estimates(shared).of(name).detail["insufficient"])
+    assert "populations" not in Estimates(shared).of("kernel_distance").detail["interval_target"]

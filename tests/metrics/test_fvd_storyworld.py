@@ -216,6 +216,7 @@ def test_a_reference_of_another_network_is_refused(tmp_path: Path, monkeypatch: 
     [
         ({"features": vectors(79, 5)}, r"features have shape \(79, 64\); expected \(80, 64\)"),
         ({"features": vectors(80, 6)}, "mean is not that of its features"),
+        ({"cov": 25 * np.cov(vectors(80, 5).T)}, "covariance is not that of its features"),
         ({"features": np.full((80, 64), np.nan)}, "mean is not that of its features"),
         ({"cov": None}, "no array 'cov'"),
     ],

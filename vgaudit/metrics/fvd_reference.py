@@ -103,7 +103,7 @@ def read_statistics(path: Path, ddof: int = 0, protocol: str = "") -> ReferenceS
         cov = np.asarray(arrays["cov_biased" if biased else "cov"], dtype=np.float64)
         cov = cov * ((n - (0 if biased else 1)) / (n - ddof))
         frechet_distance(mean, cov, mean, cov)  # checks shapes, finiteness, symmetry, eigenvalues
-        features = _features(arrays["features"], n, mean, cov) if "features" in arrays else None
+        features = _features(arrays["features"], n, mean, cov, ddof) if "features" in arrays else None
         weights = str(arrays.get("weights_sha256", metadata.get("weights_sha256", ""))).lower()
         made = {key: _parsed(text) for key, text in metadata.items() if key != "weights_sha256"}
         stated = str(arrays.get("protocol", metadata.get("protocol", "")))
@@ -178,9 +178,9 @@ def _clip_count(stored: NDArray[Any]) -> int:
 
 
 def _features(
-    stored: NDArray[Any], n: int, mean: NDArray[np.float64], cov: NDArray[np.float64]
+    stored: NDArray[Any], n: int, mean: NDArray[np.float64], cov: NDArray[np.float64], ddof: int
 ) -> NDArray[np.float64]:
-    """The stored features, held against the stored mean: they must be those of the same clips.
+    """The stored features, held against the stored moments: they must be those of the same clips.
 
     Raises:
         ValueError: They are not.
@@ -191,6 +191,8 @@ def _features(
     spread = float(np.sqrt(max(np.trace(cov) / len(mean), 0.0)))
     if not np.isfinite(rows).all() or np.abs(rows.mean(axis=0) - mean).max() > _TOLERANCE * spread:
         raise ValueError("mean is not that of its features")
+    if np.abs(np.atleast_2d(np.cov(rows.T, ddof=ddof)) - cov).max() > _TOLERANCE * np.abs(cov).max():
+        raise ValueError("the covariance is not that of its features")
     return rows
 
 

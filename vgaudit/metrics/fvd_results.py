@@ -270,7 +270,9 @@ class Estimates:
         detail = {
             "kernel": "(a.b / d + 1)^3, unbiased; pairs of clips of one prompt of a side are left out",
             "interval": "jackknife over prompts of both sides, Student's t, upper end moved out for skewness",
-            "interval_target": "distance of the populations",
+            "interval_target": "distance of the populations"
+            if not self._shared
+            else "none: prompts are on both sides",
             **self._shared,
             **self._few_prompts,
         }
@@ -301,8 +303,13 @@ class Estimates:
 
     @property
     def _few_prompts(self) -> dict[str, str]:
-        """What makes gates refuse a kernel distance or a p: of so few prompts neither can say much."""
+        """What makes gates refuse a kernel distance or a p: few prompts say little, shared ones something else.
+
+        With these the first comes out low and the second large, so that limits would pass.
+        """
         s = self.sides
+        if self._shared:
+            return {"insufficient": self._shared_note}
         few = min(len(set(s.prompts)), s.reference.n if s.y_prompts is None else len(set(s.y_prompts)))
         if few >= MIN_GROUPS:
             return {}
