@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +23,11 @@ from vgaudit.metrics.domain_guard import (
     judge_domain,
     refused_result,
 )
+from vgaudit.metrics.embedded_clips import ROLE, codecs_of, list_sha256, rows, usable
 from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
-    clip_list_sha256,
     differing_video,
     read_statistics,
     reference_path,
@@ -43,8 +42,6 @@ from vgaudit.zoo.resolve import file_sha256, local_path, pinned_digest
 
 MIN_CLIPS = 16
 """Fewest clips on either side; below, even the bias is unpredictable."""
-
-_ROLE = "video"
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Fvd:
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = VALUES
     sliced: ClassVar[tuple[str, ...]] = SLICED
-    summary_features: ClassVar[tuple[str, ...]] = (_ROLE,)
+    summary_features: ClassVar[tuple[str, ...]] = (ROLE,)
 
     def __init__(self, options: FvdOptions, context: MetricContext) -> None:
         self.options = options.resolved(context.base_dir)
@@ -102,7 +99,7 @@ class Fvd:
         }
         named = o.rules.weights if o.rules.bundled else weights  # what stands in is held to the same world
         guard = guard_needs(named, pinned_digest(weights, o.sha256), o.device)
-        return {_ROLE: ExtractorSpec("video_embedding", options), **guard}
+        return {ROLE: ExtractorSpec("video_embedding", options), **guard}
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """None."""
@@ -146,7 +143,7 @@ class Fvd:
 
     def measure(self, clip: ClipView) -> Measurement:
         """No value of its own: facts that the group's result needs, and whether the network knows such clips."""
-        video = clip.features[_ROLE]
+        video = clip.features[ROLE]
         world = {"bundled": True, "domain": BUNDLED_DOMAIN} if self.options.rules.bundled else {}
         network = {**video.facts, **world}
         facts = {
@@ -172,7 +169,7 @@ class Fvd:
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """All values of one group; of a slice by tag those of :data:`~vgaudit.metrics.fvd_results.SLICED`."""
         specs = [spec for spec in self.values if context.tag is None or spec.name in self.sliced]
-        used, left_out = _usable(measured, self.options.rules.least)
+        used, left_out = usable(measured, self.options.rules.least)
         facts: dict[str, Any] = {**self._network(used), "n_planned": len(context.planned)}
         own: dict[str, Any] = {
             **self.options.rules.pinned,
@@ -215,13 +212,13 @@ class Fvd:
         made = facts.pop("reference_made", None)
         own |= {
             **({"reference_made": made} if made else {}),
-            "codecs": sorted(_codecs(used)),
+            "codecs": sorted(codecs_of(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
-            "list_sha256": _list_sha256(used, 0),
+            "list_sha256": list_sha256(used, 0),
         }
         prompts = [m.sample.prompt_id for m in used]
         sides = Sides(
-            _rows(used, 0), prompts, [m.sample.sample_id for m in used],
+            rows(used, 0), prompts, [m.sample.sample_id for m in used],
             found.statistics, found.features, found.clusters, found.ids, self.options.rules.ddof,
         )  # fmt: skip
         estimates = Estimates(sides, context.confidence, self.options.accept_small_n)
@@ -246,7 +243,7 @@ class Fvd:
             return f"{len(used)} usable clips; expected at least {MIN_CLIPS}"
         if context.tag is not None and (count := len({m.sample.prompt_id for m in used})) < MIN_GROUPS:
             return f"{count} prompts; a slice by tag takes at least {MIN_GROUPS}"
-        d, wide = len(found.statistics.mean), _rows(used, 0).shape[1]
+        d, wide = len(found.statistics.mean), rows(used, 0).shape[1]
         return "" if wide == d else f"features have {wide} dimensions, the reference {d}: other networks"
 
     def _all_of_reference(self, context: SummaryContext) -> Sequence[Measured]:
@@ -302,7 +299,7 @@ class Fvd:
             notes.append(f"not {which}: no number of another network compares")
         elif rules.bundled:
             notes.append(f"{rules.weights} knows the {BUNDLED_DOMAIN} only: compares with no published FVD")
-        codecs = _codecs(used)
+        codecs = codecs_of(used)
         if reference.codecs and codecs != reference.codecs:
             notes.append(
                 f"codecs differ ({', '.join(sorted(codecs))} against {', '.join(sorted(reference.codecs))}): "
@@ -339,7 +336,7 @@ class Fvd:
             hint = nearest(reference.group, groups)
             return f"the run has no group {reference.group!r} to be the reference{hint} (groups: {', '.join(groups)})"
         clips, tag = self._all_of_reference(context), context.tag
-        used, left_out = _usable(clips, self.options.rules.least)
+        used, left_out = usable(clips, self.options.rules.least)
         tagged = tag is not None and clips[0].sample.tags.get(tag[0]) == tag[1] if clips else False
         of = f" of {'='.join(tag)}" if tag is not None and tagged else ""
         which = f"the reference {reference.group!r}"
@@ -348,7 +345,7 @@ class Fvd:
         if tagged and (count := len({m.sample.prompt_id for m in used})) < MIN_GROUPS:
             return f"{which} has {count} prompts{of}; a slice takes at least {MIN_GROUPS}"
         rules = self.options.rules
-        y = _rows(used, 1 if rules.random_reference else 0)
+        y = rows(used, 1 if rules.random_reference else 0)
         return _Reference(
             features=y,
             statistics=statistics(y, ddof=rules.ddof),
@@ -359,9 +356,9 @@ class Fvd:
                 "reference_window": rules.reference_window,
                 **({} if tag is None else {"reference_tag": of[4:] or "none: all of the reference"}),
                 "reference_left_out": sum(left_out.values()),
-                "reference_list_sha256": _list_sha256(used, 1 if rules.random_reference else 0),
+                "reference_list_sha256": list_sha256(used, 1 if rules.random_reference else 0),
             },
-            codecs=frozenset(_codecs(used)),
+            codecs=frozenset(codecs_of(used)),
             notes=() if tag is None or tagged else (_whole_reference(tag),),
         )
 
@@ -416,35 +413,3 @@ def _published(rules: VideoProtocol, sha256: str | None) -> bool | None:
     if sha256 and entry.sha256 is None:
         return None if sha256.startswith(entry.sha256_prefix) else False
     return sha256 is not None and sha256 == entry.sha256
-
-
-def _usable(measured: Sequence[Measured], least: str) -> tuple[list[Measured], Counter[str]]:
-    """Clips with a window, by sample id (so that no order of work shows), and why others have none."""
-    used, left_out = [], Counter[str]()
-    for clip in sorted(measured, key=lambda m: m.sample.sample_id):
-        embedding = clip.features[_ROLE]["embedding"]
-        if not len(embedding):
-            left_out[f"shorter than {least}"] += 1
-        elif not np.isfinite(embedding).all():
-            left_out["features are not finite"] += 1
-        else:
-            used.append(clip)
-    return used, left_out
-
-
-def _rows(used: Sequence[Measured], row: int) -> NDArray[np.float64]:
-    rows = [m.features[_ROLE]["embedding"] for m in used]
-    return np.stack([r[min(row, len(r) - 1)] for r in rows]).astype(np.float64)
-
-
-def _list_sha256(used: Sequence[Measured], row: int) -> str:
-    """Digest of which clips were compared and from which frame on, whatever they are called and in any order."""
-    starts = [m.features[_ROLE]["window_start"] for m in used]
-    return clip_list_sha256(
-        (str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)]))
-        for m, start in zip(used, starts, strict=True)
-    )
-
-
-def _codecs(used: Sequence[Measured]) -> set[str]:
-    return {str(m.measurement.facts.get("codec") or "unknown") for m in used}

@@ -76,7 +76,9 @@ def clip_list_sha256(clips: Iterable[tuple[str, int]]) -> str:
     return digest(sorted([sha256, start] for sha256, start in clips))
 
 
-def read_statistics(path: Path, ddof: int = 0, protocol: str = "") -> ReferenceStatistics:
+def read_statistics(
+    path: Path, ddof: int = 0, protocol: str = "", option: str = "fvd.reference"
+) -> ReferenceStatistics:
     """Read and check a file of statistics.
 
     Args:
@@ -84,6 +86,7 @@ def read_statistics(path: Path, ddof: int = 0, protocol: str = "") -> ReferenceS
         ddof: The protocol's covariances are divided by ``N - ddof``; the file's is brought to that.
         protocol: What the set will be compared by. A file that states another one is refused; one that states none
             is taken. Empty: any.
+        option: Of the suite that names the file, for messages.
 
     Raises:
         UsageError: Missing, too large, not such a file, or of another protocol; says what is wrong.
@@ -92,7 +95,7 @@ def read_statistics(path: Path, ddof: int = 0, protocol: str = "") -> ReferenceS
         shipped = path.parent.parent == shipped_folder("reference_data")
         beside = ", ".join(sorted(p.stem for p in path.parent.glob("*.safetensors"))) or "none"
         which = f"; sets that ship along: {beside}" if shipped else ""
-        raise UsageError(f"fvd.reference: no file at {path}{which}; {_EXPECTED}")
+        raise UsageError(f"{option}: no file at {path}{which}; {_EXPECTED}")
     try:
         arrays, metadata = read_arrays(path)
         if PART_MARK in metadata:
@@ -108,13 +111,13 @@ def read_statistics(path: Path, ddof: int = 0, protocol: str = "") -> ReferenceS
         made = {key: _parsed(text) for key, text in metadata.items() if key != "weights_sha256"}
         stated = str(arrays.get("protocol", metadata.get("protocol", "")))
     except KeyError as error:
-        raise UsageError(f"fvd.reference: {path} has no array {error}; {_EXPECTED}") from error
+        raise UsageError(f"{option}: {path} has no array {error}; {_EXPECTED}") from error
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"fvd.reference: {path} cannot be used: {error}; {_EXPECTED}") from error
+        raise UsageError(f"{option}: {path} cannot be used: {error}; {_EXPECTED}") from error
     if protocol and stated and stated != protocol:
         raise UsageError(
-            f"fvd.reference: {path.name} was made by the protocol {stated}, but is to be compared by {protocol}: "
-            "their numbers do not compare; set `metrics.fvd.protocol` to the first, or name a reference of the second"
+            f"{option}: {path.name} was made by the protocol {stated}, but is to be compared by {protocol}: "
+            "their numbers do not compare; set the suite's protocol to the first, or name a reference of the second"
         )
     return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made)
 

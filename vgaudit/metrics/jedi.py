@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.vjepa_embedding import FRAMES, JEDI_PROTOCOLS, JediProtocol
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.metrics.embedded_clips import ROLE, codecs_of, list_sha256, rows, usable
 from vgaudit.metrics.estimators import PERMUTATIONS
 from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.fvd_options import GroupReference
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
 from vgaudit.plan import Sample
-from vgaudit.records import NOT_APPLICABLE, Measurement, Result, digest
+from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
 from vgaudit.stats import seed_from_ids
 from vgaudit.zoo.catalogue import VJEPA, VJEPA_PROBE, WEIGHTS
@@ -32,7 +32,7 @@ from vgaudit.zoo.vjepa import ABSENT, network_digest
 MIN_CLIPS = 16
 """Fewest clips on either side, as for ``fvd``."""
 
-_ROLE = "video"
+_LEAST = f"{FRAMES} frames"
 _WITHOUT_FEATURES = "the reference is stored moments, without features"
 
 
@@ -102,7 +102,7 @@ class Jedi:
             per_clip=False,
         ),
     )
-    summary_features: ClassVar[tuple[str, ...]] = (_ROLE,)
+    summary_features: ClassVar[tuple[str, ...]] = (ROLE,)
 
     def __init__(self, options: JediOptions, context: MetricContext) -> None:
         self.options = options
@@ -120,7 +120,7 @@ class Jedi:
             "probe_sha256": o.probe_sha256,
             "device": o.device,
         }
-        return {_ROLE: ExtractorSpec("vjepa_embedding", options)}
+        return {ROLE: ExtractorSpec("vjepa_embedding", options)}
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """None."""
@@ -156,7 +156,7 @@ class Jedi:
 
     def measure(self, clip: ClipView) -> Measurement:
         """No value of its own: facts that the group's result needs."""
-        video = clip.features[_ROLE]
+        video = clip.features[ROLE]
         return Measurement(
             facts={
                 **video.facts,
@@ -178,7 +178,7 @@ class Jedi:
         if isinstance(reference, GroupReference) and reference.group == group:
             reason = "this group is the reference"
             return Result(name, group, None, status=NOT_APPLICABLE, reason=reason, **common)
-        used, left_out = _usable(measured)
+        used, left_out = usable(measured, _LEAST)
         detail: dict[str, Any] = {**self._network(used), "n_planned": len(context.planned)}
         notes: list[str] = []
         if left_out:
@@ -191,10 +191,15 @@ class Jedi:
             too_few = f"{len(used)} usable clips; expected at least {MIN_CLIPS}"
             reason = "; ".join([found if isinstance(found, str) else too_few, *notes])
             return Result.not_computed(name, group, reason, detail=detail, **common)
-        x = _rows(used)
+        x = rows(used)
         if x.shape[1] != found.d:
             reason = f"features have {x.shape[1]} dimensions, the reference {found.d}: other networks"
             return Result.not_computed(name, group, reason, detail=detail, **common)
+        if gone := found.detail.get(
+            "reference_left_out", 0
+        ):  # a gate must not pass on what is left of a reference
+            detail["n_missing"] = detail.get("n_missing", 0) + gone
+            notes.append(f"{gone} clips of the reference left out")
         prompts = [m.sample.prompt_id for m in used]
         against = found.features if found.features is not None else found.statistics
         assert against is not None
@@ -211,9 +216,9 @@ class Jedi:
             "jackknife_groups": 0 if interval.low is None else interval.clusters,
             **_floors(found, prompts),
             **_compared(x, prompts, found, context.confidence, seed_from_ids(ids)),
-            "codecs": sorted(_codecs(used)),
+            "codecs": sorted(codecs_of(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
-            "list_sha256": _list_sha256(used),
+            "list_sha256": list_sha256(used),
         }
         notes += [interval.reason] if interval.reason else []
         notes += self._caveats(used, found, detail)
@@ -238,7 +243,7 @@ class Jedi:
             )
         elif not detail["published_network"]:
             notes.append("not the published weights: no number of another network compares")
-        codecs = _codecs(used)
+        codecs = codecs_of(used)
         if reference.codecs and codecs != reference.codecs:
             notes.append(
                 f"codecs differ ({', '.join(sorted(codecs))} against {', '.join(sorted(reference.codecs))}): "
@@ -274,19 +279,19 @@ class Jedi:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
             return f"the run has no group {reference.group!r} to be the reference{hint} (groups: {', '.join(groups)})"
-        used, left_out = _usable(context.all_groups[reference.group])
+        used, left_out = usable(context.all_groups[reference.group], _LEAST)
         if len(used) < MIN_CLIPS:
             return f"the reference {reference.group!r} has {len(used)} usable clips; expected at least {MIN_CLIPS}"
-        y = _rows(used)
+        y = rows(used)
         detail = {
             "reference": f"group {reference.group}",
             "reference_window": self.options.rules.pinned["window"],
             "reference_left_out": sum(left_out.values()),
-            "reference_list_sha256": _list_sha256(used),
+            "reference_list_sha256": list_sha256(used),
         }
         return _Reference(
             y, None, len(y), y.shape[1], tuple(m.sample.sample_id for m in used), detail,
-            tuple(m.sample.prompt_id for m in used), frozenset(_codecs(used)),
+            tuple(m.sample.prompt_id for m in used), frozenset(codecs_of(used)),
         )  # fmt: skip
 
     @property
@@ -295,10 +300,7 @@ class Jedi:
 
     def _read(self) -> ReferenceStatistics:
         if self._stored is None:
-            try:
-                self._stored = read_statistics(self._path)
-            except UsageError as error:
-                raise UsageError(str(error).replace("fvd.reference:", "jedi.reference:")) from error
+            self._stored = read_statistics(self._path, 0, self.options.protocol, f"{self.name}.reference")
         return self._stored
 
 
@@ -371,34 +373,3 @@ def _published(facts: Mapping[str, Any]) -> bool | None:
     if None in own:
         return None
     return (facts.get("encoder_sha256"), facts.get("probe_sha256")) == own
-
-
-def _usable(measured: Sequence[Measured]) -> tuple[list[Measured], Counter[str]]:
-    """Clips with features, by sample id (so that no order of work shows), and why others have none."""
-    used, left_out = [], Counter[str]()
-    for clip in sorted(measured, key=lambda m: m.sample.sample_id):
-        embedding = clip.features[_ROLE]["embedding"]
-        if not len(embedding):
-            left_out[f"shorter than {FRAMES} frames"] += 1
-        elif not np.isfinite(embedding).all():
-            left_out["features are not finite"] += 1
-        else:
-            used.append(clip)
-    return used, left_out
-
-
-def _rows(used: Sequence[Measured]) -> NDArray[np.float64]:
-    return np.stack([m.features[_ROLE]["embedding"][0] for m in used]).astype(np.float64)
-
-
-def _list_sha256(used: Sequence[Measured]) -> str:
-    """Digest of which clips were compared and from which frame on, whatever they are called and in any order."""
-    return digest(
-        sorted(
-            [str(m.measurement.facts["clip_sha256"]), int(m.features[_ROLE]["window_start"][0])] for m in used
-        )
-    )
-
-
-def _codecs(used: Sequence[Measured]) -> set[str]:
-    return {str(m.measurement.facts.get("codec") or "unknown") for m in used}

@@ -1,0 +1,54 @@
+"""Clips of a group as rows of a video network's features, for metrics that compare sets of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgaudit.metrics.base import Measured
+from vgaudit.metrics.fvd_reference import clip_list_sha256
+
+ROLE = "video"
+"""Role of the features: ``embedding`` ``(k, d)`` and ``window_start`` ``(k,)``, a row a window."""
+
+
+def usable(measured: Sequence[Measured], least: str) -> tuple[list[Measured], Counter[str]]:
+    """Clips with a window, by sample id (so that no order of work shows), and why others have none.
+
+    Args:
+        measured: Of one group.
+        least: What a clip has to have for a window, in words.
+    """
+    used, left_out = [], Counter[str]()
+    for clip in sorted(measured, key=lambda m: m.sample.sample_id):
+        embedding = clip.features[ROLE]["embedding"]
+        if not len(embedding):
+            left_out[f"shorter than {least}"] += 1
+        elif not np.isfinite(embedding).all():
+            left_out["features are not finite"] += 1
+        else:
+            used.append(clip)
+    return used, left_out
+
+
+def rows(used: Sequence[Measured], row: int = 0) -> NDArray[np.float64]:
+    """``(n, d)``: that row of each clip, or its last where it has fewer."""
+    each = [m.features[ROLE]["embedding"] for m in used]
+    return np.stack([r[min(row, len(r) - 1)] for r in each]).astype(np.float64)
+
+
+def list_sha256(used: Sequence[Measured], row: int = 0) -> str:
+    """Digest of which clips were compared and from which frame on, whatever they are called and in any order."""
+    starts = [m.features[ROLE]["window_start"] for m in used]
+    return clip_list_sha256(
+        (str(m.measurement.facts["clip_sha256"]), int(start[min(row, len(start) - 1)]))
+        for m, start in zip(used, starts, strict=True)
+    )
+
+
+def codecs_of(used: Sequence[Measured]) -> set[str]:
+    """Codecs of the clips; ``unknown`` where a file does not say."""
+    return {str(m.measurement.facts.get("codec") or "unknown") for m in used}
