@@ -44,6 +44,7 @@ class ResultBlock:
         protocol: Named protocol of all rows, within which alone they compare; empty where they know none.
         interval: Kind of interval, where all computed rows have the same.
         remarks: What qualifies estimates; rows name them by number, unless one qualifies all.
+        slice_remarks: The same of slices.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ResultBlock:
     arrow: str
     interval: str
     remarks: tuple[str, ...]
+    slice_remarks: tuple[str, ...]
     rows: tuple[ResultRow, ...]
     axis: Markup | None
     slices: tuple[ResultRow, ...]
@@ -200,7 +202,8 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
         whole = [r for r in results if "@" not in r.name]
         rows, axis = _plot(whole, gates)
         slices, slice_axis = _plot(names.folded([r for r in results if "@" in r.name], gates), gates)
-        rows, slices, remarks = _remarked(rows, slices)
+        rows, remarks = _remarked(rows)
+        slices, slice_remarks = _remarked(slices)
         intervals = {row.interval for row in (*rows, *slices) if row.computed}
         better = direction_of(results, data)
         blocks.append(
@@ -217,6 +220,7 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
                 axis=axis,
                 slices=slices,
                 slice_axis=slice_axis,
+                slice_remarks=slice_remarks,
                 protocol=protocol,
             )
         )
@@ -230,11 +234,9 @@ def _ordered(blocks: Sequence[ResultBlock]) -> list[ResultBlock]:
     return sorted(blocks, key=lambda b: (_family(b.name) not in gated, _family(b.name) not in directed))
 
 
-def _remarked(
-    rows: tuple[ResultRow, ...], slices: tuple[ResultRow, ...]
-) -> tuple[tuple[ResultRow, ...], tuple[ResultRow, ...], tuple[str, ...]]:
+def _remarked(rows: tuple[ResultRow, ...]) -> tuple[tuple[ResultRow, ...], tuple[str, ...]]:
     """Say below the plot what qualifies estimates, each sentence once; a missing one keeps its reason beside it."""
-    computed = [row for row in (*rows, *slices) if row.computed]
+    computed = [row for row in rows if row.computed]
     remarks = list(dict.fromkeys(row.reason for row in computed if row.reason))
     for_all = len(remarks) == 1 and all(row.reason for row in computed)
 
@@ -243,7 +245,7 @@ def _remarked(
             return row
         return replace(row, reason="", remark=0 if for_all else remarks.index(row.reason) + 1)
 
-    return tuple(map(numbered, rows)), tuple(map(numbered, slices)), tuple(remarks)
+    return tuple(map(numbered, rows)), tuple(remarks)
 
 
 def _plot(
