@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from clip_files import Clip, stored
 
-from vgaudit.extractors.motion import dense_flow
+from vgaudit.extractors.flow_pair import dense_flow
 from vgaudit.storyworld.faults import plant
 
 FPS = 10.0

@@ -40,6 +40,8 @@ from vgaudit.metrics.temporal_windows import (
     WindowModel,
     best_windows,
     scores,
+    shot_statistics,
+    shots,
     window_features,
     windows,
 )
@@ -92,8 +94,14 @@ class Lesson:
 
 
 def features_of(kind: str, clip: Clip, p: Any, q: Any) -> Floats:
-    of = CHOSEN[kind]
-    return window_features(clip.signals.statistics, p, q, of["level"], of["edge"], of["steps"])
+    """Of those windows that lie in a shot and do not begin it."""
+    of, s = CHOSEN[kind], clip.signals
+    found = []
+    for a, b in shots(barred(s)):
+        inside = (p > a) & (q <= b)
+        x = shot_statistics(s.statistics, a, b)
+        found.append(window_features(x, p[inside] - a, q[inside] - a, of["level"], of["edge"], of["steps"]))
+    return np.concatenate(found)
 
 
 def free(kind: str, clip: Clip, p: Any, q: Any) -> Any:
@@ -124,8 +132,8 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
         assert lesson.truth is not None
         frame = lesson.clip.signals.frame
         p, q = np.searchsorted(frame, lesson.truth.span) - 1
-        if q - p >= 1 and p >= 1:
-            bad.append(features_of(kind, lesson.clip, np.array([p]), np.array([q]))[0])
+        if q - p >= 1:
+            bad += list(features_of(kind, lesson.clip, np.array([p]), np.array([q])))
     good: list[Floats] = []
     for clip in sound:
         p, q = windows(len(clip.signals.statistics))
@@ -145,8 +153,8 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
             keep = np.flatnonzero(free(kind, clip, p, q))
             if len(keep):
                 worst = keep[np.argmax(s[keep])]
-                hard = features_of(kind, clip, p[[worst]], q[[worst]])[0]
-                good += [hard] * (6 if clip.is_real else 3)
+                hard = features_of(kind, clip, p[[worst]], q[[worst]])
+                good += list(hard) * (6 if clip.is_real else 3)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Extractor, Features
-from vgaudit.extractors.motion import MotionExtractor, MotionOptions, pair_statistics
+from vgaudit.extractors.flow_pair import compare, dense_flow
+from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.testing import example_clips
 from vgaudit.video import ClipInfo, Frames
 
@@ -170,37 +172,77 @@ def test_occlusion_check_follows_the_formula() -> None:
     picture = np.full((20, 30), 100, np.uint8)
     for there, back in [(4.0, -4.0), (4.0, -3.2), (4.0, -3.0), (1.0, -0.3), (1.0, -0.2)]:
         fails = (there + back) ** 2 > 0.01 * (there**2 + back**2) + 0.5
-        _, occluded, *_ = pair_statistics(picture, picture, flow(there), flow(back))
-        assert occluded == (1.0 if fails else 0.0), (there, back)
+        pair = compare(picture, picture, flow(there), flow(back))
+        assert pair.occluded.mean() == (1.0 if fails else 0.0), (there, back)
 
 
 def test_pixels_led_out_of_the_frame_do_not_enter_the_error() -> None:
     first = np.full((20, 30), 100, np.uint8)
     second = first.copy()
     second[:, -1] = 255  # what the border would be compared with if clamped
-    error, _, _, _, valid = pair_statistics(first, second, flow(-3.0), flow(3.0))
-    assert (error, valid) == (0.0, True)
-    error, *_ = pair_statistics(first, second, flow(3.0), flow(-3.0))
-    assert error == pytest.approx(155 / 255 / 27)  # 27 columns stay inside, the last of them is wrong
+    pair = compare(first, second, flow(-3.0), flow(3.0))
+    assert pair.warp_error == 0.0
+    assert pair.seen.mean() == 13 / 15
+    # 27 columns stay inside, the last of them is wrong: 13 and a half of the grid, and on the grid where it is odd
+    assert compare(first, second, flow(3.0), flow(-3.0)).warp_error == pytest.approx(155 / 255 / 14)
 
 
 def test_warp_is_bilinear() -> None:
     ramp = np.repeat(np.arange(0, 60, 2, dtype=np.uint8)[None], 20, axis=0)
-    error, *_ = pair_statistics(ramp, ramp, flow(0.5), flow(-0.5))
+    error = compare(ramp, ramp, flow(0.5), flow(-0.5)).warp_error
     assert error == pytest.approx(1 / 255, rel=1e-3)  # half a pixel of a slope of two levels a pixel
 
 
 def test_no_pixel_left_is_said_and_not_guessed() -> None:
     picture = np.full((20, 30), 100, np.uint8)
-    error, _, _, _, valid = pair_statistics(picture, picture, flow(100.0), flow(-100.0))
-    assert (error, valid) == (0.0, False)
+    pair = compare(picture, picture, flow(100.0), flow(-100.0))
+    assert pair.warp_error == 0.0
+    assert not pair.seen.any()
 
 
 def test_motion_is_the_mean_of_the_largest_five_percent() -> None:
-    forward = flow(0.0)
-    forward[:3, :10, 0] = 2.0  # 30 of 600 pixels: exactly five percent
+    forward = flow(0.0, shape=(40, 60))
+    forward[:6, :20, 0] = 2.0  # 30 of the grid's 600 points: exactly five percent
     forward[0, 0, 0] = 32.0
-    picture = np.full((20, 30), 100, np.uint8)
-    _, _, top5, mean, _ = pair_statistics(picture, picture, forward, flow(0.0))
-    assert top5 == pytest.approx((29 * 2 + 32) / 30 / 20)
-    assert mean == pytest.approx((29 * 2 + 32) / 600 / 20)
+    forward[1::2, :, 0] = forward[:, 1::2, 0] = 50.0  # off the grid
+    picture = np.full((40, 60), 100, np.uint8)
+    pair = compare(picture, picture, forward, flow(0.0, shape=(40, 60)))
+    assert pair.motion_top5 == pytest.approx((29 * 2 + 32) / 30 / 40)
+    assert pair.motion_mean == pytest.approx((29 * 2 + 32) / 600 / 40)
+
+
+def test_a_pair_is_what_the_formulas_say() -> None:
+    rng = np.random.default_rng(3)
+    height, width = 151, 77
+    first, second = (
+        cv2.GaussianBlur(rng.uniform(0, 255, (height, width)), (0, 0), 3).astype(np.uint8) for _ in "ab"
+    )
+    forward, backward = dense_flow(first, second), dense_flow(second, first)
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y, there = ((all_of)[::2, ::2] for all_of in (x + forward[..., 0], y + forward[..., 1], forward))
+    back = np.stack([bilinear(backward[..., i], x, y) for i in (0, 1)], axis=2)
+    lengths = np.linalg.norm(there, axis=2).astype(np.float64)
+    limit = 0.01 * (lengths**2 + (back**2).sum(axis=2)) + 0.5
+    occluded = ((there + back) ** 2).sum(axis=2) > limit
+    seen = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1) & ~occluded
+    left = np.abs(first[::2, ::2] - bilinear(second, x, y))
+    pair = compare(first, second, forward, backward)
+    assert 0.1 < occluded.mean() < 0.9
+    assert (pair.occluded == occluded).mean() > 0.999  # single precision decides on the limit
+    assert (pair.seen == seen).mean() > 0.999
+    assert pair.left == pytest.approx(left, abs=1e-2)
+    assert np.dstack(pair.back) == pytest.approx(back, abs=1e-3)
+    assert pair.warp_error == pytest.approx(left[seen].mean() / 255, rel=5e-3)
+    assert pair.motion_mean == pytest.approx(lengths.mean() / width, rel=1e-6)
+
+
+def bilinear(image: NDArray[Any], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
+    """By the book, in double precision; outside, what stands at the border."""
+    height, width = image.shape
+    x, y = (np.clip(at, 0, most - 1).astype(np.float64) for at, most in ((x, width), (y, height)))
+    left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
+    a, b = x - left, y - top
+    pixels = image.astype(np.float64)
+    upper = pixels[top, left] * (1 - a) + pixels[top, left + 1] * a
+    lower = pixels[top + 1, left] * (1 - a) + pixels[top + 1, left + 1] * a
+    return upper * (1 - b) + lower * b

@@ -10,18 +10,35 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.extractors.test_motion import extract, flow, panning, smooth
+from vgaudit.extractors.flow_pair import FlowPair, planes
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.extractors.motion_quality import COARSE, STATISTICS, MotionQuality, _camera_and_rest
 from vgaudit.testing import example_clips
 
 SHAPE = (64, 96)
-SEEN = np.ones(SHAPE, bool)
+SEEN = np.ones((32, 48), bool)
+"""On the grid of every second pixel of every second row."""
 
 
 def push(
     quality: MotionQuality, first: NDArray[np.uint8], second: NDArray[np.uint8], there: NDArray[np.float32]
 ) -> None:
-    quality.push(first, second, there, -there, -there, SEEN)
+    quality.push(first, second, pair_of(there, -there))
+
+
+def pair_of(there: NDArray[np.float32], back: NDArray[np.float32]) -> FlowPair:
+    """Of known flows, with nothing hidden nor led outside; ``back`` is what the forward flow meets as well."""
+    u, v = planes(there, 2)
+    return FlowPair(
+        (u, v),
+        planes(back, 2),
+        planes(back, 2),
+        ~SEEN,
+        SEEN,
+        np.zeros(SEEN.shape, np.float32),
+        np.hypot(u, v),
+        64,
+    )
 
 
 def shifted(step: float, count: int, shape: tuple[int, int] = SHAPE) -> list[NDArray[np.uint8]]:
@@ -52,8 +69,8 @@ def test_a_translation_moves_and_does_nothing_else() -> None:
 def test_mismatch_is_the_distance_of_the_two_flows() -> None:
     quality = MotionQuality()
     first, second = shifted(4, 2)
-    quality.push(first, second, flow(3.0, 0.0, SHAPE), flow(0.0, 4.0, SHAPE), flow(0.0, 4.0, SHAPE), SEEN)
-    quality.push(second, first, flow(300.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE), SEEN)
+    quality.push(first, second, pair_of(flow(3.0, 0.0, SHAPE), flow(0.0, 4.0, SHAPE)))
+    quality.push(second, first, pair_of(flow(300.0, 0.0, SHAPE), flow(0.0, 0.0, SHAPE)))
     assert quality.arrays()["mismatch"] == pytest.approx([5 / 64, 20 / 64], rel=1e-5)
 
 
@@ -112,8 +129,8 @@ def test_the_camera_s_part_is_the_weighted_least_squares_one() -> None:
     fit = np.linalg.lstsq(basis * root, flow * root, rcond=None)[0]
     lengths = [np.linalg.norm(v, axis=1) for v in (basis @ fit, flow - basis @ fit)]
     wanted = [np.average(v, weights=weight[part].ravel()) for v in lengths]
-    assert _camera_and_rest(field, weight) == pytest.approx(wanted, rel=1e-4)
-    assert np.isfinite(_camera_and_rest(field, np.zeros_like(weight))).all()
+    assert _camera_and_rest(field[..., 0], field[..., 1], weight) == pytest.approx(wanted, rel=1e-4)
+    assert np.isfinite(_camera_and_rest(field[..., 0], field[..., 1], np.zeros_like(weight))).all()
 
 
 def test_light_that_blinks_is_flicker_and_not_motion() -> None:
@@ -233,5 +250,5 @@ def test_it_holds_few_frames() -> None:
 
 
 def test_the_extractor_says_that_it_changed() -> None:
-    assert MotionExtractor.version == 6
+    assert MotionExtractor.version == 7
     assert MotionExtractor(MotionOptions()).fingerprint

@@ -16,9 +16,10 @@ from vgaudit.metrics import temporal_detectors
 from vgaudit.metrics.base import ClipView, MetricContext
 from vgaudit.metrics.temporal import FEWEST_FRAMES, Temporal, TemporalOptions
 from vgaudit.metrics.temporal_detectors import DETECTORS, detect
+from vgaudit.metrics.temporal_findings import artifacts
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_signals import Found, Signals, correlations, shifted_correlation
-from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, has_windows, shots, windows
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, windows
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement
 from vgaudit.video import ClipInfo
@@ -314,7 +315,7 @@ def test_light_that_steps_back_after_three_pictures_is_told_from_where_it_steppe
 # -- too few pictures ------------------------------------------------------------------------------
 
 
-FEW_SHOWN = "no shot of the clip is long enough (10 different pictures, more beside a cut)"
+FEW_SHOWN = "all of the clip lies in shots of fewer than 10 different pictures, too few to look for it in"
 
 
 def shown(pictures: int, frames: int = 30, asked: str = "", speed: float = 0.0) -> Measurement:
@@ -373,16 +374,21 @@ def test_a_word_for_motion_that_nobody_knows_passes_no_gate(asked: str, kinds: i
     assert all(asked in m.unassessed_kinds[kind] for kind in about)
 
 
-def test_shots_are_what_lies_between_cuts_and_what_their_statistics_see_of_them() -> None:
-    barred = np.zeros(30, bool)
-    barred[[0, 12, 14]] = True
-    assert shots(barred) == [(2, 11), (16, 30)]
-    assert shots(np.zeros(3, bool)) == [(0, 3)]
-    assert has_windows(barred)
-    barred[[20, 26]] = True
-    assert shots(barred) == [(2, 11), (16, 19), (22, 25), (28, 30)]
-    assert has_windows(barred)
-    assert not has_windows(barred[4:])
+@pytest.mark.parametrize(("short", "sought"), [(3, True), (4, False), (9, False)])
+def test_a_clip_much_of_which_lies_in_short_shots_passes_no_gate_on_ghosts(short: int, sought: bool) -> None:
+    """Of 30 pictures, the last ones after a cut: a tenth of what moves may go unseen, and no more."""
+    rng = np.random.default_rng(0)
+    motion, pixels = quiet("motion", 29), quiet("pixels", 29)
+    motion["residual"] = np.zeros((29, 8, 8), np.float32)
+    motion["residual"][29 - short] = 90.0
+    thumb = np.repeat(rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8), [30 - short, short], axis=0)
+    pixels["thumb"] = thumb
+    info = ClipInfo("clip", 96, 64, 10.0, 30, 3.0, "raw", "array", "rgb24")
+    found = artifacts("clip", Features(pixels), Features(motion, {"height": 64, "width": 96}), info)
+    assert found.cuts == (30 - short,)
+    assert set(found.unassessed) == (set() if sought else {"temporal.ghosting", "temporal.warping"})
+    share = round(100 * (short - 1) / 28)
+    assert all(why.startswith(f"{share} % of the clip lies in shots") for why in found.unassessed.values())
 
 
 def test_that_a_clip_is_too_still_is_told_although_its_pictures_are_too_few_for_more() -> None:

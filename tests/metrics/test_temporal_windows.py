@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgaudit.metrics.temporal_windows import (
+    BESIDE,
     FILE,
     LARGEST_ECHO,
     LATER,
@@ -28,10 +29,13 @@ from vgaudit.metrics.temporal_windows import (
     best_windows,
     medians_beside,
     models,
+    out_of_reach,
     pair_statistics,
     parse_model,
     score_series,
     scores,
+    shot_statistics,
+    shots,
     window_features,
     windows,
 )
@@ -69,14 +73,14 @@ def test_features_of_windows_are_what_their_names_say() -> None:
 def test_no_window_crosses_a_cut_and_no_two_overlap() -> None:
     model = WindowModel(("motion",), (), False, np.zeros(1), np.ones(1))
     x = np.zeros((40, len(STATISTICS)))
-    x[8:16, 0] = x[25:33, 0] = 5.0
+    x[8:16, 0] = x[25:33, 0] = 4.0
     cut = np.zeros(40, bool)
     both = [(w.first, w.end) for w in best_windows(x, model, cut, 3.0)]
     assert sorted(both) == [(8, 16), (25, 33)]
     cut[12] = True
     assert [(w.first, w.end) for w in best_windows(x, model, cut, 3.0)] == [(25, 33)]
     series = score_series(x, model, np.zeros(40, bool))
-    assert series[[10, 30]] == pytest.approx([5.0, 5.0])
+    assert series[[10, 30]] == pytest.approx([4.0, 4.0])
     assert series.shape == (40,)
 
 
@@ -186,8 +190,8 @@ def test_columns_of_pairs_are_logarithms_and_echoes() -> None:
     for i, (name, added) in enumerate(LOGARITHMS.items()):
         wanted = np.log(arrays[name][pair] + added)
         later = LATER.get(name, 0)
-        wanted[:later] = np.median(wanted[later:])
-        assert found[:, i] == pytest.approx(wanted), name
+        wanted[:later] = np.nan
+        assert found[:, i] == pytest.approx(wanted, nan_ok=True), name
     assert found[:, len(LOGARITHMS)] == pytest.approx(np.log(np.hypot(*arrays["shift"][pair].T) + SHIFT))
     both = _echoes(arrays["quality_around"][pair])
     wanted = {
@@ -198,10 +202,9 @@ def test_columns_of_pairs_are_logarithms_and_echoes() -> None:
     }
     for name, values in wanted.items():
         if name in ("echo_around", "echo_lead"):
-            there = np.array([0, 2, 3, 4, 5, 6, 7])
-            values[[1, 8]] = np.median(values[there])
+            values[[1, 8]] = np.nan
         limited = np.clip(values, -LARGEST_ECHO, LARGEST_ECHO)
-        assert found[:, STATISTICS.index(name)] == pytest.approx(limited), name
+        assert found[:, STATISTICS.index(name)] == pytest.approx(limited, nan_ok=True), name
 
 
 def test_an_echo_counts_no_more_than_its_largest() -> None:
@@ -214,8 +217,58 @@ def test_an_echo_counts_no_more_than_its_largest() -> None:
 
 def test_what_no_pair_has_is_nothing() -> None:
     arrays = motion_arrays(1)
-    found = pair_statistics(arrays, np.array([0]))[0]
+    found = shot_statistics(pair_statistics(arrays, np.array([0])), 0, 1)[0]
+    assert np.isfinite(found).all()
     assert all(found[STATISTICS.index(name.removeprefix("quality_"))] == 0 for name in LATER)
+
+
+def test_what_looks_beyond_a_shot_is_the_median_of_the_shot() -> None:
+    x = pair_statistics(motion_arrays(40), np.arange(40))
+    found = shot_statistics(x, 10, 30)
+    for i, name in enumerate(STATISTICS):
+        before, after = BESIDE.get(name, (0, 0))
+        wanted = x[10:30, i].copy()
+        inner = wanted[before : 20 - after]
+        wanted[:before] = wanted[20 - after :] = np.median(inner)
+        assert found[:, i] == pytest.approx(wanted), name
+    assert BESIDE["third_difference"] == (2, 0)
+    assert BESIDE["echo_around"] == (1, 2)
+
+
+def test_nothing_of_a_shot_depends_on_its_neighbours() -> None:
+    """However other the pictures beyond a cut are: these statistics see them, up to two pairs into the shot."""
+    arrays, other = motion_arrays(50), motion_arrays(50, seed=1)
+    barred = np.zeros(50, bool)
+    barred[[14, 35]] = True
+    for name, array in arrays.items():
+        before, after = BESIDE.get(name.removeprefix("quality_"), (0, 0))
+        if name in ("quality_before", "quality_after", "quality_around"):
+            before, after = BESIDE[f"echo_{name.removeprefix('quality_')}"]
+        changed = np.ones(50, bool)
+        changed[15 + before : 35 - after] = False
+        array[changed] = 5 * other[name][changed]
+    whole = pair_statistics(motion_arrays(50), np.arange(50))
+    beside = pair_statistics(arrays, np.arange(50))
+    for model in models().values():
+        p, q, found = scores(whole, model, barred)
+        again = scores(beside, model, barred)[2]
+        inside = (p >= 15) & (q <= 35)
+        assert inside.any()
+        assert again[inside] == pytest.approx(found[inside], abs=1e-12)
+        assert not np.isclose(again[~inside], found[~inside]).all()
+
+
+def test_shots_too_short_are_out_of_reach() -> None:
+    least = SHORTEST + LEAST_OUTSIDE
+    assert len(windows(least)[0]) > 0
+    assert len(windows(least - 1)[0]) == 0
+    barred = np.zeros(2 * least, bool)
+    assert out_of_reach(barred) == 0
+    barred[least] = True  # two shots: one of ``least`` pairs, one of one pair less
+    assert shots(barred) == [(0, least), (least + 1, 2 * least)]
+    assert out_of_reach(barred) == (least - 1) / (2 * least - 1)
+    assert out_of_reach(barred[2:]) == 1
+    assert out_of_reach(barred[:0]) == 0
 
 
 # -- which windows are found -----------------------------------------------------------------------
@@ -231,7 +284,7 @@ def test_found_windows_are_apart_and_over_the_threshold(seed: int, n: int, thres
     found = list(best_windows(x, LEVEL, barred, threshold))
     assert all(w.score > threshold for w in found)
     assert [w.score for w in found] == sorted((w.score for w in found), reverse=True)
-    assert not any(barred[w.first - 1 : w.end + 1].any() for w in found)
+    assert not any(barred[w.first - 1 : w.end].any() for w in found)  # nor does one begin its shot
     for a, b in itertools.combinations(sorted(found, key=lambda w: w.first), 2):
         assert a.end < b.first  # one pair lies between them at least
     # The best first, of equals the longest; with at least one pair between any two.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
+from vgaudit.extractors.flow_pair import compare, dense_flow, top_motion
 from vgaudit.extractors.motion_far import FarMotion
 from vgaudit.extractors.motion_quality import MotionQuality
 from vgaudit.video import ClipInfo, Frames
@@ -42,23 +43,22 @@ class MotionOptions(BaseModel):
 
 
 class MotionExtractor:
-    """Pairs of neighbouring frames -> flow statistics.
+    """Pairs of neighbouring frames -> flow statistics, at every second pixel of every second row.
 
     Arrays, for a clip of T frames (all pair arrays are empty for T < 2):
 
     * ``warp_error`` float64 ``(T-1,)``, in [0, 1]: mean of ``|f_t - warp(f_{t+1})| / 255`` over luma pixels that
       are neither occluded nor led out of the frame, where ``warp`` samples ``f_{t+1}`` bilinearly along the
       forward flow (after Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, with L1).
-    * ``occluded_fraction`` float64 ``(T-1,)``, in [0, 1]: share of all pixels that fail the forward-backward
+    * ``occluded_fraction`` float64 ``(T-1,)``, in [0, 1]: share of pixels that fail the forward-backward
       check ``|f + b_w|^2 > 0.01 (|f|^2 + |b_w|^2) + 0.5`` (Sundaram et al., ECCV 2010), with ``f`` the forward
       flow and ``b_w`` the backward flow sampled where ``f`` leads (at the nearest border pixel if outside).
     * ``motion_top5`` float64 ``(T-1,)``: mean of the largest 5 % of flow magnitudes, as a fraction of the
       short side, per step of one frame; divide by the step's duration for a speed.
     * ``motion_mean`` float64 ``(T-1,)``: mean flow magnitude, in the same unit.
     * ``shift`` float64 ``(T-1, 2)``: median flow (x, y) as a fraction of the short side: what the camera does.
-    * ``residual`` float32 ``(T-1, 8, 8)``: ``|f_t - warp(f_{t+1})|`` averaged over 8x8 cells of the picture (every
-      second pixel of every second row), grey levels, occluded pixels included: where the next frame shows what this
-      one does not explain.
+    * ``residual`` float32 ``(T-1, 8, 8)``: ``|f_t - warp(f_{t+1})|`` averaged over 8x8 cells of the picture, grey
+      levels, occluded pixels included: where the next frame shows what this one does not explain.
     * ``valid`` bool ``(T-1,)``: whether a pixel was left to compare, so that ``warp_error`` exists (it is 0
       otherwise). False also where the picture is too small for flow; every value of such a pair is 0.
     * ``pts_s`` float64 ``(T,)``: seconds from the clip's first frame.
@@ -69,7 +69,7 @@ class MotionExtractor:
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     Options: ClassVar[type[BaseModel]] = MotionOptions
     unit: ClassVar[Unit] = "pair"
 
@@ -92,7 +92,7 @@ class MotionExtraction:
 
     def __init__(self) -> None:
         self._quality = MotionQuality()
-        self._far = FarMotion(_top_motion)
+        self._far = FarMotion(top_motion)
         self._previous: NDArray[np.uint8] | None = None
         self._rows: list[tuple[float, float, float, float, bool]] = []
         self._pts: list[float] = []
@@ -150,86 +150,11 @@ class MotionExtraction:
             self._residuals.append(np.zeros((CELLS, CELLS), np.float32))
             return 0.0, 0.0, 0.0, 0.0, False
         forward, backward = dense_flow(first, second), dense_flow(second, first)
-        statistics, back, seen, left = _compare(first, second, forward, backward)
-        self._residuals.append(cv2.resize(left[::2, ::2], (CELLS, CELLS), interpolation=cv2.INTER_AREA))
+        pair = compare(first, second, forward, backward)
+        self._residuals.append(cv2.resize(pair.left, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
         coarse = forward[SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
-        x, y = (float(np.median(coarse[..., i])) / min(first.shape) for i in (0, 1))
-        self._shifts.append((x, y))
-        self._quality.push(first, second, forward, backward, back, seen)
-        return statistics
-
-
-def dense_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Float32:
-    """Flow (x, y) in pixels from ``first`` to ``second``, float32 ``(h, w, 2)``.
-
-    Args:
-        first: uint8 ``(h, w)`` luma, contiguous, no side under :data:`MIN_SIDE`.
-        second: The same of the next frame.
-    """
-    # A new object each time: a used one gives other flow for small pictures than a new one, and costs no less.
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    found: Float32 = flow.calc(first, second, None)
-    return found
-
-
-def pair_statistics(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], forward: Float32, backward: Float32
-) -> tuple[float, float, float, float, bool]:
-    """What :class:`MotionExtractor` says of a pair: its first four pair arrays, and ``valid``.
-
-    Args:
-        first: uint8 ``(h, w)`` luma.
-        second: uint8 ``(h, w)`` luma of the next frame.
-        forward: float32 ``(h, w, 2)`` flow (x, y) in pixels from ``first`` to ``second``.
-        backward: float32 ``(h, w, 2)`` flow from ``second`` to ``first``.
-    """
-    return _compare(first, second, forward, backward)[0]
-
-
-def _compare(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], forward: Float32, backward: Float32
-) -> tuple[tuple[float, float, float, float, bool], Float32, NDArray[np.bool_], Float32]:
-    """A pair's statistics, the backward flow where the forward flow leads, where both agree inside, and what is left
-    of each pixel's difference.
-    """
-    height, width = first.shape
-    x = forward[..., 0] + np.arange(width, dtype=np.float32)
-    y = forward[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    back = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    length2 = _squared(forward)
-    occluded = _squared(forward + back) > 0.01 * (length2 + _squared(back)) + 0.5
-    seen = inside & ~occluded
-    n_seen = int(np.count_nonzero(seen))
-    warped = cv2.remap(second.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    left = np.abs(first - warped)
-    error = float(left[seen].mean(dtype=np.float64)) / 255 if n_seen else 0.0
-    lengths = np.sqrt(length2).ravel()
-    side = min(height, width)
-    statistics = (
-        error,
-        float(np.count_nonzero(occluded)) / lengths.size,
-        _largest(lengths) / side,
-        float(lengths.mean(dtype=np.float64)) / side,
-        n_seen > 0,
-    )
-    return statistics, back, seen, left
-
-
-def _top_motion(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """``motion_top5`` of two pictures that need not be neighbours."""
-    lengths: Float32 = np.sqrt(_squared(dense_flow(first, second)))
-    return _largest(lengths.ravel()) / int(min(first.shape))
-
-
-def _largest(lengths: Float32) -> float:
-    """Mean of the largest 5 %."""
-    top = max(1, round(0.05 * lengths.size))
-    return float(np.partition(lengths, lengths.size - top)[lengths.size - top :].mean(dtype=np.float64))
-
-
-def _squared(vectors: Float32) -> Float32:
-    """Squared lengths; summing over an axis of two elements gives the same bits and takes five times as long."""
-    squares = vectors * vectors
-    total: Float32 = squares[..., 0] + squares[..., 1]
-    return total
+        x, y = np.median(coarse.reshape(-1, 2), axis=0).astype(np.float64) / min(first.shape)
+        self._shifts.append((float(x), float(y)))
+        self._quality.push(first, second, pair)
+        share = float(np.count_nonzero(pair.occluded)) / pair.occluded.size
+        return pair.warp_error, share, pair.motion_top5, pair.motion_mean, bool(pair.seen.any())

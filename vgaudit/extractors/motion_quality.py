@@ -1,8 +1,8 @@
 """What moves badly: statistics of a pair of frames and its flow that follow how people rate motion.
 
-By-products of the flow that :mod:`vgaudit.extractors.motion` computes anyway: one pass at half of its resolution, no
-weights, and no sums over frames, so that neither length nor size of a clip shows in them. What the numbers are good
-for is :mod:`vgaudit.metrics.temporal_quality`'s business.
+By-products of the flow that :mod:`vgaudit.extractors.motion` computes anyway: one pass at every second pixel of
+every second row (the grid), no weights, and no sums over frames, so that neither length nor size of a clip shows in
+them. What the numbers are good for is :mod:`vgaudit.metrics.temporal_quality`'s business.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vgaudit.extractors.flow_pair import STRIDE, FlowPair, sample
 from vgaudit.extractors.motion_echo import AFTER, AROUND, BEFORE, MotionEcho
-
-STRIDE = 2
-"""Everything is taken at every second pixel of every second row: the grid."""
 
 COARSE = 4
 """Of the grid, every fourth point of every fourth row shows how the camera moved."""
@@ -67,6 +65,7 @@ class _Picture:
 
     small: Float32
     smooth: Float32
+    spread: float  # standard deviation of the smoothed
     sharpness: float
 
 
@@ -74,7 +73,8 @@ class _Picture:
 class _Step:
     """The latest pair of distinct pictures, on the grid; ``x`` and ``y`` are where its points lead, in grid units."""
 
-    flow: Float32
+    u: Float32
+    v: Float32
     x: Float32
     y: Float32
     seen: Bool
@@ -143,18 +143,13 @@ class MotionQuality:
         self._chain.append(-1)
         self._repeat.append(False)
 
-    def push(
-        self, first: UInt8, second: UInt8, forward: Float32, backward: Float32, back: Float32, seen: Bool
-    ) -> None:
+    def push(self, first: UInt8, second: UInt8, pair: FlowPair) -> None:
         """Take the next pair.
 
         Args:
             first: uint8 ``(h, w)`` luma.
             second: The same of the next frame.
-            forward: float32 ``(h, w, 2)`` flow (x, y) in pixels from ``first`` to ``second``.
-            backward: The same from ``second`` to ``first``.
-            back: float32 ``(h, w, 2)``: the flow from ``second`` to ``first``, sampled where ``forward`` leads.
-            seen: bool ``(h, w)``: passes the forward-backward check and stays inside the frame.
+            pair: Both, compared along their flow.
         """
         difference = float(cv2.norm(first, second, cv2.NORM_L1)) / first.size
         row = {"difference": difference}
@@ -174,8 +169,8 @@ class MotionQuality:
             self._pictures.append(_picture(first))
             self._echo.first(self._pictures[-1].smooth)
         latest = _picture(second)
-        step = self._one_pair(row, forward, back, seen, latest)
-        behind = _sample(self._pictures[-1].smooth, *_led(_on_grid(backward)))
+        step = self._one_pair(row, pair, latest)
+        behind = sample(self._pictures[-1].smooth, *_led(*pair.backward))
         self._moments.append(self._echo.push(latest.smooth, behind, step.ahead))
         row["sharpness"] = latest.sharpness
         if self._step is not None:
@@ -196,48 +191,42 @@ class MotionQuality:
             out[name] = np.array([m.get(name, nothing) for m in self._moments]).reshape(-1, *shape)
         return out
 
-    def _one_pair(
-        self, row: dict[str, float], forward: Float32, back: Float32, seen: Bool, latest: _Picture
-    ) -> _Step:
-        side = min(forward.shape[:2])
-        flow = _on_grid(forward)
+    def _one_pair(self, row: dict[str, float], pair: FlowPair, latest: _Picture) -> _Step:
+        (u, v), back = pair.forward, pair.back
         small = self._pictures[-1].small
         weight = _length(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
         weight += np.float32(1e-3)  # a picture without texture has equal weights
-        gap = flow + _on_grid(back)
-        mismatch = np.minimum(_length(gap[..., 0], gap[..., 1]), np.float32(MISMATCH_CAP))
-        u, v = flow[..., 0], flow[..., 1]
+        mismatch = np.minimum(_length(u + back[0], v + back[1]), np.float32(MISMATCH_CAP))
         step = np.float32(1 / STRIDE)
         ux, uy = (u[:-1, 1:] - u[:-1, :-1]) * step, (u[1:, :-1] - u[:-1, :-1]) * step
         vx, vy = (v[:-1, 1:] - v[:-1, :-1]) * step, (v[1:, :-1] - v[:-1, :-1]) * step
         area = np.clip((1 + ux) * (1 + vy) - uy * vx, *AREA_RANGE)
-        row["motion"] = float(_length(u, v).mean(dtype=np.float64)) / side
-        row["mismatch"] = _weighted(mismatch, weight) / side
+        row["motion"] = pair.motion_mean
+        row["mismatch"] = _weighted(mismatch, weight) / pair.side
         row["deformation"] = _weighted(np.abs(np.log(area)), np.ascontiguousarray(weight[:-1, :-1]))
-        x, y = _led(flow)
-        there = np.ascontiguousarray(seen[::STRIDE, ::STRIDE])
-        return _Step(flow, x, y, there, weight, side, _sample(latest.smooth, x, y))
+        x, y = _led(u, v)
+        return _Step(u, v, x, y, pair.seen, weight, pair.side, sample(latest.smooth, x, y))
 
     def _two_pairs(self, row: dict[str, float], before: _Step, now: _Step, latest: _Picture) -> None:
         """``before`` leads from the last picture but one to the last one, ``now`` from there to ``latest``."""
         first, middle = self._pictures[-2], self._pictures[-1]
-        onward = _sample(now.flow, before.x, before.y)
-        turn = onward - before.flow
-        change = _length(turn[..., 0], turn[..., 1])
+        onward_u, onward_v = (sample(part, before.x, before.y) for part in (now.u, now.v))
+        turn_u, turn_v = onward_u - before.u, onward_v - before.v
+        change = _length(turn_u, turn_v)
         there = cv2.remap(
             now.seen.astype(np.uint8), before.x, before.y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
         )
         seen = before.seen & (there > 0)
         if not seen.any():
             seen = np.ones_like(seen)
-        row["acceleration"] = _weighted(change, before.weight * seen) / now.side
-        camera, rest = _camera_and_rest(turn, before.weight * seen)
+        weight = before.weight * seen
+        row["acceleration"] = _weighted(change, weight) / now.side
+        camera, rest = _camera_and_rest(turn_u, turn_v, weight)
         row["shake"], row["wobble"] = camera / now.side, rest / now.side
         step = np.float32(1 / STRIDE)
-        end = _sample(latest.smooth, before.x + onward[..., 0] * step, before.y + onward[..., 1] * step)
+        end = sample(latest.smooth, before.x + onward_u * step, before.y + onward_v * step)
         wave = np.abs(first.smooth - 2 * before.ahead + end)
-        spread = max(1.0, float(first.smooth.std(dtype=np.float64)))
-        row["flicker"] = float(wave[seen].mean(dtype=np.float64)) / spread
+        row["flicker"] = float(wave[seen].mean(dtype=np.float64)) / max(1.0, first.spread)
         bend = first.small - 2 * middle.small + latest.small
         row["second_difference"] = _l1(bend) / max(_l1(latest.small - first.small), 1e-6 * bend.size)
         if len(self._pictures) == 3:
@@ -251,55 +240,47 @@ def _picture(luma: UInt8) -> _Picture:
     height, width = luma.shape
     size = (-(-width // STRIDE), -(-height // STRIDE))
     small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    smooth = cv2.GaussianBlur(small, (3, 3), 0)
     edges = cv2.Laplacian(luma, cv2.CV_16S)
     return _Picture(
-        small, cv2.GaussianBlur(small, (3, 3), 0), float(cv2.norm(edges, cv2.NORM_L1)) / luma.size
+        small,
+        smooth,
+        float(cv2.meanStdDev(smooth)[1][0, 0]),
+        float(cv2.norm(edges, cv2.NORM_L1)) / luma.size,
     )
 
 
-def _on_grid(flow: Float32) -> Float32:
-    """Vectors ``(h, w, 2)`` at the points of the grid, contiguous; moved whole, which is four times as fast."""
-    vectors = np.ascontiguousarray(flow).view(np.int64)[::STRIDE, ::STRIDE]
-    found: Float32 = np.ascontiguousarray(vectors).view(np.float32)
-    return found
-
-
-def _led(flow: Float32) -> tuple[Float32, Float32]:
-    """Where a flow on the grid leads, in grid units."""
+def _led(u: Float32, v: Float32) -> tuple[Float32, Float32]:
+    """Where a flow on the grid, in pixels, leads, in grid units."""
     step = np.float32(1 / STRIDE)
-    columns = np.arange(flow.shape[1], dtype=np.float32)
-    rows = np.arange(flow.shape[0], dtype=np.float32)[:, None]
-    x: Float32 = np.add(flow[..., 0] * step, columns, dtype=np.float32)
-    y: Float32 = np.add(flow[..., 1] * step, rows, dtype=np.float32)
-    return x, y
-
-
-def _sample(image: Float32, x: Float32, y: Float32) -> Float32:
-    found: Float32 = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found
+    columns = np.arange(u.shape[1], dtype=np.float32)
+    rows = np.arange(u.shape[0], dtype=np.float32)[:, None]
+    return u * step + columns, v * step + rows
 
 
 def _length(x: Float32, y: Float32) -> Float32:
     # OpenCV's magnitude() gives other last bits where an array happens to lie elsewhere in memory.
-    found: Float32 = np.sqrt(x * x + y * y)
-    return found
+    found: Float32 = x * x
+    found += y * y
+    return np.sqrt(found, out=found)
 
 
 def _weighted(values: Float32, weight: Float32) -> float:
     return float((values * weight).sum(dtype=np.float64)) / float(weight.sum(dtype=np.float64))
 
 
-def _camera_and_rest(field: Float32, weight: Float32) -> tuple[float, float]:
+def _camera_and_rest(u: Float32, v: Float32, weight: Float32) -> tuple[float, float]:
     """Weighted mean lengths of a field's best affine part, which a camera can make, and of what that leaves over.
 
     Args:
-        field: float32 ``(h, w, 2)``, pixels.
+        u: float32 ``(h, w)``: the field's vectors, across, pixels.
+        v: The same, down.
         weight: float32 ``(h, w)``, not negative.
     """
-    part = field[::COARSE, ::COARSE]
-    flow = part.reshape(-1, 2).T
+    part = u[::COARSE, ::COARSE]
+    flow = np.stack([part.ravel(), v[::COARSE, ::COARSE].ravel()])
     w = weight[::COARSE, ::COARSE].ravel() + np.float32(1e-9)  # some everywhere, if all are 0
-    basis = _affine_basis(*part.shape[:2])
+    basis = _affine_basis(*part.shape)
     weighted = basis * w
     moments = (weighted @ basis.T).astype(np.float64)
     total = float(moments[0, 0])

@@ -13,9 +13,12 @@ from vgaudit.metrics.temporal_detectors import DETECTORS, LASTING, detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_parts import cuts
 from vgaudit.metrics.temporal_signals import Box, Found, Signals
-from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, has_windows
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, out_of_reach
 from vgaudit.records import Finding, Series, Severity
 from vgaudit.video import ClipInfo
+
+MOST_OUT_OF_REACH = 0.1
+"""Share of a clip's changes that may lie in shots too short to look for lasting faults in."""
 
 MAJOR = 2.0
 """Times its threshold from which a finding is major."""
@@ -66,8 +69,12 @@ def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo
             series[kind] = Series(tuple(times.tolist()), tuple(values.tolist()), DETECTORS[kind].unit)
     cut = cuts(signals, thresholds["jump_cut"])
     unassessed: dict[str, str] = {}
-    if not has_windows(cut) and len(signals) > 1:  # a single picture can hold no ghost and bends nothing
-        few = f"no shot of the clip is long enough ({FEWEST_PICTURES} different pictures, more beside a cut)"
+    missed = out_of_reach(cut)
+    if missed > MOST_OUT_OF_REACH:
+        few = (
+            f"{_percent(missed)} of the clip lies in shots of fewer than {FEWEST_PICTURES} different pictures, "
+            "too few to look for it in"
+        )
         unassessed = {f"temporal.{kind}": few for kind in LASTING}
     return Artifacts(
         tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))),
@@ -107,6 +114,10 @@ def _finding(
             "unit": DETECTORS[kind].unit,
         },
     )
+
+
+def _percent(share: float) -> str:
+    return "all" if share == 1 else f"{max(1, round(100 * share))} %"
 
 
 def _about(number: float) -> str:

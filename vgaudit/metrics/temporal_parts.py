@@ -108,7 +108,8 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
         if p <= done or cut[p] or here.mean() > MOST_AREA:
             continue
         wider = _wider(here)
-        unrest = s.fine_changes[p + 1 : p + longest + 1][:, here].mean(axis=1)
+        # The part that comes back is at most all of ``wider``: what changes by too much here alone does so there too.
+        unrest = s.fine_changes[p + 1 : p + longest + 1][:, here].sum(axis=1) / wider.sum()
         restless = unrest - unrest[0] > most * np.arange(len(unrest))
         for q in some[i + 1 :]:
             if q > p + longest or cut[p : q + 1].any():

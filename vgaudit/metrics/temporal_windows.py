@@ -44,6 +44,11 @@ LATER: Mapping[str, int] = {
     "quality_third_difference": 2,
 }
 """Array -> pairs of distinct pictures that have to come before it exists."""
+BESIDE: Mapping[str, tuple[int, int]] = {
+    "echo_before": (1, 0), "echo_after": (1, 1), "echo_around": (1, 2), "echo_lead": (1, 2),
+    **{name.removeprefix("quality_"): (before, 0) for name, before in LATER.items()},
+}  # fmt: skip
+"""Column of :func:`pair_statistics` -> pairs before and after that its value looks at."""
 ECHOES = ("echo_before", "echo_after", "echo_around", "echo_lead")
 SHIFT = 2e-3
 """Short sides; added to the length of the median flow before the logarithm."""
@@ -122,9 +127,7 @@ def parse_model(entry: Mapping[str, object]) -> WindowModel:
 
 
 def pair_statistics(motion: Mapping[str, NDArray[np.generic]], pair: Ints) -> Floats:
-    """float64 ``(N-1, S)``: the columns :data:`STATISTICS` of the pairs of distinct pictures.
-
-    What a pair cannot have yet (:data:`LATER`) is the median of those that have it.
+    """float64 ``(N-1, S)``: the columns :data:`STATISTICS` of the pairs of distinct pictures; NaN where one has none.
 
     Args:
         motion: Arrays of the motion extractor.
@@ -132,8 +135,7 @@ def pair_statistics(motion: Mapping[str, NDArray[np.generic]], pair: Ints) -> Fl
     """
     columns = []
     for name, added in LOGARITHMS.items():
-        values = np.log(np.asarray(motion[name], dtype=np.float64)[pair] + added)
-        columns.append(_filled(values, np.arange(len(values)) >= LATER.get(name, 0)))
+        columns.append(np.log(np.asarray(motion[name], dtype=np.float64)[pair] + added))
     columns.append(np.log(np.hypot(*np.asarray(motion["shift"], dtype=np.float64)[pair].T) + SHIFT))
     before, after, around = (
         np.asarray(motion[f"quality_{n}"], dtype=np.float64)[pair] for n in ("before", "after", "around")
@@ -145,12 +147,31 @@ def pair_statistics(motion: Mapping[str, NDArray[np.generic]], pair: Ints) -> Fl
         (both[:, 0], around[:, 1, 1] > 0),
         (both[:, 0] - both[:, 1], around[:, 1, 1] > 0),
     )
-    columns += [np.clip(_filled(v, there), -LARGEST_ECHO, LARGEST_ECHO) for v, there in parts]
-    return np.stack(columns, axis=1)
+    columns += [np.where(there, np.clip(v, -LARGEST_ECHO, LARGEST_ECHO), np.nan) for v, there in parts]
+    out = np.stack(columns, axis=1)
+    for name, pairs in LATER.items():
+        out[:pairs, STATISTICS.index(name.removeprefix("quality_"))] = np.nan
+    return out
 
 
-def _filled(values: Floats, there: NDArray[np.bool_]) -> Floats:
-    return np.where(there, values, np.median(values[there]) if there.any() else 0.0)
+def shot_statistics(x: Floats, first: int, end: int) -> Floats:
+    """Those of pairs ``first`` to ``end`` (exclusive) as if there were no others: what looks beyond them, or is not
+    there, is the median of what is.
+
+    Args:
+        x: :func:`pair_statistics`.
+        first: First pair of a shot.
+        end: Pair after its last.
+    """
+    out = x[first:end].copy()
+    for name, (before, after) in BESIDE.items():
+        at = STATISTICS.index(name)
+        out[:before, at] = out[max(len(out) - after, 0) :, at] = np.nan
+    gone = np.isnan(out)
+    for at in np.flatnonzero(gone.any(axis=0)).tolist():
+        there = out[~gone[:, at], at]
+        out[gone[:, at], at] = np.median(there) if len(there) else 0.0
+    return out
 
 
 def _echoes(moments: Floats) -> Floats:
@@ -295,18 +316,20 @@ def medians_beside(x: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 def shots(barred: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First pair and pair after the last of each stretch whose statistics know nothing of a barred pair.
-
-    Those of a pair ask for the pictures right beside it: the pairs next to a barred one are left out too.
-    """
+    """First pair and pair after the last of each stretch between barred pairs."""
     at = np.flatnonzero(barred).tolist()
-    begins, ends = [0, *(i + 2 for i in at)], [*(i - 1 for i in at), len(barred)]
+    begins, ends = [0, *(i + 1 for i in at)], [*at, len(barred)]
     return [(a, b) for a, b in zip(begins, ends, strict=True) if b > a]
 
 
-def has_windows(barred: NDArray[np.bool_]) -> bool:
-    """Whether there is any window in a clip of these pairs: :func:`scores` of others is empty."""
-    return any(len(windows(b - a)[0]) for a, b in shots(barred))
+def out_of_reach(barred: NDArray[np.bool_]) -> float:
+    """Share of the pairs inside shots that lie in shots without any window: :func:`scores` says nothing of them.
+
+    0 for a clip of a single picture, in which there is nothing to reach.
+    """
+    lengths = [b - a for a, b in shots(barred)]
+    missed = sum(n for n in lengths if not len(windows(n)[0]))
+    return missed / max(sum(lengths), 1)
 
 
 def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[Ints, Ints, Floats]:
@@ -322,7 +345,7 @@ def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[In
         p, q = windows(b - a)
         if not len(p):
             continue
-        of = _Sums.of(x[a:b])
+        of = _Sums.of(shot_statistics(x, a, b))
         for begin in range(0, len(p), AT_ONCE):
             part = slice(begin, begin + AT_ONCE)
             features = _features(of, p[part], q[part], model.level, model.edge, model.steps)
