@@ -43,7 +43,8 @@ def build(
         typer.Option("--features", help="Store a row a clip too: floors and kernel distances need them."),
     ] = False,
     max_failed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="At most N unreadable videos are left out.")
+        int,
+        typer.Option(metavar="N", min=0, help="At most N unreadable videos (of this share) are left out."),
     ] = 0,
     shard: Annotated[
         str | None, typer.Option(metavar="i/N", help="Only this share; `reference merge` joins all N.")
@@ -53,7 +54,8 @@ def build(
     """Build the statistics of a set of reference videos: mean and covariance of what the protocol's network gives.
 
     Each content counts once, whatever its files are called. Clips are seen as those of a reference group of a run
-    are. A share that is already there is not made again. Exit code 4 if videos cannot be read, or the network may
+    are. A share that is already there is not made again, if no more were left out than --max-failed allows now. Exit
+    code 4 if videos cannot be read, or the network may
     not judge one.
     """
     from vgaudit.cli.console import make_progress
@@ -106,8 +108,8 @@ def merge(
 ) -> None:
     """Join parts to one set: what the whole would have given, up to rounding.
 
-    Parts of different protocols or networks, with a clip in common, or without one of the shares of a list are
-    refused.
+    Parts of different protocols, networks, guards or extractors (version, device, release of torch), with a clip in
+    common, or without one of the shares of a list are refused.
     """
     from vgaudit.metrics.reference_build import merged, read_part, write_reference
 
@@ -155,8 +157,6 @@ def _conclude(out: Path, part: Any, files: int | None) -> None:
         print(f"  ... and {more} more")
     for note in part.notes:
         print(f"note: {note}")
-    if len(part.extractors) > 1:
-        print("note: the parts were made with different devices or releases of torch")
     print(f"list: sha256 {part.list_sha256}")
 
 
