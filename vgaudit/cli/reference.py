@@ -28,7 +28,12 @@ def build(
         list[Path],
         typer.Argument(metavar="VIDEOS...", help="Videos, folders of them, or .txt lists, a path a line."),
     ],
-    protocol: Annotated[str, typer.Option(metavar="NAME", help="A built-in one, such as fvd@styleganv.")],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE", help="A built-in one, such as fvd@styleganv; or your own, as .yaml."
+        ),
+    ],
     out: Output,
     weights: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The network's weights, if not the protocol's.")
@@ -68,7 +73,7 @@ def build(
     progress = make_progress(quiet)
     known = _known(out) if shard else None
     options: dict[str, Any] = {
-        "protocol": protocol, "device": device, "features": features, "max_failed": max_failed,
+        "protocol": Path(protocol).name, "device": device, "features": features, "max_failed": max_failed,
         "workers": workers, **({"weights": Path(weights).name} if weights else {}),
         "videos": [path.name for path in videos],
     }  # fmt: skip
@@ -94,10 +99,12 @@ def build(
         )
         sys.exit(ExitCode.INTERRUPTED)
     _conclude(out, part, len(found))
+    asked = {"protocol": protocol, "weights": weights, "sha256": sha256, "reference": out}
+    line = ", ".join(f"{key}: {value}" for key, value in asked.items() if value)
     print(
         f"next: vgaudit reference merge, with all {which[1]} shares"
         if shard
-        else f"next: `fvd: {{protocol: {protocol}, reference: {out}}}` in a suite"
+        else f"next: `fvd: {{{line}}}` in a suite"
     )
 
 

@@ -46,9 +46,10 @@ class ReferencePart:
     """What is known of some clips of a reference set.
 
     Attributes:
-        protocol: Name of the protocol.
+        protocol: The protocol, by its label.
         weights: Network, as the extractor names it.
         weights_sha256: Digest of its weights.
+        ddof: The protocol's covariances are divided by ``N - ddof``.
         moments: Of the clips' features; of no clip ``Moments.empty(1)``.
         clips: SHA-256 of each clip and the first frame of its window, by SHA-256.
         features: ``(n, d)`` float32 in that order, or ``None`` if they were not kept.
@@ -63,6 +64,7 @@ class ReferencePart:
         failed: Clips left out because they could not be read, ``unopened`` among them; others were too short.
         duplicates: Files whose bytes another file has too.
         notes: What is to be said of it.
+        own_protocol: The protocol written out, where it is the user's own.
         options: What the command was asked for.
         shard: Which of how many shares of the list this is, from 1; ``(1, 1)`` is all.
         listing: Digest of the whole list, all shares.
@@ -71,6 +73,7 @@ class ReferencePart:
     protocol: str
     weights: str
     weights_sha256: str
+    ddof: int
     moments: Moments
     clips: tuple[tuple[str, int], ...]
     features: NDArray[np.float32] | None
@@ -83,6 +86,7 @@ class ReferencePart:
     failed: int = 0
     duplicates: int = 0
     notes: tuple[str, ...] = ()
+    own_protocol: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     shard: tuple[int, int] = (1, 1)
     listing: str = ""
@@ -192,7 +196,8 @@ def write_part(path: Path, part: ReferencePart) -> None:
     """Write a part, whole or not at all; :func:`read_part` reads it."""
     facts = {
         "protocol": part.protocol, "weights": part.weights, "weights_sha256": part.weights_sha256,
-        "extractor": part.extractor, "guard": part.guard, "videos": part.videos, "left_out": part.left_out,
+        "ddof": part.ddof, "own_protocol": part.own_protocol, "extractor": part.extractor,
+        "guard": part.guard, "videos": part.videos, "left_out": part.left_out,
         "left_out_names": part.left_out_names, "unopened": part.unopened, "failed": part.failed,
         "duplicates": part.duplicates, "notes": part.notes,
         "options": part.options, "shard": part.shard, "listing": part.listing,
@@ -223,11 +228,12 @@ def read_part(path: Path) -> ReferencePart:
             raise ValueError("its features are not as many as its moments")
         clips = [(bytes(row).hex(), int(start)) for row, start in zip(digests, starts, strict=True)]
         return ReferencePart(
-            facts["protocol"], facts["weights"], facts["weights_sha256"], moments, tuple(clips), features,
-            facts["extractor"], facts["guard"], facts["videos"], facts["left_out"],
+            facts["protocol"], facts["weights"], facts["weights_sha256"], int(facts["ddof"]), moments,
+            tuple(clips), features, facts["extractor"], facts["guard"], facts["videos"], facts["left_out"],
             tuple((name, why) for name, why in facts["left_out_names"]),
             int(facts["unopened"]), int(facts["failed"]), facts["duplicates"],
-            tuple(facts["notes"]), facts["options"], (facts["shard"][0], facts["shard"][1]), facts["listing"],
+            tuple(facts["notes"]), facts["own_protocol"], facts["options"],
+            (facts["shard"][0], facts["shard"][1]), facts["listing"],
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise UsageError(
@@ -249,14 +255,18 @@ def write_reference(path: Path, part: ReferencePart) -> None:
             f"{part.n} usable clips; expected at least {MIN_CLIPS} for a reference set"
             + "".join(f"; left out: {count} x {why}" for why, count in part.left_out.items())
         )
-    ddof = PROTOCOLS[part.protocol].ddof
-    made = part.moments.statistics(ddof)
+    made = part.moments.statistics(part.ddof)
     video, encoder = _video(part.videos)
-    recipe = {"video": video, "duplicates": part.duplicates, "notes": part.notes}
+    recipe = {
+        "video": video,
+        "duplicates": part.duplicates,
+        "notes": part.notes,
+        **({"protocol": part.own_protocol} if part.own_protocol else {}),
+    }
     names = [{"clip": name, "reason": why} for name, why in part.left_out_names]
     arrays = {
         "mean": np.ascontiguousarray(made.mean),
-        "cov" if ddof else "cov_biased": np.ascontiguousarray(made.cov),
+        "cov" if part.ddof else "cov_biased": np.ascontiguousarray(made.cov),
         "num_clips": np.array(part.n, np.int64),
         **_clip_arrays(part),
     }
@@ -351,6 +361,7 @@ def _of_statistics(path: Path) -> list[tuple[str, str]]:
         "encoder": "encoder",
         "extractors": "extractors",
         "guard": "guard",
+        "protocol": "written out",
         "vgaudit": "vgaudit",
     }
     if "video" in recipe:

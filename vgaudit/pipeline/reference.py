@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from vgaudit.backends.clip_sources import find_clips
 from vgaudit.errors import MediaError, Unavailable, UsageError
 from vgaudit.extractors.base import Extractor, Features
-from vgaudit.extractors.video_protocols import PROTOCOLS
+from vgaudit.extractors.video_own import is_protocol_file
+from vgaudit.extractors.video_protocols import FILES, PROTOCOLS
 from vgaudit.metrics.base import ClipView, MetricContext
 from vgaudit.metrics.domain_guard import DOMAIN_ROLE, guard_identity, remedy
 from vgaudit.metrics.embedded_clips import ROLE
@@ -116,12 +117,19 @@ def reference_metric(
 ) -> Fvd:
     """The metric whose reference group's clips are to be seen.
 
+    Args:
+        protocol: Name of a built-in one, or a YAML file with one of the user's own.
+        weights: Name, or path of a file; empty: the protocol's.
+        sha256: Digest that the weights must have.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
     Raises:
-        UsageError: No such protocol, or options that do not go together.
+        UsageError: No such protocol, one that is wrong, or options that do not go together.
     """
-    if protocol not in PROTOCOLS:
+    if protocol not in PROTOCOLS and not is_protocol_file(protocol):
         raise UsageError(
-            f"no protocol {protocol!r}{nearest(protocol, list(PROTOCOLS))}; expected one of {', '.join(PROTOCOLS)}"
+            f"no protocol {protocol!r}{nearest(protocol, list(PROTOCOLS))}; expected one of {', '.join(PROTOCOLS)}, "
+            f"or a file with one of your own ({', '.join(FILES)})"
         )
     try:
         options = FvdOptions.model_validate(
@@ -240,7 +248,7 @@ def _is_the_same(
 ) -> bool:
     """Whether a part is what these clips, this network and this machine would give."""
     return (
-        known.protocol == metric.options.rules.name
+        known.protocol == metric.options.rules.label
         and known.extractor == extractors[ROLE].fingerprint
         and known.guard == _guard(metric, extractors)
         and (known.shard, known.listing, known.features is not None, known.unopened) == wanted
@@ -319,10 +327,12 @@ class _Tally:
         self._flush()
         moments = self._moments or Moments.empty(1)
         kept = np.stack(self._kept) if self._kept else np.zeros((0, len(moments.mean)), np.float32)
+        asked = self._metric.options.extracted
         return ReferencePart(
-            self._metric.options.rules.name,
+            self._metric.options.rules.label,
             str(self._network.get("weights", self._metric.options.weights)),
             str(self._network.get("weights_sha256", "")),
+            self._metric.options.rules.ddof,
             moments,
             tuple(self._clips),
             kept if self._keep else None,
@@ -335,6 +345,7 @@ class _Tally:
             failed,
             duplicates,
             tuple(self._notes),
+            {} if isinstance(asked, str) else asked,
             options,
             shard,
             listing,
