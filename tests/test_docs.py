@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+
+from vgaudit.records import Measurement
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -80,7 +83,8 @@ def test_what_is_broken_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     page = tmp_path / "page.md"
     page.write_text(
         "# Here\n[a](other.md#fvdx-of-ones-own) [b](other.md#twice-1) [c](#here) [d](https://x.org/y)\n"
-        "`[e](none.md)`\n[f](none.md)\n[g](other.md#no-heading)\n[h](#there)\n![i](picture.png)\n[j]: gone.md\n[k](..)\n"
+        "`[e](none.md)`\n[f](none.md)\n[g](other.md#no-heading)\n[h](#there)\n![i](picture.png)\n"
+        "[j]: gone.md\n[k](..)\n"
         '<img src="drawn.svg">\n'
     )
     assert broken(page) == [
@@ -92,3 +96,9 @@ def test_what_is_broken_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "gone.md: no such file",
         "drawn.svg: no such file",
     ]
+
+
+def test_the_plugin_guide_names_all_that_a_measurement_may_say() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    assert [field.name for field in fields(Measurement) if f"\n| `{field.name}` |" not in page] == []
+    assert "`chosen_values(options)`" in page
