@@ -14,18 +14,22 @@ import pytest
 import torch
 
 from tests.clips import moving_square, write_clip
+from vgaudit.cli.commands import app
 from vgaudit.errors import UsageError
 from vgaudit.extractors.video_input import prepared
 from vgaudit.extractors.video_own import OwnProtocol
 from vgaudit.extractors.video_protocols import PROTOCOLS
 from vgaudit.metrics.frechet import frechet_distance_from_features
 from vgaudit.metrics.fvd import _published
+from vgaudit.metrics.reference_build import describe
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.records import Result
+from vgaudit.rundir import file_digest
 from vgaudit.suite import load_suite
 from vgaudit.video import ClipReader
-from vgaudit.zoo.torchvision_video import build, load_torchvision_video
+from vgaudit.zoo.torchvision_video import build as build_network
+from vgaudit.zoo.torchvision_video import load_torchvision_video
 
 N = 16
 OWN: dict[str, Any] = {
@@ -44,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(N):
                 write_clip(made / f"{model}{i}.mp4", moving_square(100 * m + i, frames=10, size=40))
                 writer.writerow([f"{model}{i}.mp4", f"a square over ground number {i}", f"p{i}", model])
-    torch.save(build("r3d_18").state_dict(), made / "r3d.pth")
+    torch.save(build_network("r3d_18").state_dict(), made / "r3d.pth")
     return made
 
 
@@ -116,13 +120,91 @@ def test_clips_too_short_are_counted(folder: Path, tmp_path: Path) -> None:
     assert "shorter than 15 frames" in made.reason
 
 
-def test_stored_statistics_are_refused(folder: Path, tmp_path: Path) -> None:
-    np.savez(
-        folder / "stored.npz", num_clips=np.int64(20), mean=np.zeros(512), cov=np.eye(512),
-        weights_sha256=np.array("0" * 64),
-    )  # fmt: skip
-    with pytest.raises(UsageError, match=r"expected \{group: NAME\} for mine@strided, found 'stored.npz'"):
+RANDOM = {"name": "mine@random", "base": "fvd@r3d18", "window": 3, "fps": 6.0, "random_reference": True,
+          "preprocessing": {"size": 32}}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [OWN, RANDOM], ids=["strided", "random"])
+def test_statistics_built_by_a_protocol_of_ones_own_stand_for_the_group(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "built.yaml").write_text(json.dumps(protocol), encoding="utf-8")
+    real = [f"real{i}.mp4" for i in range(N)]
+    build = [
+        "reference",
+        "build",
+        "--protocol",
+        "built.yaml",
+        "--weights",
+        "r3d.pth",
+        "--device",
+        "cpu",
+        "-q",
+    ]
+    for i in (1, 2):
+        app(
+            [*build, *real, "--features", "--shard", f"{i}/2", "-o", f"{i}.safetensors"],
+            standalone_mode=False,
+        )
+    app(
+        ["reference", "merge", "1.safetensors", "2.safetensors", "-o", "real.safetensors"],
+        standalone_mode=False,
+    )
+    app([*build, *real, "--features", "-o", "whole.safetensors"], standalone_mode=False)
+    group = run(folder, tmp_path / "group", protocol="built.yaml")["alpha"]
+    assert group.value is not None, group.reason
+    rules = OwnProtocol.model_validate(protocol).rules
+    for name in ("real", "whole"):
+        file = run(folder, tmp_path / name, protocol="built.yaml", reference=f"{name}.safetensors")["alpha"]
+        assert file.value == pytest.approx(group.value, rel=1e-6)
+        made = file.detail["reference_made"]
+        assert (made["protocol"], made["list_sha256"]) == (rules.label, group.detail["reference_list_sha256"])
+        assert OwnProtocol.model_validate(made["recipe"]["protocol"]).rules == rules
+        assert made["options"]["protocol"] == "built.yaml"
+    assert dict(describe(folder / "real.safetensors"))["protocol"] == rules.label
+    for change in (
+        {"ddof": 1 - rules.ddof},
+        {"window": 2},
+        {"name": "mine@other"},
+        {"preprocessing": {"size": 48}},
+    ):
+        other = {**protocol, **change}
+        label = OwnProtocol.model_validate(other).rules.label
+        with pytest.raises(UsageError, match=f"protocol {rules.label}, but is to be compared by {label}"):
+            run(folder, tmp_path / "other", protocol=other, reference="real.safetensors")
+    with pytest.raises(UsageError, match=f"protocol {rules.label}, but is to be compared by fvd@r3d18"):
+        run(folder, tmp_path / "other", protocol="fvd@r3d18", reference="real.safetensors")
+    torch.save(build_network("r3d_18").state_dict(), folder / "another.pth")
+    with pytest.raises(UsageError, match="was made by the network with sha256"):
+        run(
+            folder, tmp_path / "other", protocol=protocol, reference="real.safetensors", weights="another.pth"
+        )
+    (folder / "built.yaml").write_text(json.dumps({**protocol, "window": 4}), encoding="utf-8")
+    app([*build, *real, "--features", "--shard", "2/2", "-o", "2.safetensors"], standalone_mode=False)
+    with pytest.raises(UsageError, match=f"not parts of one set: protocol is {rules.label}"):
+        app(
+            ["reference", "merge", "1.safetensors", "2.safetensors", "-o", "w.safetensors"],
+            standalone_mode=False,
+        )
+    (folder / "built.yaml").write_text("name: mine@x\nbase: fvd@r3d18\nwindow: many\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"built\.yaml:3:9: window: expected a whole number"):
+        app([*build, *real, "-o", "w.safetensors"], standalone_mode=False)
+    assert not (folder / "w.safetensors").exists()
+
+
+def test_statistics_that_say_no_protocol_are_refused(folder: Path, tmp_path: Path) -> None:
+    stored: dict[str, Any] = {
+        "num_clips": np.int64(20), "mean": np.zeros(512), "cov": np.eye(512),
+        "weights_sha256": np.array(file_digest(folder / "r3d.pth")),
+    }  # fmt: skip
+    np.savez(folder / "stored.npz", **stored)
+    with pytest.raises(UsageError, match=r"stored.npz does not say by which protocol .*mine@strided#"):
         run(folder, tmp_path / "run", protocol=OWN, reference="stored.npz")
+    label = OwnProtocol.model_validate(OWN).rules.label
+    np.savez(folder / "stored.npz", protocol=np.array(label), **stored)
+    made = run(folder, tmp_path / "run", protocol=OWN, reference="stored.npz")["alpha"]
+    assert made.value is not None, made.reason
 
 
 @pytest.mark.parametrize(

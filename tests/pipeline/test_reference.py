@@ -151,7 +151,7 @@ def test_merged_parts_are_the_whole(drawn: Path, tmp_path: Path, shares: int) ->
     assert joined.features is not None
     np.testing.assert_array_equal(joined.features, whole.features)
     assert joined.clips == whole.clips
-    for fact in ("list_sha256", "videos", "left_out", "left_out_names", "duplicates", "extractors"):
+    for fact in ("list_sha256", "videos", "left_out", "left_out_names", "duplicates", "extractor", "guard"):
         assert getattr(joined, fact) == getattr(whole, fact), fact
     (first, *others) = parts
     with pytest.raises(UsageError, match=r"expected each of 1/\d to \d/\d once, found"):
@@ -166,6 +166,54 @@ def test_a_share_that_is_there_is_given_back(drawn: Path) -> None:
     assert build(drawn / "real", shard=(2, 2), known=first) is not first
     assert build(drawn / "real", shard=(1, 2), known=first, keep_features=True) is not first
     assert build(drawn, shard=(1, 2), known=first) is not first
+
+
+def test_a_share_is_held_to_the_rule_in_force(drawn: Path, tmp_path: Path) -> None:
+    """However lax the one was that it was made under."""
+    (tmp_path / "no video.mp4").write_bytes(b"nothing of the kind")
+    listed = tmp_path / "list.txt"
+    listed.write_text("no video.mp4\nabsent.mp4\n")
+    shares = [build(drawn / "real", listed, shard=(i, 2), max_failed=2) for i in (1, 2)]
+    assert sum(share.failed for share in shares) == 2
+    assert [share.unopened for share in shares] == [1, 0]
+    assert merged(dict(zip("ab", shares, strict=True))).failed == 2
+    path = tmp_path / "share.safetensors"
+    for i, share in enumerate(shares, 1):
+        write_part(path, share)
+        known = read_part(path)
+        assert build(drawn / "real", listed, shard=(i, 2), known=known, max_failed=share.failed) is known
+        if share.failed:
+            with pytest.raises(Unavailable, match=f"at most {share.failed - 1} may be left out"):
+                build(drawn / "real", listed, shard=(i, 2), known=known, max_failed=share.failed - 1)
+    listed.write_text("no video.mp4\nabsent.mp4\nabsent too.mp4\n")  # the same list of contents
+    with pytest.raises(Unavailable, match="absent too"):
+        build(drawn / "real", listed, shard=(1, 2), known=shares[0], max_failed=shares[0].failed)
+    assert build(drawn / "real", listed, shard=(2, 2), known=shares[1], max_failed=2) is shares[1]
+
+
+def test_parts_of_other_extractors_or_guards_are_refused(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "networks", monkeypatch)
+    ours = build(drawn / "real", shard=(1, 2))
+    assert ours.guard.startswith("domain-v")
+    with monkeypatch.context() as later:
+        later.setattr("vgaudit.extractors.video_embedding._VERSION", 99)
+        theirs = build(drawn / "real", shard=(2, 2))
+    with pytest.raises(
+        UsageError, match=r"extractor \(version, .*video_embedding-v.* and video_embedding-v99-"
+    ):
+        merged({"a": ours, "b": theirs})
+    for change in ("vgaudit.extractors.domain._VERSION", "vgaudit.metrics.domain_guard.FOREIGN_QUARTILE"):
+        with monkeypatch.context() as later:
+            later.setattr(change, -99)
+            theirs = build(drawn / "real", shard=(2, 2))
+            assert build(drawn / "real", shard=(1, 2), known=ours) is not ours
+        assert theirs.extractor == ours.extractor
+        with pytest.raises(UsageError, match=r"not parts of one set: domain guard is .* in the first and .*"):
+            merged({"a": ours, "b": theirs})
+    i3d = {"weights": str(tmp_path / "i3d.pt"), "sha256": save_tiny_i3d(tmp_path / "i3d.pt", width=8)}
+    assert build(drawn / "real", protocol="fvd@styleganv", **i3d).guard == ""
 
 
 def test_parts_of_different_protocols_or_networks_are_refused(drawn: Path, tmp_path: Path) -> None:

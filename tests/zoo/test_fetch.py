@@ -228,6 +228,27 @@ def test_an_end_nobody_told(server: FileServer, part: Path) -> None:
         fetch(server.url, part, Silent(), length_needed=True)
 
 
+def test_a_known_size_is_held_to_where_the_server_tells_none(
+    server: FileServer, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.length = False
+    monkeypatch.setattr(module, "ATTEMPTS", 2)
+    server.cuts = [HALF, HALF]
+    with pytest.raises(Unavailable, match="ended after 150000 of 300000 bytes"):
+        fetch(server.url, part, Silent(), size=len(DATA))
+    fetch(server.url, part, Silent(), size=len(DATA))
+    assert part.read_bytes() == DATA
+    with pytest.raises(Unavailable, match="300000 bytes came, expected 299999"):
+        fetch(server.url, part, Silent(), size=len(DATA) - 1)
+    assert not part.exists()
+
+
+def test_a_whole_part_of_another_size_is_not_taken(server: FileServer, part: Path) -> None:
+    fetch(server.url, part, Silent())
+    with pytest.raises(Unavailable, match="expected a file of 7 bytes, the server offers one of 300000"):
+        fetch(server.url, part, Silent(), size=7)
+
+
 def test_only_web_addresses(part: Path, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(DATA)
     with pytest.raises(Unavailable, match="expected an address that begins with https"):

@@ -183,8 +183,10 @@ def test_without_an_established_digest_it_is_used_only_once_the_user_states_it(
     assert pinned_digest("mine") == "absent"
     with pytest.raises(Unavailable, match="no digest is established"):
         resolve("mine")
-    with pytest.raises(Unavailable, match="pinned to 1111"):
+    with pytest.raises(Unavailable, match="--sha256 states 1111") as caught:
         pull(sha256="1" * 64)  # mistyped: what was fetched is kept
+    kept = folder / "some" / "one" / "w.pth.unverified"
+    assert f"stays at {kept}: state {SHA} if you trust it, or delete it" in caught.value.remedy
     assert pull(sha256=SHA.upper()).verdict == "ok"
     assert len(server.asked) == 1
     assert json.loads((folder / "pins.json").read_text()) == {"mine": SHA}
@@ -213,6 +215,7 @@ def test_half_a_copy_is_never_taken_for_the_file(
         during.setattr(store.shutil, "copyfile", broken)
         with pytest.raises(KeyboardInterrupt):
             store.take_in(file, "mine", sha256=SHA)
+        assert left(folder) == set()
     assert pull().found == SHA
     quarantined = folder / "some" / "one" / "w.pth.unverified"
     assert store.take_in(quarantined, "mine", sha256=SHA).verdict == "ok"
@@ -290,7 +293,8 @@ def test_files_of_the_hub_stay_in_its_cache_unless_a_folder_is_named(
         pull()
     asked: list[tuple[str, str, str]] = []
 
-    def fetch(repo: str, filename: str, *, revision: str, etag_timeout: float) -> str:
+    def fetch(repo: str, filename: str, *, revision: str, etag_timeout: float, force_download: bool) -> str:
+        assert not force_download
         asked.append((repo, filename, revision))
         path = tmp_path / "hub" / "blob"
         path.parent.mkdir(exist_ok=True)
@@ -374,6 +378,160 @@ def test_an_import_is_verified_before_it_is_used(
         store.take_in(tmp_path / "none", "mine")
 
 
+@dataclass
+class Hub:
+    """The hub, and a cache whose files may be damaged: what is asked, and what comes."""
+
+    path: Path
+    sends: bytes = DATA
+    forced: list[bool] = field(default_factory=list)
+
+    def __call__(self, *_: str, force_download: bool, **__: object) -> str:
+        self.forced.append(force_download)
+        self.path.parent.mkdir(exist_ok=True)
+        if force_download or not self.path.exists():
+            self.path.write_bytes(self.sends)
+        return str(self.path)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
+    made = Hub(tmp_path / "hub" / "blob")
+    made.path.parent.mkdir()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("vgaudit.zoo.resolve.hub_answers", lambda _: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", made)
+    monkeypatch.setattr(
+        huggingface_hub,
+        "try_to_load_from_cache",
+        lambda *_, **__: str(made.path) if made.path.exists() else None,
+    )
+    return made
+
+
+def test_a_damaged_file_in_the_hubs_cache_is_fetched_anew_once(
+    monkeypatch: pytest.MonkeyPatch, hub: Hub, tmp_path: Path
+) -> None:
+    entry(monkeypatch, "")
+    hub.path.write_bytes(b"damaged")
+    assert pull().verdict == "ok"
+    assert (hub.forced, hub.path.read_bytes()) == ([True], DATA)
+    hub.path.write_bytes(b"damaged")
+    made = pull(folder=tmp_path / "mirror")
+    assert (made.verdict, hub.forced) == ("ok", [True, True])
+    hub.path.write_bytes(b"damaged")
+    hub.sends = b"and so is what comes"
+    with pytest.raises(Unavailable, match="mine is pinned to") as caught:
+        pull()
+    assert (hub.forced[2:], f"stays at {hub.path}" in caught.value.remedy) == ([True], True)
+    hub.path.unlink()
+    with pytest.raises(Unavailable, match="mine is pinned to"):
+        pull()
+    assert hub.forced[3:] == [False, True]
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(Unavailable, match="here are damaged or other ones, and HF_HUB_OFFLINE is set"):
+        pull()
+
+
+def test_what_lies_beside_and_contradicts_a_pin_is_fetched_anew(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path
+) -> None:
+    entry(monkeypatch, server.url, None)
+    server.data = b"an older file"
+    pull()
+    folders.record_pin(folder, "mine", SHA)
+    kept = folder / "some" / "one" / "w.pth.unverified"
+    with pytest.raises(Unavailable, match="mine is pinned to") as caught:
+        pull()
+    assert f"stays at {kept} until it is fetched anew" in caught.value.remedy
+    assert len(server.asked) == 2
+    server.data, server.etag = DATA, '"two"'
+    notes: list[str] = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "note", notes.append, raising=False)
+    assert store.pull("mine", progress).verdict == "ok"
+    assert any(str(kept) in note and "fetched anew" in note for note in notes)
+    assert left(folder) == {"w.pth"}
+
+
+def test_a_file_that_cannot_be_read_is_said(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth")
+    file = folder / "some" / "one" / "w.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(DATA)
+    (tmp_path / "mine.pth").write_bytes(DATA)
+
+    def broken(path: Path, *_: object) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("vgaudit.zoo.resolve._hash", broken)
+    run = CliRunner()
+    for command in ("verify", "pull"):
+        made = run.invoke(app, ["models", command, "mine"])
+        assert (made.exit_code, f"{file} cannot be read: Input/output error" in made.output) == (4, True)
+    for use in (resolve, pinned_digest):
+        with pytest.raises(Unavailable, match="cannot be read: Input/output error"):
+            use(str(file))
+    with pytest.raises(UsageError, match="cannot be read: Input/output error; expected a file of weights"):
+        store.take_in(tmp_path / "mine.pth", "mine")
+
+
+def test_without_a_home_folder(monkeypatch: pytest.MonkeyPatch, hub: Hub, tmp_path: Path) -> None:
+    def nobody(path: Path) -> Path:
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.delenv("TORCH_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth")
+    assert folders.weights_folders() == ()
+    assert store.state_of(WEIGHTS["mine"]).place == "absent"
+    assert CliRunner().invoke(app, ["models", "list"]).exit_code == 0
+    with pytest.raises(UsageError, match=r"no home folder is known .* set VGAUDIT_WEIGHTS"):
+        pull()
+    with pytest.raises(UsageError, match="HOME is not set"):
+        resolve("~/w.pth")
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", "~/weights")
+    with pytest.raises(UsageError, match="~/weights: which home folder ~ is cannot be told"):
+        pull()
+    monkeypatch.delenv("VGAUDIT_WEIGHTS")
+    entry(monkeypatch, "")
+    assert pull().verdict == "ok"  # the hub's cache needs none
+
+
+def test_a_pin_is_replaced_only_if_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path, tmp_path: Path
+) -> None:
+    entry(monkeypatch, server.url, None)
+    folder.mkdir(parents=True)
+    folders.record_pin(folder, "mine", "1" * 64)
+    file = tmp_path / "w"
+    file.write_bytes(DATA)
+    for put in (lambda **o: pull(sha256=SHA, **o), lambda **o: store.take_in(file, "mine", sha256=SHA, **o)):
+        with pytest.raises(UsageError, match=f"pinned to {'1' * 64} in .*states {SHA}.*--replace"):
+            put()
+        assert (folders.pins(folder), server.asked) == ({"mine": "1" * 64}, [])
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", str(tmp_path / "first"))
+    with pytest.raises(UsageError, match="--replace"):  # in a folder that comes first it would count alone
+        store.take_in(file, "mine", sha256=SHA)
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", str(folder))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "later"))
+    later = tmp_path / "later" / "vgaudit" / "weights"
+    with pytest.raises(UsageError, match=f"is looked into before {later}, .*--to {folder}"):
+        store.take_in(file, "mine", sha256=SHA, folder=later, replace=True)
+    aside = tmp_path / "for another machine"
+    assert store.take_in(file, "mine", sha256=SHA, folder=aside).verdict == "ok"
+    made = CliRunner().invoke(
+        app, ["models", "import", str(file), "--as", "mine", "--sha256", SHA, "--replace"]
+    )
+    assert (made.exit_code, folders.pins(folder)) == (0, {"mine": SHA})
+
+
 # -- the command line ------------------------------------------------------------------------------
 
 
@@ -384,8 +542,20 @@ def test_the_list_says_where_everything_is(
     run = CliRunner()
     listed = run.invoke(app, ["models", "list"])
     assert listed.exit_code == 0
-    assert "mine  [absent]" in listed.output
-    assert "storyworld-clip  [here: package]" in listed.output
+    lines = listed.output.splitlines()
+    assert max(map(len, lines[:-1])) <= 80  # the last one is a path
+    first = {line.split()[0]: line for line in lines if line[0] != " "}
+    assert WEIGHTS.keys() <= first.keys()
+    assert first["mine"].split() == ["mine", "absent", "?", "MB", "127.0.0.1"]
+    assert first["storyworld-clip"].split()[1:4] == ["here:", "package", "5.4"]
+    assert lines[lines.index(first["mine"]) + 1].split()[:3] == ["sha256", SHA[:8], "(catalogue)"]
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run.invoke(app, ["models", "list"]).output == listed.output
+    details = run.invoke(app, ["models", "list", "mine", HUB.name])
+    assert f"source   {server.url}\n" in details.output
+    assert f"source   {HUB.repo}@{HUB.revision} {HUB.filename}\n" in details.output
+    assert f"sha256   {SHA} (catalogue)\n" in details.output
+    assert run.invoke(app, ["models", "list", "mne"]).exit_code != 0
     rows = {row["name"]: row for row in json.loads(run.invoke(app, ["models", "list", "--json"]).output)}
     assert rows.keys() == WEIGHTS.keys()
     assert (rows["mine"]["sha256"], rows["mine"]["pinned_by"], rows["mine"]["path"]) == (
@@ -395,7 +565,8 @@ def test_the_list_says_where_everything_is(
     )
     pulled = run.invoke(app, ["models", "pull", "mine"])
     assert (pulled.exit_code, "verified (catalogue)" in pulled.output) == (0, True)
-    assert "mine  [here: folder]" in run.invoke(app, ["models", "list"]).output
+    (line,) = [x for x in run.invoke(app, ["models", "list"]).output.splitlines() if x.startswith("mine ")]
+    assert line.split()[1:] == ["here:", "folder", "1.3", "MB", "127.0.0.1"]
 
 
 def test_commands_end_with_the_exit_code_of_what_they_found(

@@ -29,6 +29,9 @@ Digest = Annotated[
         metavar="DIGEST", help="The digest that you vouch for, where the catalogue establishes none."
     ),
 ]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="--sha256 takes the place of a digest that you pinned before.")
+]
 Folder = Annotated[
     Path | None,
     typer.Option("--to", metavar="FOLDER", help="Default: $VGAUDIT_WEIGHTS, else your own data folder."),
@@ -36,29 +39,26 @@ Folder = Annotated[
 
 
 @models.command("list")
-def list_models(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Every name: what it is, where from, under which licence, how large, pinned to what, and whether it is here."""
+def list_models(
+    names: Names = None, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Every name: whether it is here, size, publisher, digest, licence. With names, all of each, addresses too.
+
+    The overview has two lines a name, the name first; it is the same on a terminal and in a file. Where a digest is
+    not established, none stands here, and `pull` says what to do.
+    """
     import json
 
     from vgaudit.zoo.catalogue import WEIGHTS
-    from vgaudit.zoo.folders import weights_folders
-    from vgaudit.zoo.store import state_of
+    from vgaudit.zoo.store import entry_of, state_of
 
-    states = [state_of(entry) for entry in WEIGHTS.values()]
+    states = [state_of(entry) for entry in (map(entry_of, names) if names else WEIGHTS.values())]
     if as_json:
         print(json.dumps([_row(state) for state in states], indent=1))
-        return
-    for state in states:
-        entry = state.entry
-        print(f"{entry.name}  [{'here: ' + state.place if state.path else state.place}]")
-        row = _row(state)
-        size = f"{entry.size / 1e6:,.0f} MB" if entry.size else "size not established"
-        pin = (
-            f"sha256 {state.sha256[:12]}... ({state.pinned_by})" if state.sha256 else "sha256 not established"
-        )
-        print(f"  {row['source']}\n  {entry.kind}, {size}, {pin}\n  licence: {entry.licence}")
-    here = sum(state.path is not None for state in states)
-    print(f"{here} of {len(states)} here; folders: {', '.join(str(folder) for folder in weights_folders())}")
+    elif names:
+        print("\n\n".join("\n".join(_all_of(state)) for state in states))
+    else:
+        print("\n".join(_overview(states)))
 
 
 @models.command()
@@ -66,6 +66,7 @@ def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="See `vgaudit models list`.")],
     to: Folder = None,
     sha256: Digest = None,
+    replace: Replace = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Fetch weights, verified against their digest; an attempt that broke off is gone on with.
@@ -85,7 +86,7 @@ def pull(
     failed = False
     for name in names:
         try:
-            made = fetch(name, make_progress(quiet), sha256=sha256, folder=to)
+            made = fetch(name, make_progress(quiet), sha256=sha256, folder=to, replace=replace)
         except Unavailable as error:
             failed = True
             print(f"{name}: {error.reason}\n  {error.remedy}", file=sys.stderr)
@@ -115,11 +116,12 @@ def take_in(
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="What they are.")],
     sha256: Digest = None,
     to: Folder = None,
+    replace: Replace = False,
 ) -> None:
     """Verify a file and copy it to where its name is looked for: for machines without a network."""
     from vgaudit.zoo.store import take_in as copy_in
 
-    made = copy_in(file, name, sha256=sha256, folder=to)
+    made = copy_in(file, name, sha256=sha256, folder=to, replace=replace)
     print(f"{name}: {made.state.path}\n  sha256 {made.found}, verified ({made.state.pinned_by})")
     _say_if_not_looked_into(to)
 
@@ -128,7 +130,7 @@ def take_in(
 def verify(names: Names = None) -> None:
     """Hash what is here and hold it against its digest.
 
-    Exit code 4 where a file differs, or a named one is not here.
+    Exit code 4 where a file differs or cannot be read, or a named one is not here.
     """
     from vgaudit.zoo.catalogue import WEIGHTS
     from vgaudit.zoo.store import check, entry_of
@@ -139,12 +141,66 @@ def verify(names: Names = None) -> None:
             made = check(entry)
         except Unavailable as error:
             bad = True
-            print(f"{entry.name}: differs: {error.reason}")
+            print(f"{entry.name}: not usable: {error.reason}; {error.remedy}")
             continue
         bad |= made.verdict == "differs" or bool(names and made.verdict != "ok")
         print(f"{entry.name}: {_said(made)}")
     if bad:
         sys.exit(ExitCode.NOT_COMPUTED)
+
+
+def _overview(states: list[State]) -> list[str]:
+    """Two lines a name, 80 columns at most."""
+    from urllib.parse import urlsplit
+
+    from vgaudit.zoo.folders import weights_folders
+
+    out = []
+    width = max(len(state.entry.name) for state in states)
+    for state in states:
+        entry = state.entry
+        publisher = "" if entry.bundled else urlsplit(entry.url).hostname if entry.url else "huggingface.co"
+        out.append(f"{entry.name:<{width}}  {_place(state):<17}  {_rounded(state):>6}  {publisher}".rstrip())
+        pin = f"{state.sha256[:8]} ({state.pinned_by})" if state.sha256 else "not established"
+        out.append(f"  sha256 {pin:<20}  {entry.licence}")
+    here = sum(state.path is not None for state in states)
+    return [
+        *out,
+        f"{here} of {len(states)} here; `vgaudit models list NAME` says all of one, with its address",
+        *(f"looked into: {folder}" for folder in weights_folders()),
+    ]
+
+
+def _all_of(state: State) -> list[str]:
+    """All that is known of one, a fact a line; addresses, digests and paths unbroken, to be copied."""
+    from vgaudit.zoo.store import source_of
+
+    entry = state.entry
+    digest = f"{state.sha256} ({state.pinned_by})" if state.sha256 else "not established"
+    if entry.sha256_prefix and not state.sha256:
+        digest += f"; it begins with {entry.sha256_prefix}"
+    facts = {
+        "name": entry.name,
+        "place": _place(state),
+        "path": state.path,
+        "source": source_of(entry, short=False),
+        "size": f"{entry.size:,} bytes" if entry.size else "not established",
+        "sha256": digest,
+        "licence": entry.licence,
+        "kind": entry.kind,
+    }
+    return [f"{label:<9}{fact}" for label, fact in facts.items() if fact]
+
+
+def _place(state: State) -> str:
+    return f"here: {state.place}" if state.path else state.place
+
+
+def _rounded(state: State) -> str:
+    size = state.entry.size or (state.path.stat().st_size if state.path else 0)
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.{0 if size >= 1e7 else 1}f} MB" if size else "? MB"
 
 
 def _row(state: State) -> dict[str, object]:

@@ -28,7 +28,12 @@ def build(
         list[Path],
         typer.Argument(metavar="VIDEOS...", help="Videos, folders of them, or .txt lists, a path a line."),
     ],
-    protocol: Annotated[str, typer.Option(metavar="NAME", help="A built-in one, such as fvd@styleganv.")],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE", help="A built-in one, such as fvd@styleganv; or your own, as .yaml."
+        ),
+    ],
     out: Output,
     weights: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The network's weights, if not the protocol's.")
@@ -43,7 +48,8 @@ def build(
         typer.Option("--features", help="Store a row a clip too: floors and kernel distances need them."),
     ] = False,
     max_failed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="At most N unreadable videos are left out.")
+        int,
+        typer.Option(metavar="N", min=0, help="At most N unreadable videos (of this share) are left out."),
     ] = 0,
     shard: Annotated[
         str | None, typer.Option(metavar="i/N", help="Only this share; `reference merge` joins all N.")
@@ -53,7 +59,8 @@ def build(
     """Build the statistics of a set of reference videos: mean and covariance of what the protocol's network gives.
 
     Each content counts once, whatever its files are called. Clips are seen as those of a reference group of a run
-    are. A share that is already there is not made again. Exit code 4 if videos cannot be read, or the network may
+    are. A share that is already there is not made again, if no more were left out than --max-failed allows now. Exit
+    code 4 if videos cannot be read, or the network may
     not judge one.
     """
     from vgaudit.cli.console import make_progress
@@ -66,7 +73,7 @@ def build(
     progress = make_progress(quiet)
     known = _known(out) if shard else None
     options: dict[str, Any] = {
-        "protocol": protocol, "device": device, "features": features, "max_failed": max_failed,
+        "protocol": Path(protocol).name, "device": device, "features": features, "max_failed": max_failed,
         "workers": workers, **({"weights": Path(weights).name} if weights else {}),
         "videos": [path.name for path in videos],
     }  # fmt: skip
@@ -92,10 +99,12 @@ def build(
         )
         sys.exit(ExitCode.INTERRUPTED)
     _conclude(out, part, len(found))
+    asked = {"protocol": protocol, "weights": weights, "sha256": sha256, "reference": out}
+    line = ", ".join(f"{key}: {value}" for key, value in asked.items() if value)
     print(
         f"next: vgaudit reference merge, with all {which[1]} shares"
         if shard
-        else f"next: `fvd: {{protocol: {protocol}, reference: {out}}}` in a suite"
+        else f"next: `fvd: {{{line}}}` in a suite"
     )
 
 
@@ -106,8 +115,8 @@ def merge(
 ) -> None:
     """Join parts to one set: what the whole would have given, up to rounding.
 
-    Parts of different protocols or networks, with a clip in common, or without one of the shares of a list are
-    refused.
+    Parts of different protocols, networks, guards or extractors (version, device, release of torch), with a clip in
+    common, or without one of the shares of a list are refused.
     """
     from vgaudit.metrics.reference_build import merged, read_part, write_reference
 
@@ -155,8 +164,6 @@ def _conclude(out: Path, part: Any, files: int | None) -> None:
         print(f"  ... and {more} more")
     for note in part.notes:
         print(f"note: {note}")
-    if len(part.extractors) > 1:
-        print("note: the parts were made with different devices or releases of torch")
     print(f"list: sha256 {part.list_sha256}")
 
 

@@ -55,8 +55,8 @@ class WheelFile:
             ) from None
         try:
             found = file_sha256(path)
-        except OSError as error:
-            raise Unavailable(f"{name} lacks its file {self.path} ({error.strerror})", remedy) from error
+        except Unavailable as error:
+            raise Unavailable(f"{name} lacks its file {self.path} ({error.reason})", remedy) from error
         if found != self.sha256:
             reason = f"{self.path} of {name} has sha256 {found[:16]}..., expected {self.sha256[:16]}..."
             raise Unavailable(reason, remedy)

@@ -18,6 +18,7 @@ from vgaudit.zoo.clip_models import ClipChoice, load_clip
 from vgaudit.zoo.devices import Device
 from vgaudit.zoo.inception_i3d import load_inception_i3d
 from vgaudit.zoo.resolve import is_path
+from vgaudit.zoo.tensors import VideoNetwork
 from vgaudit.zoo.torchscript import load_torchscript
 from vgaudit.zoo.torchvision_video import load_torchvision_video
 from vgaudit.zoo.videomae import load_videomae
@@ -65,17 +66,19 @@ def _torchscript(protocol: VideoProtocol, weights: str, sha256: str | None, devi
 
 
 def _i3d(protocol: VideoProtocol, weights: str, sha256: str | None, device: Device) -> LoadedNetwork:
-    i3d = load_inception_i3d(weights, sha256, device)
-    return LoadedNetwork(_ready(protocol, i3d.device), i3d.network, i3d.facts)
+    return _from_tensors(protocol, load_inception_i3d(weights, sha256, device))
 
 
 def _torchvision(protocol: VideoProtocol, weights: str, sha256: str | None, device: Device) -> LoadedNetwork:
-    loaded = load_torchvision_video(protocol.model, weights, sha256, device)
-    return LoadedNetwork(_ready(protocol, loaded.device), loaded.network, loaded.facts)
+    return _from_tensors(protocol, load_torchvision_video(protocol.model, weights, sha256, device))
 
 
 def _videomae(protocol: VideoProtocol, weights: str, sha256: str | None, device: Device) -> LoadedNetwork:
-    loaded = load_videomae(protocol.model, weights, sha256, device)
+    return _from_tensors(protocol, load_videomae(protocol.model, weights, sha256, device))
+
+
+def _from_tensors(protocol: VideoProtocol, loaded: VideoNetwork) -> LoadedNetwork:
+    """A network that takes frames ready, with what makes them so."""
     return LoadedNetwork(_ready(protocol, loaded.device), loaded.network, loaded.facts)
 
 

@@ -121,10 +121,11 @@ class Fvd:
             }
         if isinstance(self.options.reference, GroupReference):
             return {"reference_group": self.options.reference.group, **guard}
-        if rules.base:
+        if rules.base and not self._read_statistics().protocol:
             raise UsageError(
-                f"fvd.reference: expected {{group: NAME}} for {rules.name}, found {self.options.reference!r}: which "
-                "windows and frames of which preprocessing a file was made of does not stand in it"
+                f"fvd.reference: {self._reference_path.name} does not say by which protocol it was made, so of which "
+                f"windows and frames; expected a file that says {rules.label}, as `vgaudit reference build VIDEOS "
+                "--protocol FILE.yaml -o OUT.safetensors` writes it, or {group: NAME}"
             )
         network = pinned_digest(local_path(self.options.weights, self._base_dir), self.options.sha256)
         made_by = self._read_statistics().weights_sha256
@@ -369,7 +370,7 @@ class Fvd:
     def _read_statistics(self) -> ReferenceStatistics:
         if self._statistics is None:
             self._statistics = read_statistics(
-                self._reference_path, self.options.rules.ddof, self.options.rules.name
+                self._reference_path, self.options.rules.ddof, self.options.rules.label
             )
         return self._statistics
 

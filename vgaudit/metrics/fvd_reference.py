@@ -48,6 +48,8 @@ class ReferenceStatistics:
         features: ``(n, d)``, or ``None`` where the file has none.
         weights_sha256: Digest of the network that made it; empty where the file does not say.
         made: What the file says of how it was made.
+        protocol: What it was made by, as :attr:`VideoProtocol.label
+            <vgaudit.extractors.video_protocols.VideoProtocol.label>` says it; empty where the file does not say.
     """
 
     statistics: Statistics
@@ -55,6 +57,7 @@ class ReferenceStatistics:
     features: NDArray[np.float64] | None = None
     weights_sha256: str = ""
     made: Mapping[str, Any] = field(default_factory=dict)
+    protocol: str = ""
 
 
 def reference_path(reference: str, base_dir: Path) -> Path:
@@ -84,8 +87,8 @@ def read_statistics(
     Args:
         path: The file.
         ddof: The protocol's covariances are divided by ``N - ddof``; the file's is brought to that.
-        protocol: What the set will be compared by. A file that states another one is refused; one that states none
-            is taken. Empty: any.
+        protocol: Label of what the set will be compared by. A file that states another one is refused; one that
+            states none is taken. Empty: any.
         option: Of the suite that names the file, for messages.
 
     Raises:
@@ -119,7 +122,7 @@ def read_statistics(
             f"{option}: {path.name} was made by the protocol {stated}, but is to be compared by {protocol}: "
             "their numbers do not compare; set the suite's protocol to the first, or name a reference of the second"
         )
-    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made)
+    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made, stated)
 
 
 def video_facts(info: ClipInfo) -> dict[str, Any]:

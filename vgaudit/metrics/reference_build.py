@@ -2,8 +2,8 @@
 
 A set is built from clips in any number of parts (:mod:`vgaudit.pipeline.reference` embeds the clips). A part holds
 moments, so its size does not grow with the features, and which clips it saw; parts of one protocol and one network
-that share no clip are joined to what the whole would have given, up to rounding. A finished set is what
-:mod:`vgaudit.metrics.fvd_reference` reads.
+by one extractor that share no clip are joined to what the whole would have given, up to rounding. A finished set is
+what :mod:`vgaudit.metrics.fvd_reference` reads.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from vgaudit.zoo.resolve import file_sha256
 
 NAMED = 20
 """Left-out clips that a file names; all are counted."""
-_PART = "1"
+_PART = "2"
 _ARRAYS = ("n", "mean", "scatter", "clip_sha256", "window_start", "features")
 
 
@@ -46,18 +46,25 @@ class ReferencePart:
     """What is known of some clips of a reference set.
 
     Attributes:
-        protocol: Name of the protocol.
+        protocol: The protocol, by its label.
         weights: Network, as the extractor names it.
         weights_sha256: Digest of its weights.
+        ddof: The protocol's covariances are divided by ``N - ddof``.
         moments: Of the clips' features; of no clip ``Moments.empty(1)``.
         clips: SHA-256 of each clip and the first frame of its window, by SHA-256.
         features: ``(n, d)`` float32 in that order, or ``None`` if they were not kept.
-        extractors: Fingerprints of the extractor that gave the features: release of torch and device are in it.
+        extractor: Fingerprint of the extractor that gave the features: its version, release of torch and device are
+            in it.
+        guard: What decided whether the network may judge a clip: fingerprint of the guard's network, and the rule;
+            empty where no guard was asked.
         videos: How many clips there are of each kind, as JSON of :func:`vgaudit.metrics.fvd_reference.video_facts`.
         left_out: How many clips have no part in it, by reason.
         left_out_names: Some of them, with the reason.
+        unopened: Files whose bytes could not be read at all.
+        failed: Clips left out because they could not be read, ``unopened`` among them; others were too short.
         duplicates: Files whose bytes another file has too.
         notes: What is to be said of it.
+        own_protocol: The protocol written out, where it is the user's own.
         options: What the command was asked for.
         shard: Which of how many shares of the list this is, from 1; ``(1, 1)`` is all.
         listing: Digest of the whole list, all shares.
@@ -66,15 +73,20 @@ class ReferencePart:
     protocol: str
     weights: str
     weights_sha256: str
+    ddof: int
     moments: Moments
     clips: tuple[tuple[str, int], ...]
     features: NDArray[np.float32] | None
-    extractors: tuple[str, ...]
+    extractor: str
+    guard: str
     videos: Mapping[str, int]
     left_out: Mapping[str, int] = field(default_factory=dict)
     left_out_names: tuple[tuple[str, str], ...] = ()
+    unopened: int = 0
+    failed: int = 0
     duplicates: int = 0
     notes: tuple[str, ...] = ()
+    own_protocol: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     shard: tuple[int, int] = (1, 1)
     listing: str = ""
@@ -97,8 +109,8 @@ def merged(parts: Mapping[str, ReferencePart]) -> ReferencePart:
         parts: By a name for messages, one or more.
 
     Raises:
-        UsageError: They are of different protocols or networks, share a clip, some kept features and some did not,
-            or are not all the shares of their list.
+        UsageError: They are of different protocols, networks, extractors or guards, share a clip, some kept features
+            and some did not, or are not all the shares of their list.
     """
     names, every = list(parts), list(parts.values())
     first = every[0]
@@ -106,6 +118,8 @@ def merged(parts: Mapping[str, ReferencePart]) -> ReferencePart:
         for what, ours, theirs in (
             ("protocol", first.protocol, part.protocol),
             ("network with sha256", first.weights_sha256, part.weights_sha256),
+            ("extractor (version, device, release of torch)", first.extractor, part.extractor),
+            ("domain guard", first.guard or "none", part.guard or "none"),
             ("features kept", first.features is not None, part.features is not None),
             ("width", len(first.moments.mean), len(part.moments.mean) if part.n and first.n else None),
         ):
@@ -139,15 +153,22 @@ def merged(parts: Mapping[str, ReferencePart]) -> ReferencePart:
         moments=moments,
         clips=tuple(clips[i] for i in order),
         features=np.concatenate(rows)[order] if rows else first.features,
-        extractors=tuple(sorted({e for part in every for e in part.extractors})),
         videos=dict(videos),
         left_out=dict(left_out),
         left_out_names=tuple(named for part in every for named in part.left_out_names)[:NAMED],
+        unopened=sum(part.unopened for part in every),
+        failed=sum(part.failed for part in every),
         duplicates=sum(part.duplicates for part in every),
         notes=tuple(dict.fromkeys(note for part in every for note in part.notes)),
-        options={**first.options, "merged": len(every)},
+        options={**first.options, **_most_failed(every), "merged": len(every)},
         shard=(1, 1),
     )
+
+
+def _most_failed(parts: Sequence[ReferencePart]) -> dict[str, Any]:
+    """The laxest rule that a part was made by."""
+    allowed = [part.options["max_failed"] for part in parts if "max_failed" in part.options]
+    return {"max_failed": max(allowed)} if allowed else {}
 
 
 def _all_shares(parts: Mapping[str, ReferencePart]) -> None:
@@ -175,8 +196,10 @@ def write_part(path: Path, part: ReferencePart) -> None:
     """Write a part, whole or not at all; :func:`read_part` reads it."""
     facts = {
         "protocol": part.protocol, "weights": part.weights, "weights_sha256": part.weights_sha256,
-        "extractors": part.extractors, "videos": part.videos, "left_out": part.left_out,
-        "left_out_names": part.left_out_names, "duplicates": part.duplicates, "notes": part.notes,
+        "ddof": part.ddof, "own_protocol": part.own_protocol, "extractor": part.extractor,
+        "guard": part.guard, "videos": part.videos, "left_out": part.left_out,
+        "left_out_names": part.left_out_names, "unopened": part.unopened, "failed": part.failed,
+        "duplicates": part.duplicates, "notes": part.notes,
         "options": part.options, "shard": part.shard, "listing": part.listing,
     }  # fmt: skip
     arrays = {**part.moments.arrays(), **_clip_arrays(part)}
@@ -194,7 +217,7 @@ def read_part(path: Path) -> ReferencePart:
     try:
         arrays, metadata = read_arrays(path, _ARRAYS)
         if metadata.get(PART_MARK) != _PART:
-            raise ValueError("it is no part that this version can read")
+            raise ValueError("it is no part that this version of vgaudit can read: build it again")
         facts = json.loads(metadata["facts"])
         moments = Moments.from_arrays(arrays)
         digests, starts = arrays["clip_sha256"], arrays["window_start"]
@@ -205,10 +228,12 @@ def read_part(path: Path) -> ReferencePart:
             raise ValueError("its features are not as many as its moments")
         clips = [(bytes(row).hex(), int(start)) for row, start in zip(digests, starts, strict=True)]
         return ReferencePart(
-            facts["protocol"], facts["weights"], facts["weights_sha256"], moments, tuple(clips), features,
-            tuple(facts["extractors"]), facts["videos"], facts["left_out"],
-            tuple((name, why) for name, why in facts["left_out_names"]), facts["duplicates"],
-            tuple(facts["notes"]), facts["options"], (facts["shard"][0], facts["shard"][1]), facts["listing"],
+            facts["protocol"], facts["weights"], facts["weights_sha256"], int(facts["ddof"]), moments,
+            tuple(clips), features, facts["extractor"], facts["guard"], facts["videos"], facts["left_out"],
+            tuple((name, why) for name, why in facts["left_out_names"]),
+            int(facts["unopened"]), int(facts["failed"]), facts["duplicates"],
+            tuple(facts["notes"]), facts["own_protocol"], facts["options"],
+            (facts["shard"][0], facts["shard"][1]), facts["listing"],
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise UsageError(
@@ -230,14 +255,18 @@ def write_reference(path: Path, part: ReferencePart) -> None:
             f"{part.n} usable clips; expected at least {MIN_CLIPS} for a reference set"
             + "".join(f"; left out: {count} x {why}" for why, count in part.left_out.items())
         )
-    ddof = PROTOCOLS[part.protocol].ddof
-    made = part.moments.statistics(ddof)
+    made = part.moments.statistics(part.ddof)
     video, encoder = _video(part.videos)
-    recipe = {"video": video, "duplicates": part.duplicates, "notes": part.notes}
+    recipe = {
+        "video": video,
+        "duplicates": part.duplicates,
+        "notes": part.notes,
+        **({"protocol": part.own_protocol} if part.own_protocol else {}),
+    }
     names = [{"clip": name, "reason": why} for name, why in part.left_out_names]
     arrays = {
         "mean": np.ascontiguousarray(made.mean),
-        "cov" if ddof else "cov_biased": np.ascontiguousarray(made.cov),
+        "cov" if part.ddof else "cov_biased": np.ascontiguousarray(made.cov),
         "num_clips": np.array(part.n, np.int64),
         **_clip_arrays(part),
     }
@@ -253,7 +282,8 @@ def write_reference(path: Path, part: ReferencePart) -> None:
                 "encoder": encoder,
                 "list_sha256": part.list_sha256,
                 "left_out": {"counts": part.left_out, "clips": names},
-                "extractors": part.extractors,
+                "extractors": [part.extractor],
+                **({"guard": part.guard} if part.guard else {}),
                 "options": part.options,
                 "vgaudit": vgaudit.__version__,
             }.items()
@@ -287,6 +317,8 @@ def _of_part(path: Path) -> list[tuple[str, str]]:
         ("network", f"{part.weights}, sha256 {part.weights_sha256}"),
         ("clips", f"{part.n}, {len(part.moments.mean) if part.n else 'no'} features each"),
         ("features", "stored" if part.features is not None else "not stored"),
+        ("extractor", part.extractor),
+        ("guard", part.guard or "none"),
         ("clips' list", f"sha256 {part.list_sha256}"),
         ("whole list", f"sha256 {part.listing}"),
         ("video", _told(video)),
@@ -328,6 +360,8 @@ def _of_statistics(path: Path) -> list[tuple[str, str]]:
         "list_sha256": "clips' list",
         "encoder": "encoder",
         "extractors": "extractors",
+        "guard": "guard",
+        "protocol": "written out",
         "vgaudit": "vgaudit",
     }
     if "video" in recipe:

@@ -21,9 +21,11 @@ from pydantic import ValidationError
 from vgaudit.backends.clip_sources import find_clips
 from vgaudit.errors import MediaError, Unavailable, UsageError
 from vgaudit.extractors.base import Extractor, Features
-from vgaudit.extractors.video_protocols import PROTOCOLS
+from vgaudit.extractors.video_own import is_protocol_file
+from vgaudit.extractors.video_protocols import FILES, PROTOCOLS
 from vgaudit.metrics.base import ClipView, MetricContext
-from vgaudit.metrics.domain_guard import remedy
+from vgaudit.metrics.domain_guard import DOMAIN_ROLE, guard_identity, remedy
+from vgaudit.metrics.embedded_clips import ROLE
 from vgaudit.metrics.fvd import Fvd
 from vgaudit.metrics.fvd_options import FvdOptions
 from vgaudit.metrics.moments import Moments
@@ -115,12 +117,19 @@ def reference_metric(
 ) -> Fvd:
     """The metric whose reference group's clips are to be seen.
 
+    Args:
+        protocol: Name of a built-in one, or a YAML file with one of the user's own.
+        weights: Name, or path of a file; empty: the protocol's.
+        sha256: Digest that the weights must have.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
     Raises:
-        UsageError: No such protocol, or options that do not go together.
+        UsageError: No such protocol, one that is wrong, or options that do not go together.
     """
-    if protocol not in PROTOCOLS:
+    if protocol not in PROTOCOLS and not is_protocol_file(protocol):
         raise UsageError(
-            f"no protocol {protocol!r}{nearest(protocol, list(PROTOCOLS))}; expected one of {', '.join(PROTOCOLS)}"
+            f"no protocol {protocol!r}{nearest(protocol, list(PROTOCOLS))}; expected one of {', '.join(PROTOCOLS)}, "
+            f"or a file with one of your own ({', '.join(FILES)})"
         )
     try:
         options = FvdOptions.model_validate(
@@ -158,10 +167,10 @@ def build_part(
         shard: Which of how many shares, from 1.
         keep_features: Keep the rows too.
         workers: Clips decoded at the same time.
-        max_failed: Clips that may be unreadable and left out. Too short ones are left out by the protocol's rule and
-            do not count.
+        max_failed: Clips of this share that may be unreadable and left out, of a share that was made before too. Too
+            short ones are left out by the protocol's rule and do not count.
         options: What the command was asked for, to be stored.
-        known: A part that was made before; given back if it is what would be made.
+        known: A part that was made before; given back if it is what would be made, and may be made.
         progress: Is told.
 
     Raises:
@@ -182,11 +191,12 @@ def build_part(
         unique, unreadable, duplicates = _unique(videos, threads, workers, say)
         listing = digest(sorted(unique))
         mine = sorted(unique)[share - 1 :: shares]
-        if known and _is_the_same(known, metric, extractors, (shard, listing, keep_features)):
-            return known
         first = share == 1
         if first:
             failed |= unreadable
+        wanted = (shard, listing, keep_features, len(failed))
+        if known and known.failed <= max_failed and _is_the_same(known, metric, extractors, wanted):
+            return known
         asked = len(mine) + len(failed)
         if not mine:
             _refuse_failed(failed, asked, max_failed)
@@ -219,7 +229,10 @@ def build_part(
     for name, why in failed.items():
         tally.leave_out(name, why)
     return tally.part(
-        extractor=extractors["video"].fingerprint,
+        extractor=extractors[ROLE].fingerprint,
+        guard=_guard(metric, extractors),
+        unopened=len(unreadable) if first else 0,
+        failed=len(failed),
         duplicates=duplicates if first else 0,
         options=dict(options or {}),
         shard=shard,
@@ -231,14 +244,22 @@ def _is_the_same(
     known: ReferencePart,
     metric: Fvd,
     extractors: Mapping[str, Extractor],
-    wanted: tuple[tuple[int, int], str, bool],
+    wanted: tuple[tuple[int, int], str, bool, int],
 ) -> bool:
     """Whether a part is what these clips, this network and this machine would give."""
     return (
-        known.protocol == metric.options.rules.name
-        and known.extractors == (extractors["video"].fingerprint,)
-        and (known.shard, known.listing, known.features is not None) == wanted
+        known.protocol == metric.options.rules.label
+        and known.extractor == extractors[ROLE].fingerprint
+        and known.guard == _guard(metric, extractors)
+        and (known.shard, known.listing, known.features is not None, known.unopened) == wanted
     )
+
+
+def _guard(metric: Fvd, extractors: Mapping[str, Extractor]) -> str:
+    """What decides whether the network may judge a clip, or nothing where none is asked."""
+    if DOMAIN_ROLE not in extractors:
+        return ""
+    return f"{extractors[DOMAIN_ROLE].fingerprint}, rule {digest(guard_identity(metric.needs()), 12)}"
 
 
 class _Tally:
@@ -294,6 +315,9 @@ class _Tally:
         self,
         *,
         extractor: str,
+        guard: str,
+        unopened: int,
+        failed: int,
         duplicates: int,
         options: Mapping[str, Any],
         shard: tuple[int, int],
@@ -303,19 +327,25 @@ class _Tally:
         self._flush()
         moments = self._moments or Moments.empty(1)
         kept = np.stack(self._kept) if self._kept else np.zeros((0, len(moments.mean)), np.float32)
+        asked = self._metric.options.extracted
         return ReferencePart(
-            self._metric.options.rules.name,
+            self._metric.options.rules.label,
             str(self._network.get("weights", self._metric.options.weights)),
             str(self._network.get("weights_sha256", "")),
+            self._metric.options.rules.ddof,
             moments,
             tuple(self._clips),
             kept if self._keep else None,
-            (extractor,),
+            extractor,
+            guard,
             dict(self._videos),
             dict(self._left_out),
             tuple(self._names),
+            unopened,
+            failed,
             duplicates,
             tuple(self._notes),
+            {} if isinstance(asked, str) else asked,
             options,
             shard,
             listing,
@@ -342,7 +372,7 @@ def _embed(video: Video, sha256: str, metric: Fvd, extractors: Mapping[str, Extr
         facts = dict(metric.measure(ClipView(sample, reader.info, sha256, features)).facts)
     except _CONTAINED as error:
         return _Embedded(failed=_why(error))
-    rules, seen = metric.options.rules, features["video"]
+    rules, seen = metric.options.rules, features[ROLE]
     rows = seen["embedding"]
     if not len(rows):
         return _Embedded(facts=facts, too_short=f"shorter than {rules.least}")

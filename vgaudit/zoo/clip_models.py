@@ -38,6 +38,7 @@ from vgaudit.zoo.clip_settings import (
     settings_of_tag,
 )
 from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
+from vgaudit.zoo.folders import expanded
 from vgaudit.zoo.resolve import ResolvedWeights, file_sha256, is_path, pinned_digest, resolve
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class ClipChoice:
 
     def identity(self) -> dict[str, Any]:
         """What identifies the network in a fingerprint, computed without torch; no path is in it."""
-        config = Path(self.config).expanduser() if self.config else None
+        config = expanded(self.config) if self.config else None
         architecture = (file_sha256(config) if config.is_file() else "absent") if config else self.model
         local = is_path(self.pretrained)
         name = self.pretrained if local else _catalogue_name(self)

@@ -15,6 +15,7 @@ from typing import Any
 from vgaudit.errors import Unavailable
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import Weights
+from vgaudit.zoo.folders import expanded
 from vgaudit.zoo.resolve import bundled_file
 
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
@@ -115,7 +116,7 @@ def settings_of_config(path: str, tokenizer: tuple[Path, ...] = ()) -> ClipSetti
     Raises:
         Unavailable: It cannot be read, lacks the normalisation, or names a model on a hub.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         raise Unavailable(f"no CLIP config at {path}", _EXPECTED)
     if file.stat().st_size > _MAX_CONFIG_BYTES:

@@ -78,7 +78,7 @@ def fetch(
         url: Address, ``https`` or ``http``.
         part: Where the bytes go; what an earlier call left there is continued.
         progress: Hears of it, counted in MiB.
-        size: Bytes that the file must have, if known.
+        size: Bytes that the file must have, if known. It must have as many as the server tells in any case.
         length_needed: Refuse a file whose end the server does not tell: a cut one would not be noticed.
 
     Raises:
@@ -101,7 +101,7 @@ def fetch(
 
 def _attempt(url: str, part: Path, progress: Progress, size: int | None, length_needed: bool) -> None:
     told, have = _left(url, part)
-    if told is not None and told.total == have:
+    if told is not None and told.total == have and size in (None, have):
         return
     headers = {"User-Agent": f"vgaudit/{vgaudit.__version__}", "Accept-Encoding": "identity"}
     if told is not None:
@@ -126,9 +126,13 @@ def _attempt(url: str, part: Path, progress: Progress, size: int | None, length_
             raise Unavailable(f"{url}: the server answered with status {response.status}")
         _check_size(url, told.total, size, have, part)
         _receive(response, part, told, have, progress)
-    found = part.stat().st_size
-    if told.total is not None and found != told.total:
-        raise _TryAgain(f"{url}: the connection ended after {found} of {told.total} bytes")
+    whole, found = size if told.total is None else told.total, part.stat().st_size
+    if whole is None or found == whole:
+        return
+    if found > whole:  # none of it can be gone on with
+        discard(part)
+        raise _TryAgain(f"{url}: {found} bytes came, expected {whole}; it begins anew")
+    raise _TryAgain(f"{url}: the connection ended after {found} of {whole} bytes")
 
 
 def _left(url: str, part: Path) -> tuple[_Told | None, int]:

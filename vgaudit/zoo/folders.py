@@ -20,16 +20,56 @@ PINS = "pins.json"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def user_folder() -> Path:
-    """The user's own folder of weights, there or not: ``vgaudit/weights`` where the system keeps users' data."""
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "vgaudit" / "weights"
+def expanded(path: str | Path) -> Path:
+    """``path`` with a leading ``~`` made the home folder.
+
+    Raises:
+        UsageError: Whose home that is, is not known: ``HOME`` is not set, and the system knows no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{path}: which home folder ~ is cannot be told (HOME is not set, or there is no such user); set HOME, "
+            "or write the whole path"
+        ) from error
+
+
+def user_folder() -> Path | None:
+    """The user's own folder of weights, there or not: ``vgaudit/weights`` where the system keeps users' data.
+
+    ``None`` where the user has no home folder, as in some containers.
+    """
+    try:
+        data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    except RuntimeError:
+        return None
+    return data / "vgaudit" / "weights"
 
 
 def weights_folders() -> tuple[Path, ...]:
-    """Folders that are looked into, in turn: that of ``VGAUDIT_WEIGHTS``, if it is set, and the user's own."""
-    named = os.environ.get(MIRROR_VARIABLE)
-    return (*((Path(named).expanduser(),) if named else ()), user_folder())
+    """Folders that are looked into, in turn: that of ``VGAUDIT_WEIGHTS``, if it is set, and the user's own, if any.
+
+    Raises:
+        UsageError: ``VGAUDIT_WEIGHTS`` begins with a ``~`` that is nobody's home.
+    """
+    named, own = os.environ.get(MIRROR_VARIABLE), user_folder()
+    return (*((expanded(named),) if named else ()), *((own,) if own else ()))
+
+
+def first_folder() -> Path:
+    """Where weights are put if no folder is named.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    folders = weights_folders()
+    if not folders:
+        raise UsageError(
+            "there is no folder to put weights in: no home folder is known (HOME is not set); set "
+            f"{MIRROR_VARIABLE} or XDG_DATA_HOME to a folder, or name one with --to"
+        )
+    return folders[0]
 
 
 def pins(folder: Path) -> dict[str, str]:

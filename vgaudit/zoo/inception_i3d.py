@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vgaudit.zoo.devices import Device
-from vgaudit.zoo.tensors import fill, load_tensors
+from vgaudit.zoo.tensors import VideoNetwork, fill, load_tensors
 
 Channels = tuple[int, int, int, int, int, int]
 """Of a block's convolutions: 1x1; 1x1 and then 3x3; 1x1 and then 3x3; 1x1 after a pool."""
@@ -70,23 +70,7 @@ _POOLS = {
 _POOL_BEFORE = {"Mixed_4b": "MaxPool3d_4a_3x3", "Mixed_5b": "MaxPool3d_5a_2x2"}
 
 
-@dataclass(frozen=True)
-class InceptionI3d:
-    """A loaded I3D.
-
-    Attributes:
-        network: float32 ``(n, 3, t, 224, 224)`` in [-1, 1], ``t`` at least :data:`FEWEST_FRAMES` -> logits
-            ``(n, 400)``, on ``device``.
-        device: ``cpu`` or ``cuda``.
-        facts: JSON-able facts for reports.
-    """
-
-    network: Any
-    device: str
-    facts: Mapping[str, Any]
-
-
-def load_inception_i3d(name_or_path: str, sha256: str | None, device: Device) -> InceptionI3d:
+def load_inception_i3d(name_or_path: str, sha256: str | None, device: Device) -> VideoNetwork:
     """I3D with weights in the layout of ``rgb_imagenet.pt``: tensors by name, no code.
 
     Args:
@@ -94,13 +78,17 @@ def load_inception_i3d(name_or_path: str, sha256: str | None, device: Device) ->
         sha256: Digest the file must have; needed for a name whose digest is not established.
         device: Where it shall run.
 
+    Returns:
+        The network takes ``(n, 3, t, 224, 224)`` in [-1, 1], ``t`` at least :data:`FEWEST_FRAMES`, and gives logits
+        ``(n, 400)``.
+
     Raises:
         Unavailable: The weights are not there, not those that were pinned, or not of this network.
     """
     tensors = load_tensors(name_or_path, sha256)
     network = build(KINETICS_400)
     where = fill(network, tensors.named, tensors.name, _WHAT, device)
-    return InceptionI3d(network, where, {**tensors.facts, "device": where})
+    return VideoNetwork(network, where, {**tensors.facts, "device": where})
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from vgaudit.errors import Unavailable
 from vgaudit.registry import nearest
 from vgaudit.zoo.catalogue import WEIGHTS, Weights
-from vgaudit.zoo.folders import MIRROR_VARIABLE, pinned_by_user, weights_folders
+from vgaudit.zoo.folders import MIRROR_VARIABLE, expanded, pinned_by_user, weights_folders
 
 CONNECT_TIMEOUT_S = 3.0
 """Seconds to wait for the hub to answer at all; its client alone would retry for half a minute."""
@@ -48,9 +48,24 @@ class ResolvedWeights:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hex; remembered until its size or modification time changes."""
-    stat = path.stat()
-    return _hash(path, stat.st_size, stat.st_mtime_ns)
+    """SHA-256 of a file as hex; remembered until its size or modification time changes.
+
+    Raises:
+        Unavailable: It cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return _hash(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> Unavailable:
+    """The error for a file that is there and cannot be read."""
+    return Unavailable(
+        f"{path} cannot be read: {error.strerror or error}",
+        "give yourself the right to read it, or look after the disk it lies on",
+    )
 
 
 @lru_cache(maxsize=256)
@@ -66,7 +81,7 @@ def is_path(name: str) -> bool:
 
 def local_path(name: str, base_dir: Path) -> str:
     """``name`` made absolute against ``base_dir`` if it is meant as a file; otherwise unchanged."""
-    return str((base_dir / Path(name).expanduser()).resolve()) if is_path(name) else name
+    return str((base_dir / expanded(name)).resolve()) if is_path(name) else name
 
 
 def pinned_digest(name_or_path: str, sha256: str | None = None) -> str:
@@ -78,7 +93,7 @@ def pinned_digest(name_or_path: str, sha256: str | None = None) -> str:
     if sha256:
         return sha256.lower()
     if is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         return file_sha256(path) if path.is_file() else "absent"
     entry = WEIGHTS.get(name_or_path)
     return (entry.sha256 if entry else None) or pinned_by_user(name_or_path) or "absent"
@@ -96,7 +111,7 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
         Unavailable: Not found, not fetched, or not the bytes that were pinned; says what to do.
     """
     if entry is None and is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         if not path.is_file():
             raise Unavailable(f"no file at {name_or_path}", "put the weights there, or name another path")
         return _verified(path, path.name, sha256)
@@ -134,7 +149,12 @@ def resolve(name_or_path: str, sha256: str | None = None, *, entry: Weights | No
             f"with {prefix}",
             "state the published file's digest, or name your own file by its path",
         )
-    return _verified(mirrored(entry) or cached(entry) or _download(entry), entry.name, pin)
+    return _verified(
+        mirrored(entry) or cached(entry) or _download(entry),
+        entry.name,
+        pin,
+        f"the file is damaged or another one: delete it and fetch it again (`{entry.download_command}`)",
+    )
 
 
 def bundled_file(entry: Weights, filename: str) -> ResolvedWeights:
@@ -171,26 +191,41 @@ def _verified(
 
 
 def mirrored(entry: Weights) -> Path | None:
-    """The entry's file in a folder of weights, or ``None``."""
+    """The entry's file in a folder of weights, or ``None``.
+
+    Raises:
+        Unavailable: A folder may not be looked into.
+    """
     paths = (folder / entry.mirror_path for folder in weights_folders())
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def cached(entry: Weights) -> Path | None:
     """The entry's file in the hub's cache, or in torch's for what is published elsewhere; or ``None``."""
     if entry.url:
-        path = _torch_checkpoints() / entry.filename
-        return path if path.is_file() else None
+        checkpoints = _torch_checkpoints()
+        path = checkpoints / entry.filename if checkpoints else None
+        return path if path and _is_file(path) else None
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(entry.repo, entry.filename, revision=entry.revision)
     return Path(found) if isinstance(found, str) else None
 
 
-def _torch_checkpoints() -> Path:
-    """Where torch's own downloads lie."""
+def _torch_checkpoints() -> Path | None:
+    """Where torch's own downloads lie; ``None`` where the user has no home folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
-    return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
+    try:
+        return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
+    except RuntimeError:
+        return None
 
 
 def _download(entry: Weights) -> Path:
@@ -201,22 +236,31 @@ def _download(entry: Weights) -> Path:
     return from_hub(entry)
 
 
-def from_hub(entry: Weights) -> Path:
+def from_hub(entry: Weights, *, anew: bool = False) -> Path:
     """Fetch the entry's file into the hub's cache; what an earlier attempt left is gone on with.
+
+    Args:
+        entry: Of a file of the hub.
+        anew: Even if a file is in the cache: it is damaged. It is replaced.
 
     Raises:
         Unavailable: It cannot be reached, or gives no such file; says what to do.
     """
     from huggingface_hub import constants, hf_hub_download
 
+    lacking = "here are damaged or other ones" if anew else "are not here"
     if constants.HF_HUB_OFFLINE:
-        raise Unavailable(f"weights {entry.name} are not here and HF_HUB_OFFLINE is set", _remedy(entry))
+        raise Unavailable(f"weights {entry.name} {lacking}, and HF_HUB_OFFLINE is set", _remedy(entry))
     if not hub_answers(constants.ENDPOINT):
         host = urlsplit(constants.ENDPOINT).netloc
-        raise Unavailable(f"weights {entry.name} are not here and {host} does not answer", _remedy(entry))
+        raise Unavailable(f"weights {entry.name} {lacking}, and {host} does not answer", _remedy(entry))
     try:
         path = hf_hub_download(
-            entry.repo, entry.filename, revision=entry.revision, etag_timeout=CONNECT_TIMEOUT_S
+            entry.repo,
+            entry.filename,
+            revision=entry.revision,
+            etag_timeout=CONNECT_TIMEOUT_S,
+            force_download=anew,
         )
     except Exception as error:  # the hub's client raises its own, httpx's and OS errors
         raise Unavailable(

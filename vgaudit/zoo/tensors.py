@@ -77,6 +77,22 @@ def load_tensors(name_or_path: str, sha256: str | None, within: tuple[str, ...] 
     )
 
 
+@dataclass(frozen=True)
+class VideoNetwork:
+    """A network for clips, loaded from a file of tensors.
+
+    Attributes:
+        network: float32 ``(n, 3, t, h, w)``, prepared as its weights want it -> features ``(n, d)``, on ``device``.
+            What loads it says which frames and sizes it takes.
+        device: ``cpu`` or ``cuda``.
+        facts: JSON-able facts for reports.
+    """
+
+    network: Any
+    device: str
+    facts: Mapping[str, Any]
+
+
 def _faults(own: Mapping[str, Any], named: Mapping[str, Any]) -> list[str]:
     """Where the tensors ``named`` differ in name or shape from a network's ``own``."""
     shapes = [

@@ -7,12 +7,12 @@ import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.zoo.catalogue import BUNDLED_DOMAIN, WEIGHTS, by_digest
 from vgaudit.zoo.devices import Device, torch_device
+from vgaudit.zoo.folders import expanded
 from vgaudit.zoo.resolve import is_path, pinned_digest, resolve
 
 
@@ -44,7 +44,7 @@ def load_torchscript(name_or_path: str, sha256: str | None, device: Device) -> T
         Unavailable: The file is not there, its digest is not stated or not that, or it is no TorchScript.
     """
     if is_path(name_or_path) and sha256 is None:
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         if path.is_file():
             raise Unavailable(
                 f"{path.name} is TorchScript, which is code, and no digest is stated for it",

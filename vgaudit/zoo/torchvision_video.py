@@ -7,33 +7,17 @@ R3D-18 (Tran et al. 2018, arXiv:1711.11248), S3D (Xie et al. 2018, arXiv:1712.04
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.zoo.devices import Device
-from vgaudit.zoo.tensors import fill, load_tensors
+from vgaudit.zoo.tensors import VideoNetwork, fill, load_tensors
 
 CLASSIFIERS: Mapping[str, str] = {"r3d_18": "fc", "s3d": "classifier", "swin3d_t": "head"}
 """torchvision's name of a network -> its layer that makes logits of features."""
 
 CLASSES = 400
 """Of Kinetics-400."""
-
-
-@dataclass(frozen=True)
-class VideoNetwork:
-    """A loaded network.
-
-    Attributes:
-        network: float32 ``(n, 3, t, h, w)``, prepared as its weights want it -> features ``(n, d)``, on ``device``.
-        device: ``cpu`` or ``cuda``.
-        facts: JSON-able facts for reports.
-    """
-
-    network: Any
-    device: str
-    facts: Mapping[str, Any]
 
 
 def load_torchvision_video(model: str, name_or_path: str, sha256: str | None, device: Device) -> VideoNetwork:

@@ -14,7 +14,7 @@ from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.zoo.devices import Device
-from vgaudit.zoo.tensors import fill, load_tensors
+from vgaudit.zoo.tensors import VideoNetwork, fill, load_tensors
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,7 @@ _OLDER = ((".attention.attention.q_bias", ".attention.attention.query.bias"),
           (".attention.attention.v_bias", ".attention.attention.value.bias"))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class VideoMae:
-    """A loaded network.
-
-    Attributes:
-        network: float32 ``(n, 3, 16, 224, 224)``, prepared as its protocol wants it -> features ``(n, width)``, on
-            ``device``.
-        device: ``cpu`` or ``cuda``.
-        facts: JSON-able facts for reports.
-    """
-
-    network: Any
-    device: str
-    facts: Mapping[str, Any]
-
-
-def load_videomae(name: str, name_or_path: str, sha256: str | None, device: Device) -> VideoMae:
+def load_videomae(name: str, name_or_path: str, sha256: str | None, device: Device) -> VideoNetwork:
     """A network of :data:`SHAPES` with its published weights, classifier included.
 
     Args:
@@ -133,7 +117,7 @@ def load_videomae(name: str, name_or_path: str, sha256: str | None, device: Devi
     def features(clips: Any) -> Any:
         return network(clips.transpose(1, 2)).logits
 
-    return VideoMae(features, where, {**tensors.facts, "device": where})
+    return VideoNetwork(features, where, {**tensors.facts, "device": where})
 
 
 def build(shape: VideoMaeShape) -> Any:
