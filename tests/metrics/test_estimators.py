@@ -184,7 +184,7 @@ def test_it_covers_and_is_unbiased_where_prompts_are_on_both_sides(n: int, seeds
         blind.append(kernel_interval(x, y, degree=2, clusters=own, other_clusters=theirs).value)
     error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values) - truth) < 2.5 * error
-    assert np.mean(blind) < truth - 8 * error  # what it comes to if their pairs count
+    assert np.mean(blind) < truth - 5 * error  # what it comes to if their pairs count
     assert 0.92 <= np.mean(held) <= 0.98
 
 

@@ -109,7 +109,7 @@ def test_prompts_on_both_sides_are_left_out_across_them() -> None:
         rows(groups["model"]), rows(real), degree=2, coef0=0.0, clusters=names, other_clusters=names
     )
     assert made["unbiased"]["value"] == pytest.approx(100 * plain.value)
-    assert made["unbiased"]["low"] == pytest.approx(100 * plain.low)  # type: ignore[operator]
+    assert made["unbiased"]["low"] == pytest.approx(100 * plain.low)
     assert (made["unbiased"]["shared_prompts"], made["permutation_test"]["shared_prompts"]) == (20, 20)
     assert made["permutation_test"]["status"] == "computed"
     uneven = {**groups, "model": clips("model", 20, 1, prompts="p")}
