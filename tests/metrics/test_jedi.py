@@ -184,6 +184,21 @@ def test_short_clips_and_broken_features_are_left_out_and_counted() -> None:
     assert result(against({"group": "real"}), groups).status == "not computed"
 
 
+def test_reference_clips_that_never_reached_it_count_as_missing() -> None:
+    real = clips("real", 40, 0, short=1)
+    groups = {"real": real[:-3], "model": clips("model", 20, 1)}
+    lost = {"real": [(m.sample, "RuntimeError: out of memory") for m in real[-3:]]}
+    planned = [m.sample for m in groups["model"]]
+    context = SummaryContext("model", planned, groups, unmeasured=lost)
+    (made,) = against({"group": "real"}).summarize(groups["model"], context)
+    assert (made.detail["reference_left_out"], made.detail["n_missing"], made.detail["n_reference"]) == (
+        4,
+        4,
+        36,
+    )
+    assert "4 clips of the reference left out: RuntimeError: out of memory; shorter than" in made.reason
+
+
 def test_different_codecs_are_said() -> None:
     groups = {"real": clips("real", 40, 0, codec="vp9"), "model": clips("model", 20, 1)}
     assert "codecs differ (h264 against vp9)" in result(against({"group": "real"}), groups).reason
