@@ -184,6 +184,16 @@ def test_a_slice_counts_the_lost_reference_clips_of_its_tag() -> None:
         assert (made.detail["reference_left_out"], made.detail["n_missing"]) == (count, count)
 
 
+@pytest.mark.parametrize(("copies", "said"), [(1, False), (150, True)])
+def test_a_reference_of_copies_is_taken_and_said(tmp_path: Path, copies: int, said: bool) -> None:
+    """Copies lower the rank of a right covariance, so its rank is no ground to refuse it."""
+    x = np.repeat(np.random.default_rng(5).normal(size=(300 // copies, D)), copies, axis=0)
+    path = write_statistics(tmp_path / "r.npz", mean=x.mean(0), cov_biased=np.cov(x.T, ddof=0))
+    made = result(against(str(path)), "model", {"model": clips("model", 20, 1)})
+    assert made.value is not None
+    assert ("fills 1 dimensions where 300 clips with 6 features could fill 6" in made.reason) is said
+
+
 def test_different_codecs_are_said() -> None:
     groups = {"real": clips("real", 40, 0, codec="vp9"), "model": clips("model", 20, 1)}
     made = result(against({"group": "real"}), "model", groups)

@@ -37,6 +37,7 @@ from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
     differing_video,
+    rank_note,
     read_statistics,
     reference_path,
     video_facts,
@@ -332,6 +333,7 @@ class Fvd:
             if stored.made:
                 facts["reference_made"] = dict(stored.made)
             notes = [] if stored.weights_sha256 else ["the reference does not say which network made it"]
+            notes += [note] if (note := rank_note(stored.statistics)) else []
             if context.tag is not None:
                 facts["reference_tag"] = "none: all of the reference"
                 notes.append(_whole_reference(context.tag))
