@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def by_loops(
             )
         )
 
-    return within(x, cx) + within(y, cy) - 2 * float(np.mean([k(a, b) for a in x for b in y]))
+    across = [k(a, b) for a, p in zip(x, cx, strict=True) for b, q in zip(y, cy, strict=True) if p != q]
+    return within(x, cx) + within(y, cy) - 2 * float(np.mean(across))
 
 
 def test_without_clusters_it_is_the_unbiased_kernel_distance() -> None:
@@ -68,10 +70,13 @@ def test_without_clusters_it_is_the_unbiased_kernel_distance() -> None:
     assert not found.reason
 
 
-def test_pairs_of_a_prompt_are_left_out() -> None:
+@pytest.mark.parametrize(
+    "cy", ["qrstuvwxyq", "arscuvigyq", "iihgfedcba"]
+)  # of other prompts, some, all the same
+def test_pairs_of_a_prompt_are_left_out(cy: Any) -> None:
     x, y = draws(12, 3, 0), draws(10, 3, 1, 0.5)
     cx = list("aabcaddefghi")  # uneven, and not in a row
-    cy = list("qrstuvwxyq")
+    cy = list(cy)
     found = kernel_interval(x, y, clusters=cx, other_clusters=cy)
     assert found.value == pytest.approx(by_loops(x, y, cx, cy), rel=1e-12)
     assert found.clusters == 9
@@ -86,44 +91,43 @@ def interval_by_loops(
         kept = [i for i, own in enumerate(names) if own != name]
         return rows[kept], [names[i] for i in kept]
 
-    value, left = by_loops(x, y, cx, cy), {}
-    for name in dict.fromkeys(cx):
-        rows, names = without(x, cx, name)
-        left[0, name] = by_loops(rows, y, names, cy)
-    for name in dict.fromkeys(cy):
-        rows, names = without(y, cy, name)
-        left[1, name] = by_loops(x, rows, cx, names)
+    value = by_loops(x, y, cx, cy)
+    names = list(dict.fromkeys([*cx, *cy]))
+    left = {}
+    for name in names:
+        (rows, p), (columns, q) = without(x, cx, name), without(y, cy, name)
+        left[name] = by_loops(rows, columns, p, q)
     own = {}
-    for side in (0, 1):
-        values = np.array([v for (s, _), v in left.items() if s == side])
-        for (s, name), v in left.items():
-            if s == side:
-                own[s, name] = np.sqrt(1 - 1 / len(values)) * (values.mean() - v)
+    for part in [names] if set(cx) & set(cy) else [set(cx), set(cy)]:
+        values = np.array([left[name] for name in part])
+        own |= {name: np.sqrt(1 - 1 / len(values)) * (values.mean() - left[name]) for name in part}
     error = np.sqrt(sum(v**2 for v in own.values()))
     third = sum(v**3 for v in own.values())
     pairs = 0.0
     sets = ((x, cx), (y, cy))
-    for (s, a), (r, b) in product(own, own):
-        if (s, a) == (r, b):
+    sides = [(s, name) for s in (0, 1) for name in dict.fromkeys(sets[s][1])]
+    for (s, a), (r, b) in product(sides, sides):
+        if a == b:
             continue
         (rows, p), (columns, q) = sets[s], sets[r]
-        allowed = [(i, j) for i in range(len(rows)) for j in range(len(columns)) if s != r or p[i] != q[j]]
+        allowed = [(i, j) for i in range(len(rows)) for j in range(len(columns)) if p[i] != q[j]]
         k = {(i, j): cube(rows[i], columns[j]) for i, j in allowed}
         whole = np.mean(list(k.values()))
         mean_a = np.mean([v for (i, _), v in k.items() if p[i] == a])
         mean_b = np.mean([v for (_, j), v in k.items() if q[j] == b])
         part = sum(v - mean_a - mean_b + whole for (i, j), v in k.items() if p[i] == a and q[j] == b)
-        pairs += (1 if s == r else -1) * own[s, a] * own[r, b] * part / len(allowed)
+        pairs += (1 if s == r else -1) * own[a] * own[b] * part / len(allowed)
     skew = ((2 * t**2 + 1) * third + 6 * (t**2 + 1) * pairs) / (6 * error**3)
     return value - t * error, value + (t + max(0.0, skew)) * error
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_ends_are_those_of_leaving_each_prompt_out_anew(seed: int) -> None:
+@pytest.mark.parametrize("cy", ["qrstuvwxyq", "arscuvigyq", "iihgfedcba"])
+def test_ends_are_those_of_leaving_each_prompt_out_anew(seed: int, cy: Any) -> None:
     from scipy.special import stdtrit
 
     x, y = draws(12, 3, seed), draws(10, 3, 100 + seed, 0.6)
-    cx, cy = list("aabcaddefghi"), list("qrstuvwxyq")
+    cx, cy = list("aabcaddefghi"), list(cy)
     low, high = interval_by_loops(x, y, cx, cy, float(stdtrit(8, 0.95)))
     found = kernel_interval(x, y, confidence=0.9, clusters=cx, other_clusters=cy)
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-9)
@@ -155,6 +159,43 @@ def test_kernel_interval_covers_the_populations_value() -> None:
     assert 0.92 <= np.mean(held) <= 0.985
 
 
+def two_sides(rng: np.random.Generator, n: int, seeds: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """``n`` prompts on both sides, 0.8 of the variance theirs: N(0, 1) and N(0.5, 0.7^2), ``seeds`` clips each."""
+    prompt = np.repeat(rng.normal(size=(n, 1)), seeds, axis=0)
+    x, y = (np.sqrt(0.8) * prompt + np.sqrt(0.2) * rng.normal(size=prompt.shape) for _ in range(2))
+    return x, 0.7 * y + 0.5
+
+
+@pytest.mark.parametrize(("n", "seeds", "others"), [(16, 1, 0), (16, 2, 0), (40, 1, 0), (24, 1, 8)])
+def test_it_covers_and_is_unbiased_where_prompts_are_on_both_sides(n: int, seeds: int, others: int) -> None:
+    """``others`` prompts are on one side only. The populations' value is that of the test above."""
+    truth = (1.0 - (0.25 + 0.49)) ** 2 + 2 * 0.5**2
+    values, held, blind = [], [], []
+    names = [f"p{i // seeds}" for i in range(n * seeds)]
+    for seed in range(600):
+        rng = np.random.default_rng([seed, n, seeds, 7])
+        x, y = two_sides(rng, n, seeds)
+        x = np.vstack([x, rng.normal(size=(others, 1))])
+        own = [*names, *(f"x{i}" for i in range(others))]
+        found = kernel_interval(x, y, degree=2, clusters=own, other_clusters=names)
+        values.append(found.value)
+        held.append(found.low <= truth <= found.high)  # type: ignore[operator]
+        theirs = [f"other {name}" for name in names]
+        blind.append(kernel_interval(x, y, degree=2, clusters=own, other_clusters=theirs).value)
+    error = np.std(values) / np.sqrt(len(values))
+    assert abs(np.mean(values) - truth) < 3.5 * error
+    assert np.mean(blind) < truth - 5 * error  # what it comes to if their pairs count
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+def test_leaving_out_a_shared_prompt_takes_it_from_both_sides_at_once() -> None:
+    # The same clips on both sides: whatever is left out, the distance is 0, and so is its error.
+    x = draws(12, 3, 0)
+    names = [str(i) for i in range(12)]
+    found = kernel_interval(x, x, clusters=names, other_clusters=names)
+    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
 def test_prompts_make_the_interval_wider_not_the_rows() -> None:
     # Four copies of a clip are one clip: the same interval, up to what the other set adds.
     x, y = draws(24, 3, 0), draws(24, 3, 1, 0.4)
@@ -171,7 +212,8 @@ def test_sets_go_through_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [str(i % 11) for i in range(40)]
     whole = kernel_interval(x, y, clusters=names)
     test = permutation_test(x, y, clusters=names, permutations=50)
-    monkeypatch.setattr("vgaudit.metrics.estimators._BLOCK", 7)
+    monkeypatch.setattr("vgaudit.metrics.kernel_sums._BLOCK", 7)
+    monkeypatch.setattr("vgaudit.metrics.deals._BLOCK", 7)
     parts = kernel_interval(x, y, clusters=names)
     assert (parts.value, parts.low, parts.high) == pytest.approx(
         (whole.value, whole.low, whole.high), rel=1e-10
@@ -183,7 +225,7 @@ def test_too_few_prompts_have_a_kernel_distance_but_no_interval() -> None:
     found = kernel_interval(draws(20, 3, 0), draws(20, 3, 1), clusters=list("abcdefg") * 2 + ["a"] * 6)
     assert (found.low, found.high, found.clusters) == (None, None, 7)
     assert "7 independent prompts" in found.reason
-    two = kernel_interval(draws(4, 3, 0), draws(4, 3, 1), clusters=list("aabb"), other_clusters=list("abab"))
+    two = kernel_interval(draws(4, 3, 0), draws(4, 3, 1), clusters=list("aabb"), other_clusters=list("cdcd"))
     assert np.isfinite(two.value)
 
 
@@ -320,7 +362,7 @@ def permuted_by_loops(
 def test_small_cases_are_exact(statistic: str, seed: int) -> None:
     k = cube if statistic == "kernel" else (lambda a, b: -float(np.linalg.norm(a - b)))
     x, y = draws(6, 2, seed), draws(5, 2, 50 + seed, 0.8)
-    cx, cy = list("abacdd"), list("abcde")  # 4 and 5 clusters: 126 deals
+    cx, cy = list("abacdd"), list("qrstu")  # 4 and 5 clusters: 126 deals
     found = permutation_test(x, y, statistic, permutations=125, clusters=cx, other_clusters=cy)  # type: ignore[arg-type]
     assert (found.exact, found.permutations) == (True, 125)
     assert found.statistic == pytest.approx(by_loops(x, y, cx, cy, k))
@@ -328,6 +370,67 @@ def test_small_cases_are_exact(statistic: str, seed: int) -> None:
     drawn = permutation_test(x, y, statistic, permutations=124, clusters=cx, other_clusters=cy)  # type: ignore[arg-type]
     assert (drawn.exact, drawn.permutations) == (False, 124)
     assert drawn.p == pytest.approx(found.p, abs=0.15)
+
+
+def turned_by_loops(x: np.ndarray, y: np.ndarray, cx: list[str], cy: list[str]) -> float:
+    """Exact p: the distance anew for every deal of prompts on one side, and for every way to turn the others."""
+    rows = np.vstack([x, y])
+    names, first = [*cx, *cy], np.arange(len(rows)) < len(cx)
+    both = sorted(set(cx) & set(cy))
+    single = [c for c in dict.fromkeys(names) if c not in both]
+    values = []
+    for turns in product([False, True], repeat=len(both)):
+        for chosen in combinations(single, len(set(cx)) - len(both)):
+            to = [first[i] != turns[both.index(c)] if c in both else c in chosen for i, c in enumerate(names)]
+            a, b = np.flatnonzero(to), np.flatnonzero(~np.array(to))
+            values.append(by_loops(rows[a], rows[b], [names[i] for i in a], [names[i] for i in b]))
+    return float(np.mean(np.array(values) >= values[0] - 1e-9))
+
+
+@pytest.mark.parametrize(("cx", "cy", "deals"), [("abbccd", "dccbba", 16), ("abbcxy", "cuabbvv", 48)])
+@pytest.mark.parametrize("seed", range(4))
+def test_prompts_on_both_sides_are_turned_round(cx: Any, cy: Any, deals: int, seed: int) -> None:
+    cx, cy = list(cx), list(cy)
+    x, y = draws(len(cx), 2, seed), draws(len(cy), 2, 50 + seed, 0.6)
+    found = permutation_test(x, y, permutations=deals - 1, clusters=cx, other_clusters=cy)
+    assert (found.exact, found.permutations) == (True, deals - 1)
+    assert found.statistic == pytest.approx(by_loops(x, y, cx, cy))
+    assert found.p == pytest.approx(turned_by_loops(x, y, cx, cy))
+    drawn = permutation_test(x, y, permutations=deals - 2, clusters=cx, other_clusters=cy)
+    assert not drawn.exact
+    many = [
+        permutation_test(x, y, permutations=deals - 2, clusters=cx, other_clusters=cy, seed=s).p
+        for s in range(60)
+    ]
+    expected = (1 + (deals - 2) * found.p) / (deals - 1)  # the one seen, and draws from all
+    assert np.mean(many) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_p_is_uniform_where_prompts_are_on_both_sides(alike: bool) -> None:
+    """Also where the two clips of a prompt on one side are nearly the same, and unlike those on the other side."""
+    p = []
+    names = [f"p{i // 2}" for i in range(24)]
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        prompt = np.repeat(rng.normal(size=(12, 2)), 2, axis=0)
+        own = [np.repeat(rng.normal(size=(12, 2)), 2, axis=0) for _ in range(2)] if alike else [0.0, 0.0]
+        x, y = (prompt + side + 0.3 * rng.normal(size=prompt.shape) for side in own)
+        p.append(permutation_test(x, y, permutations=99, clusters=names, other_clusters=names).p)
+    assert kstest(np.array(p) - np.random.default_rng(0).uniform(0, 0.01, len(p)), "uniform").pvalue > 0.01
+
+
+def test_prompts_on_both_sides_give_the_test_more_power() -> None:
+    found, apart = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        prompt = 2 * rng.normal(size=(20, 2))
+        x, y = prompt + 0.3 * rng.normal(size=(20, 2)), prompt + 0.3 * rng.normal(size=(20, 2)) + 0.4
+        names = [str(i) for i in range(20)]
+        found.append(permutation_test(x, y, permutations=99, clusters=names, other_clusters=names).p <= 0.05)
+        apart.append(permutation_test(x, y, permutations=99).p <= 0.05)
+    assert np.mean(found) > 0.8
+    assert np.mean(apart) < 0.2
 
 
 def test_mirrored_deals_are_ties() -> None:
@@ -349,8 +452,8 @@ def test_p_is_uniform_under_the_null_whatever_the_clusters(statistic: str) -> No
         sets = [
             np.repeat(rng.normal(size=(12, 2)), 3, axis=0) + 0.1 * rng.normal(size=(36, 2)) for _ in range(2)
         ]
-        names = [str(i // 3) for i in range(36)]
-        p.append(permutation_test(*sets, statistic, permutations=99, clusters=names, other_clusters=names).p)  # type: ignore[arg-type]
+        names, others = [f"x{i // 3}" for i in range(36)], [f"y{i // 3}" for i in range(36)]
+        p.append(permutation_test(*sets, statistic, permutations=99, clusters=names, other_clusters=others).p)  # type: ignore[arg-type]
         blind.append(permutation_test(*sets, statistic, permutations=99).p)  # type: ignore[arg-type]
     assert kstest(np.array(p) - np.random.default_rng(0).uniform(0, 0.01, len(p)), "uniform").pvalue > 0.01
     assert np.mean(np.array(p) <= 0.05) < 0.1
@@ -417,6 +520,12 @@ def test_what_is_said_of_small_samples() -> None:
         (lambda x: kernel_interval(x[:1], x), r"x has 1 cluster\(s\)"),
         (lambda x: permutation_test(x, x, "mean"), "statistic is 'mean'"),
         (lambda x: permutation_test(x, x, permutations=0), "permutations is 0"),
+        (
+            lambda x: permutation_test(
+                x, x[:11], clusters=list("aabcdefghijk"), other_clusters=list("abcdefghijk")
+            ),
+            "1 prompts have more clips on one side",
+        ),
         (effective_rank, r"shape \(12, 3\)"),
         (lambda x: effective_rank([[1.0, 0.5], [0.0, 1.0]]), "not symmetric"),
         (lambda x: effective_rank(np.diag([1.0, -1.0])), "negative eigenvalue"),

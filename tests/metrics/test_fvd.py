@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from tests.tiny_i3d import save_tiny_i3d
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features
+from vgaudit.gates import GateSpec, evaluate
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.frechet import frechet_distance_from_features
 from vgaudit.metrics.fvd import Fvd, FvdOptions
 from vgaudit.plan import Sample
-from vgaudit.records import Result
+from vgaudit.records import Outcome, Result
 from vgaudit.testing import check_metric, example_clips
 from vgaudit.video import ClipInfo
 from vgaudit.zoo.catalogue import WEIGHTS
@@ -140,6 +141,57 @@ def test_short_clips_are_left_out_and_counted() -> None:
     none = result(against({"group": "real"}), "model", groups)
     assert none.status == "not computed"
     assert "shorter than 16 frames" in none.reason
+
+
+@pytest.mark.parametrize("short", [0, 2])
+def test_reference_clips_that_never_reached_it_count_as_missing(short: int) -> None:
+    """An extractor broke on them: without a word the reference would shrink, and gates pass on what is left."""
+    real = clips("real", 40, 0, short=short)
+    groups = {"real": real[:-3], "model": clips("model", 20, 1)}
+    lost = [(m.sample, "RuntimeError: out of memory") for m in real[-3:]]
+    metric = against({"group": "real"})
+    planned = [m.sample for m in groups["model"]]
+    context = SummaryContext("model", planned, groups, unmeasured={"real": lost, "model": []})
+    made = metric.summarize(groups["model"], context)[0]
+    assert made.value is not None
+    assert (made.detail["n_reference"], made.detail["reference_left_out"]) == (37 - short, 3 + short)
+    assert made.detail["n_missing"] == 3 + short
+    assert made.detail["reference_missing"]["RuntimeError: out of memory"] == 3
+    assert f"{3 + short} clips of the reference left out: RuntimeError: out of memory" in made.reason
+    (held,) = evaluate([GateSpec(metric="fvd.distance", max=1e9)], [made], ["model"])
+    assert held.outcome is Outcome.NOT_COMPUTED
+    whole = replace(context, unmeasured={"real": [], "model": lost})
+    assert metric.summarize(groups["model"], whole)[0].detail["reference_left_out"] == short
+
+
+def test_a_slice_counts_the_lost_reference_clips_of_its_tag() -> None:
+    def tagged(group: str, seed: int) -> list[Measured]:
+        return [
+            replace(m, sample=replace(m.sample, tags={"look": "film" if i % 2 else "ad"}))
+            for i, m in enumerate(clips(group, 80, seed))
+        ]
+
+    real, model = tagged("real", 0), tagged("model", 1)
+    lost = [(m.sample, "RuntimeError: broke") for m in real[:5]]  # three of `ad`, two of `film`
+    metric = against({"group": "real"})
+    for look, count in (("ad", 3), ("film", 2)):
+        mine = [m for m in model if m.sample.tags["look"] == look]
+        context = SummaryContext(
+            "model", [m.sample for m in mine], {"real": real[5:], "model": model},
+            tag=("look", look), unmeasured={"real": lost},
+        )  # fmt: skip
+        made = metric.summarize(mine, context)[0]
+        assert (made.detail["reference_left_out"], made.detail["n_missing"]) == (count, count)
+
+
+@pytest.mark.parametrize(("copies", "said"), [(1, False), (150, True)])
+def test_a_reference_of_copies_is_taken_and_said(tmp_path: Path, copies: int, said: bool) -> None:
+    """Copies lower the rank of a right covariance, so its rank is no ground to refuse it."""
+    x = np.repeat(np.random.default_rng(5).normal(size=(300 // copies, D)), copies, axis=0)
+    path = write_statistics(tmp_path / "r.npz", mean=x.mean(0), cov_biased=np.cov(x.T, ddof=0))
+    made = result(against(str(path)), "model", {"model": clips("model", 20, 1)})
+    assert made.value is not None
+    assert ("fills 1 dimensions where 300 clips with 6 features could fill 6" in made.reason) is said
 
 
 def test_different_codecs_are_said() -> None:

@@ -172,13 +172,46 @@ def test_an_error_in_one_value_leaves_the_others(monkeypatch: pytest.MonkeyPatch
     assert made["distance"].value is not None
 
 
-def test_prompts_on_both_sides_are_said() -> None:
+def test_prompts_on_both_sides_are_left_out_across_them_and_said() -> None:
+    x, y = rows(40, 0, 0.7), rows(40, 1)
+    model, real = clips("model", x, shared="p"), clips("real", y, shared="p")
+    made = results(fvd(), model=model, real=real)
+    prompts = [f"p-{i:04}" for i in range(40)]
+    kernel = kernel_interval(x, y, clusters=prompts, other_clusters=prompts)
+    found = made["kernel_distance"]
+    assert (found.value, found.low, found.high) == pytest.approx((kernel.value, kernel.low, kernel.high))
+    assert found.detail["interval_target"] == "distance of the populations"
+    assert made["p_value"].detail["statistic"] == pytest.approx(kernel.value)
+    assert "the two sides could be turned round" in str(made["p_value"].detail["null"])
+    apart = results(fvd(), model=clips("model", x), real=real)
+    assert apart["kernel_distance"].value != pytest.approx(found.value)
+    for name in ("kernel_distance", "p_value"):
+        assert made[name].detail["shared_prompts"] == 40
+        assert "shared_prompts" not in apart[name].detail
+    assert "turned round" not in str(apart["p_value"].detail["null"])
+
+
+def test_gates_take_what_prompts_on_both_sides_give() -> None:
     model, real = clips("model", rows(40, 0), shared="p"), clips("real", rows(40, 1), shared="p")
     made = results(fvd(), model=model, real=real)
-    assert made["kernel_distance"].detail["shared_prompts"] == made["p_value"].detail["shared_prompts"] == 40
-    assert "40 prompts are on both sides" in made["p_value"].reason
-    apart = results(fvd(), model=clips("model", rows(40, 0)), real=real)
-    assert "both sides" not in apart["kernel_distance"].reason
+    gates = [
+        GateSpec(metric="fvd.kernel_distance", max=50),
+        GateSpec(metric="fvd.p_value", min=0.01, on="estimate"),
+    ]
+    held = evaluate(gates, [made["kernel_distance"], made["p_value"]], ["model"])
+    assert [answer.outcome for answer in held] == [Outcome.PASSED, Outcome.PASSED]
+
+
+def test_there_is_no_p_where_a_prompt_has_more_clips_on_one_side() -> None:
+    x, y = rows(80, 0), rows(40, 1)
+    apart = _sides(x, y)
+    prompts = [f"p{i % 40}" for i in range(80)]
+    shared = Estimates(replace(apart, prompts=prompts, y_prompts=prompts[:40]))
+    assert shared.of("p_value").value is None
+    assert "40 prompts have more clips on one side than on the other" in shared.of("p_value").notes[0]
+    assert shared.of("kernel_distance").low is not None
+    even = Estimates(replace(_sides(x, rows(80, 1)), prompts=prompts, y_prompts=prompts))
+    assert even.of("p_value").value is not None
 
 
 WORDS = "the smoke test only has twenty clips"
@@ -289,14 +322,3 @@ def test_the_interval_is_that_of_both_sides() -> None:
     found = Estimates(_sides(x, y)).of("distance")
     made = frechet_interval(x, y)
     assert (found.value, found.low, found.high) == pytest.approx((made.value, made.low, made.high))
-
-
-def test_prompts_on_both_sides_are_no_ground_for_a_gate_on_a_kernel_distance_or_a_p() -> None:
-    """The first comes out low, and a limit from above would pass; the second large, and one from below would."""
-    x, y = rows(40, 0), rows(40, 1)
-    apart = _sides(x, y)
-    shared = replace(apart, y_prompts=list(apart.prompts))
-    for name in ("kernel_distance", "p_value"):
-        assert "insufficient" not in Estimates(apart).of(name).detail
-        assert "40 prompts are on both sides" in str(Estimates(shared).of(name).detail["insufficient"])
-    assert "populations" not in Estimates(shared).of("kernel_distance").detail["interval_target"]

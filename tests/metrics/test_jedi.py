@@ -40,6 +40,7 @@ def clips(
     short: int = 0,
     per_prompt: int = 1,
     shift: float = 0.0,
+    prompts: str = "",
 ) -> list[Measured]:
     rng = np.random.default_rng(seed)
     metric = Jedi(JediOptions(reference={"group": "real"}), MetricContext())
@@ -48,7 +49,7 @@ def clips(
         row = rng.normal(size=(0 if i < short else 1, D)).astype(np.float32) + np.float32(shift)
         arrays = {"embedding": row, "window_start": np.zeros(len(row), dtype=np.int64)}
         features = {"video": Features(arrays, FACTS)}
-        sample = Sample(f"{group}-{i:03}", f"p{i // per_prompt:03}", "", group)
+        sample = Sample(f"{group}-{i:03}", f"{prompts or group}{i // per_prompt:03}", "", group)
         info = ClipInfo("c.mp4", 64, 48, 10.0, 16, 1.6, codec, "mp4", "yuv420p")
         measurement = metric.measure(ClipView(sample, info, f"{seed:032}{i:032}", features))
         assert not measurement.values
@@ -97,6 +98,25 @@ def test_distance_to_another_group() -> None:
     assert "n is 20 against 60" in made.reason
     assert "whether this is the published network is not known" in made.reason
     assert "codec" not in made.reason
+
+
+def test_prompts_on_both_sides_are_left_out_across_them() -> None:
+    real = clips("real", 40, 0, per_prompt=2, prompts="p")
+    groups = {"real": real, "model": clips("model", 40, 1, per_prompt=2, prompts="p", shift=1.0)}
+    made = result(against({"group": "real"}), groups).detail
+    names = [m.sample.prompt_id for m in real]
+    plain = kernel_interval(
+        rows(groups["model"]), rows(real), degree=2, coef0=0.0, clusters=names, other_clusters=names
+    )
+    assert made["unbiased"]["value"] == pytest.approx(100 * plain.value)
+    assert made["unbiased"]["low"] == pytest.approx(100 * plain.low)
+    assert (made["unbiased"]["shared_prompts"], made["permutation_test"]["shared_prompts"]) == (20, 20)
+    assert made["permutation_test"]["status"] == "computed"
+    uneven = {**groups, "model": clips("model", 20, 1, prompts="p")}
+    made = result(against({"group": "real"}), uneven).detail
+    assert made["unbiased"]["status"] == "computed"
+    assert made["permutation_test"]["status"] == "not computed"
+    assert "20 prompts have more clips on one side" in made["permutation_test"]["reason"]
 
 
 def test_sets_of_one_population_are_not_told_apart() -> None:
@@ -162,6 +182,21 @@ def test_short_clips_and_broken_features_are_left_out_and_counted() -> None:
     assert "4 of 24 clips left out: features are not finite; shorter than 16 frames" in made.reason
     groups["model"] = clips("model", 20, 1, short=20)
     assert result(against({"group": "real"}), groups).status == "not computed"
+
+
+def test_reference_clips_that_never_reached_it_count_as_missing() -> None:
+    real = clips("real", 40, 0, short=1)
+    groups = {"real": real[:-3], "model": clips("model", 20, 1)}
+    lost = {"real": [(m.sample, "RuntimeError: out of memory") for m in real[-3:]]}
+    planned = [m.sample for m in groups["model"]]
+    context = SummaryContext("model", planned, groups, unmeasured=lost)
+    (made,) = against({"group": "real"}).summarize(groups["model"], context)
+    assert (made.detail["reference_left_out"], made.detail["n_missing"], made.detail["n_reference"]) == (
+        4,
+        4,
+        36,
+    )
+    assert "4 clips of the reference left out: RuntimeError: out of memory; shorter than" in made.reason
 
 
 def test_different_codecs_are_said() -> None:

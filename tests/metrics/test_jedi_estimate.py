@@ -135,7 +135,7 @@ def test_the_test_holds_its_level_and_finds_a_shift() -> None:
         labels = [str(i // 2) for i in range(40)]
         same = np.repeat(drawn(20, seed=seed), 2, axis=0)
         level.append(jedi_test(same, np.repeat(y, 2, axis=0), permutations=99, clusters=labels,
-                               other_clusters=[str(i // 2) for i in range(60)]).p)  # fmt: skip
+                               other_clusters=[f"y{i // 2}" for i in range(60)]).p)  # fmt: skip
         power.append(jedi_test(drawn(30, seed=seed, shift=0.8), y, permutations=99).p)
     assert np.mean(np.array(level) <= 0.1) < 0.2
     assert 0.35 < np.mean(level) < 0.65

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from scipy.stats import binomtest
@@ -121,3 +122,36 @@ def test_a_slice_counts_the_clips_its_metric_broke_on() -> None:
     made = slices(["yes", "yes", "no"], ("m.size@people=no",), fail=True)
     assert made["m.size"].detail["n_missing"] == 3
     assert "m.size@people=yes" not in made
+
+
+def test_a_summary_knows_which_clips_of_every_group_never_reached_the_metric() -> None:
+    """A group that is held against another one must count that one's too; samples without a clip are no such."""
+    seen: dict[str, Any] = {}
+
+    class Seeing(Sliced):
+        def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
+            seen[context.group] = context.unmeasured
+            return super().summarize(measured, context)
+
+    samples = [Sample(f"{g}{i}", f"p{i}", "", g) for g in ("model", "real") for i in range(4)]
+    records = {s.sample_id: ClipRecord(s.sample_id, "ok") for s in samples}
+    records["real0"] = ClipRecord("real0", "failed")
+    records["real1"] = ClipRecord("real1", "refused_output")
+    values = (ValueSpec("size", "clips", None, "How many."),)
+    scorer = SimpleNamespace(
+        metrics=[BoundMetric("m", Seeing(), {}, values=values)],  # type: ignore[arg-type]
+        measurement=lambda _, sample, __: (
+            None if sample.sample_id in ("model3", "real0", "real1", "real2") else Measurement()
+        ),
+        features=lambda *_: {},
+        errors={("real2", "m"): "RuntimeError: out of memory"},
+    )
+    made = {r.group: r for r in summarize(Collected(Plan(tuple(samples)), records, scorer), 0.95)}  # type: ignore[arg-type]
+    assert seen["model"] == seen["real"]
+    lost = {g: [(s.sample_id, why) for s, why in found] for g, found in seen["model"].items()}
+    assert lost == {
+        "model": [("model3", "not measured")],
+        "real": [("real2", "RuntimeError: out of memory")],
+    }
+    assert (made["model"].detail["n_missing"], made["real"].detail["n_missing"]) == (1, 1)
+    assert made["real"].detail["failed_samples"] == 1

@@ -88,6 +88,9 @@ class SummaryContext:
         confidence: Coverage of intervals, e.g. 0.95.
         tag: Key and value of the tag that measured and planned clips are limited to, for a slice; ``all_groups`` are
             whole. ``None`` for the whole group.
+        unmeasured: By group the samples whose clips are there but that never reached the metric, and why: an
+            extractor, or the metric itself, broke on them. Those of the summarised group are counted for the metric;
+            one that takes another group for a reference counts that one's.
     """
 
     group: str
@@ -95,6 +98,7 @@ class SummaryContext:
     all_groups: Mapping[str, Sequence[Measured]]
     confidence: float = 0.95
     tag: tuple[str, str] | None = None
+    unmeasured: Mapping[str, Sequence[tuple[Sample, str]]] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.metrics.base import Measured
+from vgaudit.metrics.base import Measured, SummaryContext
 from vgaudit.metrics.fvd_reference import clip_list_sha256
 
 ROLE = "video"
@@ -32,6 +33,45 @@ def usable(measured: Sequence[Measured], least: str) -> tuple[list[Measured], Co
         else:
             used.append(clip)
     return used, left_out
+
+
+def reference_left_out(
+    context: SummaryContext, group: str, left_out: Counter[str], tag: tuple[str, str] | None = None
+) -> dict[str, Any]:
+    """Facts of clips that a reference group should have: ``left_out``, and those that were never embedded.
+
+    Args:
+        context: Of the group that is held against it.
+        group: The reference.
+        left_out: Why clips were left out that were embedded, see :func:`usable`.
+        tag: Which of its clips are the reference; all where ``None``.
+    """
+    broken = Counter(
+        why
+        for sample, why in context.unmeasured.get(group, ())
+        if tag is None or sample.tags.get(tag[0]) == tag[1]
+    )
+    every = left_out + broken
+    return {
+        "reference_left_out": every.total(),
+        **({"reference_missing": dict(every)} if every else {}),
+    }
+
+
+def count_reference(
+    facts: Mapping[str, Any], reference: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """``facts`` of a result with what its reference lacks, and what to say: no gate passes on a rest of a reference.
+
+    Args:
+        facts: Of the result.
+        reference: Of the reference, with those of :func:`reference_left_out`; a file has none.
+    """
+    if not (gone := int(reference.get("reference_left_out", 0))):
+        return dict(facts), []
+    why = "; ".join(sorted(reference["reference_missing"]))
+    n_missing = int(facts.get("n_missing", 0)) + gone
+    return {**facts, "n_missing": n_missing}, [f"{gone} clips of the reference left out: {why}"]
 
 
 def rows(used: Sequence[Measured], row: int = 0) -> NDArray[np.float64]:

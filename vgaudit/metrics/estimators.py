@@ -7,7 +7,6 @@ left out, and permuted, whole. ``docs/metrics/fvd.md`` has formulas, and how oft
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,37 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval
-from vgaudit.metrics.kernel_sums import Polynomial, block_sums, dealt, minus_distance, two_sets
+from vgaudit.metrics.deals import PERMUTATIONS, PermutationTest
+from vgaudit.metrics.frechet import FrechetInterval, Statistics, frechet_interval
+from vgaudit.metrics.kernel_sums import KernelInterval, KernelSums, minus_distance
 
 Float = NDArray[np.float64]
 
 MIN_EXTRAPOLATED = 1024
 """Fewest independent prompts a side from which an extrapolated distance has an interval."""
-
-PERMUTATIONS = 999
-"""Random deals of a test."""
-
-_BLOCK = 1024
-
-
-@dataclass(frozen=True)
-class KernelInterval:
-    """A kernel distance with an interval for that of the populations.
-
-    Attributes:
-        value: Unbiased squared maximum mean discrepancy; may be slightly negative.
-        low: Lower end; may be negative, ``None`` where there is no interval.
-        high: Upper end.
-        clusters: Independent prompts of the smaller side.
-        reason: Why there is no interval, or empty.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    clusters: int
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,24 +45,6 @@ class Extrapolated:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class PermutationTest:
-    """Whether two sets could be draws of one population.
-
-    Attributes:
-        statistic: The distance of the two sets.
-        p: Share of permutations, the one seen among them, with a distance as large; above 0, up to 1. Uniform where
-            both sets come from one population: small values speak against it.
-        permutations: Permutations beside the one seen.
-        exact: Whether those are all there are.
-    """
-
-    statistic: float
-    p: float
-    permutations: int
-    exact: bool
-
-
 def kernel_interval(
     x: ArrayLike,
     y: ArrayLike,
@@ -99,11 +57,12 @@ def kernel_interval(
 ) -> KernelInterval:
     """Unbiased :func:`~vgaudit.metrics.frechet.kernel_distance` with an interval for the populations' value.
 
-    Pairs of rows of one cluster are left out as a row with itself is: they are not independent draws. The standard
-    error is the jackknife's, over the clusters of both sides; each distance without a cluster comes from row sums of
-    the one kernel matrix, ``O(n^2 d)`` once. Ends are Student's t; the upper one is moved out where the estimate is
-    skewed, by the first Edgeworth term of a studentised U-statistic (Helmers 1991). Between equal populations, where
-    the jackknife's standard error is up to 1.4 times too large, the interval is wider than it need be.
+    Pairs of rows of one cluster are left out as a row with itself is, across the sides too: they are not independent
+    draws. The standard error is the jackknife's, over the clusters; one that is on both sides is left out of both at
+    once. Each distance without a cluster comes from row sums of the one kernel matrix, ``O(n^2 d)`` once. Ends are
+    Student's t; the upper one is moved out where the estimate is skewed, by the first Edgeworth term of a studentised
+    U-statistic (Helmers 1991). Between equal populations, where the jackknife's standard error is up to 1.4 times too
+    large, the interval is wider than it need be.
 
     Args:
         x: Features ``(n, d)``.
@@ -112,7 +71,7 @@ def kernel_interval(
         coef0: Of the kernel.
         confidence: Coverage.
         clusters: Prompt of each row of ``x``. Default: every row its own.
-        other_clusters: The same for ``y``.
+        other_clusters: The same for ``y``; the same label is the same prompt.
 
     Raises:
         ValueError: Shapes or labels do not fit, a value is not finite, fewer than two clusters on a side, or wrong
@@ -202,9 +161,10 @@ def permutation_test(
 ) -> PermutationTest:
     """Test whether two sets are draws of one population, by which clusters stand on which side.
 
-    All clusters are put together and dealt out anew, as many to each side as before; every distance comes from one
-    matrix. ``p = (1 + count as large) / (1 + permutations)``, which holds its level at any n (Gretton et al. 2012;
-    Phipson and Smyth 2010). Where there are no more deals than ``permutations``, all are taken, and p is exact.
+    All clusters are put together and dealt out anew, as many to each side as before. Of a cluster that is on both
+    sides, the two parts are turned round or not. Every distance comes from one matrix, and
+    ``p = (1 + count as large) / (1 + permutations)``, which holds its level at any n (Gretton et al. 2012; Phipson
+    and Smyth 2010). Where there are no more deals than ``permutations``, all are taken, and p is exact.
 
     Args:
         x: Features ``(n, d)``.
@@ -214,48 +174,17 @@ def permutation_test(
         permutations: Random deals, 1 or more.
         seed: Of the deals.
         clusters: Prompt of each row of ``x``. Default: every row its own.
-        other_clusters: The same for ``y``; a prompt that is on both sides counts as two.
+        other_clusters: The same for ``y``; the same label is the same prompt.
 
     Raises:
-        ValueError: As :func:`kernel_interval`, an unknown ``statistic``, or ``permutations`` below 1.
+        ValueError: As :func:`kernel_interval`, an unknown ``statistic``, ``permutations`` below 1, or a cluster
+            that has more rows on one side than on the other.
     """
     if statistic == "kernel":
         return KernelSums.of(x, y, 3, 1.0, clusters, other_clusters).test(permutations, seed)
     if statistic != "energy":
         raise ValueError(f"statistic is {statistic!r}; expected 'kernel' or 'energy'")
-    a, b, rows, columns = two_sets(x, y, clusters, other_clusters)
-    both, codes = np.vstack([a, b]), np.concatenate([rows, columns + rows.max() + 1])
-    blocks = block_sums(minus_distance, both, both, codes, codes)
-    return _permuted(blocks, np.bincount(codes).astype(np.float64), int(rows.max()) + 1, permutations, seed)
-
-
-def _permuted(blocks: Float, sizes: Float, first: int, permutations: int, seed: int) -> PermutationTest:
-    """The test from sums over pairs of clusters ``(total, total)``, of which the ``first`` are those of ``x``."""
-    if permutations < 1:
-        raise ValueError(f"permutations is {permutations}; expected 1 or more")
-    np.fill_diagonal(blocks, 0.0)
-    total = len(sizes)
-    seen = np.zeros((total, 1))
-    seen[:first] = 1
-    observed = float(dealt(blocks, sizes, seen)[0])
-    # Deals that are the same but for the order of sums must count as ties.
-    tie = 1e-10 * float(np.abs(blocks).sum()) / sizes.sum() ** 2
-    exact = math.comb(total, first) <= permutations + 1
-    if exact:
-        from itertools import combinations, islice
-
-        deals = islice(combinations(range(total), first), 1, None)  # the first is the one seen
-        chosen = np.array(list(deals), dtype=np.int64).reshape(-1, first)
-    else:
-        rng = np.random.default_rng(seed)
-        chosen = np.stack([rng.permutation(total)[:first] for _ in range(permutations)])
-    as_large = 0
-    for start in range(0, len(chosen), _BLOCK):
-        part = chosen[start : start + _BLOCK]
-        sides = np.zeros((total, len(part)))
-        sides[part.T, np.arange(len(part))] = 1
-        as_large += int((dealt(blocks, sizes, sides) >= observed - tie).sum())
-    return PermutationTest(observed, (1 + as_large) / (1 + len(chosen)), len(chosen), exact)
+    return KernelSums.by(lambda _: minus_distance, x, y, clusters, other_clusters).test(permutations, seed)
 
 
 def effective_rank(cov: ArrayLike) -> float:
@@ -313,125 +242,3 @@ def sample_warning(n: int, cov: ArrayLike, what: str = "clips") -> str:
             " bias"
         )
     return "; ".join(notes)
-
-
-@dataclass(frozen=True, eq=False)
-class KernelSums:
-    """Sums of one polynomial kernel over pairs of prompts, from which estimate, interval and test are made.
-
-    Attributes:
-        within_a: ``(prompts of x, prompts of x)``, 0 on the diagonal.
-        within_b: The same of ``y``.
-        across: ``(prompts of x, prompts of y)``.
-        sizes_a: Rows of each prompt of ``x``.
-        sizes_b: The same of ``y``.
-    """
-
-    within_a: Float
-    within_b: Float
-    across: Float
-    sizes_a: Float
-    sizes_b: Float
-
-    @classmethod
-    def of(
-        cls, x: ArrayLike, y: ArrayLike, degree: int = 3, coef0: float = 1.0,
-        clusters: Sequence[str] | None = None, other_clusters: Sequence[str] | None = None,
-    ) -> KernelSums:  # fmt: skip
-        """Of two sets; arguments and errors of :func:`kernel_interval`."""
-        a, b, rows, columns = two_sets(x, y, clusters, other_clusters)
-        kernel = Polynomial(a.shape[1], degree, coef0)
-        within_a, within_b = block_sums(kernel, a, a, rows, rows), block_sums(kernel, b, b, columns, columns)
-        for within in (within_a, within_b):
-            np.fill_diagonal(within, 0.0)
-        across = block_sums(kernel, a, b, rows, columns)
-        sizes_a, sizes_b = (np.bincount(codes).astype(np.float64) for codes in (rows, columns))
-        return cls(within_a, within_b, across, sizes_a, sizes_b)
-
-    def interval(self, confidence: float = 0.95) -> KernelInterval:
-        """The unbiased distance with an interval, see :func:`kernel_interval`.
-
-        Raises:
-            ValueError: ``confidence`` is not between 0 and 1.
-        """
-        if not 0 < confidence < 1:
-            raise ValueError(f"confidence is {confidence}; expected 0 < c < 1")
-        within_a, within_b = _Within(self.within_a, self.sizes_a), _Within(self.within_b, self.sizes_b)
-        across, size_a, size_b = self.across, self.sizes_a, self.sizes_b
-        n, m = size_a.sum(), size_b.sum()
-        value = float(within_a.mean + within_b.mean - 2 * (across.sum() / (n * m)))
-        count = min(len(size_a), len(size_b))
-        if count < MIN_GROUPS:
-            reason = f"no interval: {count} independent prompts on a side; expected {MIN_GROUPS} or more"
-            return KernelInterval(value, None, None, count, reason)
-        # What each cluster adds to the estimate's error: its leave-one-out difference, in the jackknife's scale.
-        left_a = within_a.left_out - 2 * (across.sum() - across.sum(1)) / ((n - size_a) * m)
-        left_b = within_b.left_out - 2 * (across.sum() - across.sum(0)) / ((m - size_b) * n)
-        own_a, own_b = (np.sqrt(1 - 1 / len(v)) * (v.mean() - v) for v in (left_a, left_b))
-        error = math.sqrt((own_a**2).sum() + (own_b**2).sum())
-        if error == 0:
-            return KernelInterval(value, value, value, count)
-        third = (own_a**3).sum() + (own_b**3).sum()
-        pairs = (
-            within_a.form(own_a) + within_b.form(own_b) - 2 * own_a @ _centred(across, size_a, size_b) @ own_b
-        )
-        from scipy.special import stdtrit
-
-        t = float(stdtrit(count - 1, 0.5 + confidence / 2))
-        skew = ((2 * t * t + 1) * third + (t * t + 1) * 6 * pairs) / (6 * error**3)
-        return KernelInterval(
-            value, float(value - t * error), float(value + (t + max(0.0, skew)) * error), count
-        )
-
-    def test(self, permutations: int = PERMUTATIONS, seed: int = 0) -> PermutationTest:
-        """Whether both could be draws of one population, see :func:`permutation_test`.
-
-        Raises:
-            ValueError: ``permutations`` is below 1.
-        """
-        blocks = np.block([[self.within_a, self.across], [self.across.T, self.within_b]])
-        sizes = np.concatenate([self.sizes_a, self.sizes_b])
-        return _permuted(blocks, sizes, len(self.sizes_a), permutations, seed)
-
-
-@dataclass(frozen=True)
-class _Within:
-    """Kernel sums of one side's clusters with each other, those with themselves left out."""
-
-    blocks: Float
-    sizes: Float
-
-    @property
-    def _pairs(self) -> float:
-        return float(self.sizes.sum() ** 2 - (self.sizes**2).sum())
-
-    @property
-    def mean(self) -> float:
-        """Over ordered pairs of rows of different clusters."""
-        return float(self.blocks.sum()) / self._pairs
-
-    @property
-    def left_out(self) -> Float:
-        """:attr:`mean` without each cluster in turn."""
-        pairs = self._pairs - 2 * self.sizes * (self.sizes.sum() - self.sizes)
-        with np.errstate(
-            invalid="ignore", divide="ignore"
-        ):  # of two clusters nothing is left; then no interval
-            return np.asarray((self.blocks.sum() - 2 * self.blocks.sum(1)) / pairs, dtype=np.float64)
-
-    def form(self, own: Float) -> float:
-        """``sum over clusters k, l of own_k q_kl own_l``: q is the part of a pair that neither cluster has alone."""
-        sizes, total = self.sizes, self.sizes.sum()
-        rows = self.blocks.sum(1) / (sizes * (total - sizes))
-        centred = self.blocks - np.outer(sizes, sizes) * (rows[:, None] + rows[None] - self.mean)
-        np.fill_diagonal(centred, 0.0)
-        return float(own @ centred @ own) / self._pairs
-
-
-def _centred(across: Float, sizes_a: Float, sizes_b: Float) -> Float:
-    """What a pair of clusters of the two sides adds to the mean kernel that neither adds alone."""
-    pairs = np.outer(sizes_a, sizes_b)
-    n, m = sizes_a.sum(), sizes_b.sum()
-    rows, columns = across.sum(1) / (sizes_a * m), across.sum(0) / (sizes_b * n)
-    mean = across.sum() / (n * m)
-    return np.asarray((across - pairs * (rows[:, None] + columns[None] - mean)) / (n * m), dtype=np.float64)

@@ -21,6 +21,8 @@ Float = NDArray[np.float64]
 MIN_GROUPS = 8
 """Fewest jackknife groups an interval is made from."""
 
+_BLOCK = 8  # columns at once in the reduction to a tridiagonal matrix
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -375,24 +377,26 @@ def _distance_if_sure(m_a: Float, s_a: Float, m_b: Float, s_b: Float) -> float |
     Eigenvalues of a symmetric matrix are right to about an ulp of the *largest*; a root ``s`` of one is then right
     to that over ``2 s``. Where roots are small, or the distance small beside the traces, singular values serve.
     """
-    from scipy.linalg.lapack import dsygst
+    from scipy.linalg.lapack import dpotrf, dsterf, dsygst, dsytrd
 
     if np.trace(s_b) < np.trace(s_a):  # the same one is factored in either order, so rounding is the same too
         s_a, s_b = s_b, s_a
-    try:
-        upper = np.linalg.cholesky(s_a).T
-    except np.linalg.LinAlgError:
+    # All by one library's routines: numpy brings a BLAS of its own, whose waiting threads would take scipy's cores.
+    upper, failed = dpotrf(s_a.T, lower=0, clean=0)
+    if failed:
         return None
     product, _ = dsygst(
         s_b.T, upper, itype=2
     )  # U S_b U^T, the upper triangle of it: half of the work of two products
-    squares = np.linalg.eigvalsh(product, UPLO="U")
-    if not squares[0] > 0:  # S_b is not positive definite either
+    # Small blocks: of so small a matrix half of the reduction is products with a vector, whatever their size.
+    _, diagonal, off, _, _ = dsytrd(product, lower=0, lwork=_BLOCK * len(m_a), overwrite_a=1)
+    squares, failed = dsterf(diagonal, off) if len(m_a) > 1 else (diagonal, 0)
+    if failed or not squares[0] > 0:  # S_b is not positive definite either
         return None
     roots = np.sqrt(squares)
     traces = float(np.trace(s_a) + np.trace(s_b))
     distance = float(((m_a - m_b) ** 2).sum()) + traces - 2 * float(roots.sum())
-    largest = float(np.linalg.norm(s_a) * np.linalg.norm(s_b))
+    largest = float(np.sqrt(np.einsum("ij,ij->", s_a, s_a) * np.einsum("ij,ij->", s_b, s_b)))
     rounding = np.finfo(np.float64).eps * largest * float((1 / roots).sum())
     return distance if rounding <= 1e-7 * distance else None
 
@@ -442,7 +446,7 @@ def _moments(mean: ArrayLike, cov: ArrayLike, name: str) -> tuple[Float, Float]:
     m, s = np.asarray(mean, dtype=np.float64), np.asarray(cov, dtype=np.float64)
     if m.ndim != 1 or s.shape != (len(m), len(m)) or len(m) == 0:
         raise ValueError(f"{name}: mean {m.shape} and covariance {s.shape}; expected (d,) and (d, d)")
-    scale = float(np.abs(s).max())
+    scale = float(max(s.max(), -s.min()))
     if not (np.isfinite(m).all() and np.isfinite(scale)):
         raise ValueError(f"{name}: mean or covariance holds values that are not finite")
     if np.array_equal(s, s.T):

@@ -23,12 +23,21 @@ from vgaudit.metrics.domain_guard import (
     judge_domain,
     refused_result,
 )
-from vgaudit.metrics.embedded_clips import ROLE, codecs_of, list_sha256, rows, usable
+from vgaudit.metrics.embedded_clips import (
+    ROLE,
+    codecs_of,
+    count_reference,
+    list_sha256,
+    reference_left_out,
+    rows,
+    usable,
+)
 from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
     differing_video,
+    rank_note,
     read_statistics,
     reference_path,
     video_facts,
@@ -72,7 +81,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = VALUES
     sliced: ClassVar[tuple[str, ...]] = SLICED
@@ -205,11 +214,8 @@ class Fvd:
             facts |= forced
             notes.insert(0, str(forced["out_of_domain"]))
         facts |= {**found.detail, "n_reference": found.statistics.n}
-        if gone := found.detail.get(
-            "reference_left_out", 0
-        ):  # a gate must not pass on what is left of a reference
-            facts["n_missing"] = facts.get("n_missing", 0) + gone
-            notes.append(f"{gone} clips of the reference left out")
+        facts, lacking = count_reference(facts, found.detail)
+        notes += lacking
         made = facts.pop("reference_made", None)
         own |= {
             **({"reference_made": made} if made else {}),
@@ -328,6 +334,7 @@ class Fvd:
             if stored.made:
                 facts["reference_made"] = dict(stored.made)
             notes = [] if stored.weights_sha256 else ["the reference does not say which network made it"]
+            notes += [note] if (note := rank_note(stored.statistics)) else []
             if context.tag is not None:
                 facts["reference_tag"] = "none: all of the reference"
                 notes.append(_whole_reference(context.tag))
@@ -356,7 +363,7 @@ class Fvd:
                 "reference": f"group {reference.group}",
                 "reference_window": rules.reference_window,
                 **({} if tag is None else {"reference_tag": of[4:] or "none: all of the reference"}),
-                "reference_left_out": sum(left_out.values()),
+                **reference_left_out(context, reference.group, left_out, tag if tagged else None),
                 "reference_list_sha256": list_sha256(used, 1 if rules.random_reference else 0),
             },
             codecs=frozenset(codecs_of(used)),

@@ -125,6 +125,24 @@ def read_statistics(
     return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made, stated)
 
 
+def rank_note(stored: Statistics) -> str:
+    """What is to be said of a covariance that fills fewer dimensions than its clips could, or nothing.
+
+    No ground to refuse it: copies among the clips, or features that do not vary, lower the rank of a right covariance
+    too. Numbers below ``d`` float32 roundings of the largest count as none where a file was rounded so; published
+    float64 statistics have a fifth of theirs below that. So a note is made where less than half is left above it.
+    """
+    values = np.linalg.eigvalsh(stored.cov)
+    could = min(len(values), stored.n - 1)
+    rank = int((values > len(values) * np.finfo(np.float32).eps * values[-1]).sum())
+    if 2 * rank >= could:
+        return ""
+    return (
+        f"the reference's covariance fills {rank} dimensions where {stored.n} clips with {len(values)} features "
+        f"could fill {could}: copies among its clips, features that do not vary, or another num_clips than stated"
+    )
+
+
 def video_facts(info: ClipInfo) -> dict[str, Any]:
     """What of a clip can differ from a reference's: ``width``, ``height``, ``fps``, ``codec``, ``pixel_format``."""
     return {

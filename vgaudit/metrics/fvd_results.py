@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.metrics.base import ValueSpec
-from vgaudit.metrics.estimators import PERMUTATIONS, KernelSums, extrapolated_from, sample_warning
+from vgaudit.metrics.deals import PERMUTATIONS
+from vgaudit.metrics.estimators import extrapolated_from, sample_warning
 from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
 from vgaudit.metrics.fvd_floor import floors
+from vgaudit.metrics.kernel_sums import KernelSums
 from vgaudit.metrics.prdc import Neighbourhoods, precision_recall_density_coverage
 from vgaudit.stats import seed_from_ids
 
@@ -268,15 +270,13 @@ class Estimates:
             return Found(None, notes=(kernel,))
         made = kernel.interval(self._confidence)
         detail = {
-            "kernel": "(a.b / d + 1)^3, unbiased; pairs of clips of one prompt of a side are left out",
+            "kernel": "(a.b / d + 1)^3, unbiased; pairs of clips of one prompt are left out, across the sides too",
             "interval": "jackknife over prompts of both sides, Student's t, upper end moved out for skewness",
-            "interval_target": "distance of the populations"
-            if not self._shared
-            else "none: prompts are on both sides",
+            "interval_target": "distance of the populations",
             **self._shared,
             **self._few_prompts,
         }
-        notes = tuple(note for note in (made.reason, self._shared_note) if note)
+        notes = (made.reason,) if made.reason else ()
         return Found(made.value, made.low, made.high, notes, detail)
 
     def _p_value(self) -> Found:
@@ -289,27 +289,17 @@ class Estimates:
             "permutations": made.permutations,
             "exact": made.exact,
             "least": 1 / (1 + made.permutations),
-            "null": "prompts of both sides are draws of one population",
+            "null": "prompts of both sides are draws of one population"
+            + ("; of a prompt on both, the two sides could be turned round" if self._shared else ""),
             **self._shared,
             **self._few_prompts,
         }
-        notes = ["no interval: a p has none"]
-        if self._shared:
-            notes.append(
-                f"{self._shared['shared_prompts']} prompts are on both sides and count as two each: p is rather "
-                "too large"
-            )
-        return Found(made.p, notes=tuple(notes), detail=detail)
+        return Found(made.p, notes=("no interval: a p has none",), detail=detail)
 
     @property
     def _few_prompts(self) -> dict[str, str]:
-        """What makes gates refuse a kernel distance or a p: few prompts say little, shared ones something else.
-
-        With these the first comes out low and the second large, so that limits would pass.
-        """
+        """What makes gates refuse a kernel distance or a p: few prompts say little, and have few deals."""
         s = self.sides
-        if self._shared:
-            return {"insufficient": self._shared_note}
         few = min(len(set(s.prompts)), s.reference.n if s.y_prompts is None else len(set(s.y_prompts)))
         if few >= MIN_GROUPS:
             return {}
@@ -319,15 +309,6 @@ class Estimates:
     def _shared(self) -> dict[str, int]:
         both = set(self.sides.prompts) & set(self.sides.y_prompts or ())
         return {"shared_prompts": len(both)} if both else {}
-
-    @property
-    def _shared_note(self) -> str:
-        if not self._shared:
-            return ""
-        return (
-            f"{self._shared['shared_prompts']} prompts are on both sides: their pairs count, so the distance is for "
-            "these prompts, and lower than for other ones by about 1/n"
-        )
 
     def _neighbour(self, name: str) -> Found:
         s = self.sides

@@ -15,8 +15,16 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.vjepa_embedding import FRAMES, JEDI_PROTOCOLS, JediProtocol
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.embedded_clips import ROLE, codecs_of, list_sha256, rows, usable
-from vgaudit.metrics.estimators import PERMUTATIONS
+from vgaudit.metrics.deals import PERMUTATIONS
+from vgaudit.metrics.embedded_clips import (
+    ROLE,
+    codecs_of,
+    count_reference,
+    list_sha256,
+    reference_left_out,
+    rows,
+    usable,
+)
 from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.fvd_options import GroupReference
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
@@ -90,7 +98,7 @@ class Jedi:
     """
 
     name: ClassVar[str] = "jedi"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[BaseModel]] = JediOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -195,11 +203,8 @@ class Jedi:
         if x.shape[1] != found.d:
             reason = f"features have {x.shape[1]} dimensions, the reference {found.d}: other networks"
             return Result.not_computed(name, group, reason, detail=detail, **common)
-        if gone := found.detail.get(
-            "reference_left_out", 0
-        ):  # a gate must not pass on what is left of a reference
-            detail["n_missing"] = detail.get("n_missing", 0) + gone
-            notes.append(f"{gone} clips of the reference left out")
+        detail, lacking = count_reference(detail, found.detail)
+        notes += lacking
         prompts = [m.sample.prompt_id for m in used]
         against = found.features if found.features is not None else found.statistics
         assert against is not None
@@ -286,7 +291,7 @@ class Jedi:
         detail = {
             "reference": f"group {reference.group}",
             "reference_window": self.options.rules.pinned["window"],
-            "reference_left_out": sum(left_out.values()),
+            **reference_left_out(context, reference.group, left_out),
             "reference_list_sha256": list_sha256(used),
         }
         return _Reference(
@@ -352,7 +357,14 @@ def _compared(
         return {"unbiased": absent, "permutation_test": absent}
     y, theirs = reference.features, reference.clusters
     kernel = jedi_kernel(x, y, prompts, theirs)
-    plain, test = kernel.interval(confidence), kernel.test(PERMUTATIONS, seed)
+    plain = kernel.interval(confidence)
+    shared = len(set(prompts) & set(theirs or ()))
+    facts = {"shared_prompts": shared} if shared else {}
+    try:
+        made = kernel.test(PERMUTATIONS, seed)
+        test = {"status": "computed", "p": made.p, "permutations": made.permutations, **facts}
+    except ValueError as error:  # prompts on both sides with unequal numbers of clips
+        test = {"status": "not computed", "reason": str(error), **facts}
     ends = [None if end is None else SCALE * end for end in (plain.low, plain.high)]
     return {
         "unbiased": {
@@ -362,8 +374,9 @@ def _compared(
             "high": ends[1],
             "target": "the populations' distance, both sets resampled by prompt",
             **({"reason": plain.reason} if plain.reason else {}),
+            **facts,
         },
-        "permutation_test": {"status": "computed", "p": test.p, "permutations": test.permutations},
+        "permutation_test": test,
     }
 
 

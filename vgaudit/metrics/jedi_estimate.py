@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vgaudit.metrics.estimators import KernelSums
 from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
+from vgaudit.metrics.kernel_sums import KernelSums
 
 Float = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -182,13 +182,14 @@ def jedi_kernel(
 ) -> KernelSums:
     """Sums of JEDi's kernel: the unbiased distance with its interval, and a test. Both still to be times 100.
 
-    Pairs of one prompt are left out: with them a test would follow which rows are long, not which side they are on.
+    Pairs of one prompt are left out: with them a test would follow which rows are long, not which side they are on,
+    and of prompts on both sides the distance would be too small.
 
     Args:
         x: Features ``(n, d)``.
         y: Features ``(m, d)``.
         clusters: Prompt of each row of ``x``. Default: every row its own.
-        other_clusters: The same for ``y``; a prompt that is on both sides counts as two.
+        other_clusters: The same for ``y``; the same label is the same prompt.
 
     Raises:
         ValueError: Shapes or labels do not fit, a value is not finite, fewer than two prompts on a side, or more than

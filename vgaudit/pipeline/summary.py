@@ -110,19 +110,42 @@ def summarize(collected: Collected, confidence: float, gated: Collection[str] = 
         except LookupError as error:
             bound.unavailable = str(error)
             groups = {}
+        unmeasured = {group: _unmeasured(bound, group, clips, collected) for group, clips in groups.items()}
         for group in collected.plan.groups:
-            results += _of_group(bound, group, groups, collected, confidence, gated)
+            context = SummaryContext(
+                group=group, planned=_planned(group, collected), all_groups=groups, confidence=confidence,
+                unmeasured=unmeasured,
+            )  # fmt: skip
+            results += _of_group(bound, context, collected, gated)
     return results
 
 
+def _planned(group: str, collected: Collected) -> list[Sample]:
+    records = collected.records
+    return [s for s in collected.plan if s.group == group and records[s.sample_id].outcome not in REFUSED]
+
+
+def _unmeasured(
+    bound: BoundMetric, group: str, measured: Sequence[Measured], collected: Collected
+) -> list[tuple[Sample, str]]:
+    """Samples of a group whose clips are there and that the metric has no measurement of, and why."""
+    have = {m.sample.sample_id for m in measured}
+    return [
+        (s, collected.scorer.errors.get((s.sample_id, bound.name), "not measured"))
+        for s in _planned(group, collected)
+        if s.sample_id not in have and not _failed(collected.records[s.sample_id])
+    ]
+
+
+def _failed(record: ClipRecord) -> bool:
+    """Whether there is no clip, or none that decodes."""
+    return record.outcome != "ok" or bool(record.media_error)
+
+
 def _of_group(
-    bound: BoundMetric,
-    group: str,
-    groups: Mapping[str, list[Measured]],
-    collected: Collected,
-    confidence: float,
-    gated: Collection[str] = (),
+    bound: BoundMetric, context: SummaryContext, collected: Collected, gated: Collection[str] = ()
 ) -> list[Result]:
+    group = context.group
     asked = {f"{bound.name}.{s.name}": s for s in bound.values if s.per_group and bound.keeps(s.name)}
 
     def not_computed(name: str, reason: str) -> Result:
@@ -133,17 +156,15 @@ def _of_group(
 
     if bound.unavailable:
         return [not_computed(name, bound.unavailable) for name in asked]
-    records = collected.records
-    planned = [s for s in collected.plan if s.group == group and records[s.sample_id].outcome not in REFUSED]
-    context = SummaryContext(group=group, planned=planned, all_groups=groups, confidence=confidence)
+    measured = context.all_groups[group]
     try:
-        made = {r.name: r for r in bound.metric.summarize(groups[group], context)}
+        made = {r.name: r for r in bound.metric.summarize(measured, context)}
     except Unavailable as error:
         return [not_computed(name, error.reason) for name in asked]
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         return [not_computed(name, f"{type(error).__name__}: {error}") for name in asked]
     accounts = [made.get(name) or not_computed(name, "the metric gave no such result") for name in asked]
-    whole = [_with_account(r, bound, planned, groups[group], collected) for r in accounts]
+    whole = [_with_account(r, bound, context, collected) for r in accounts]
     sliced = {f"{bound.name}.{short}" for short in getattr(bound.metric, "sliced", ())}
     return whole + _slices(bound, [r for r in whole if r.name in sliced], context, collected, gated)
 
@@ -166,8 +187,8 @@ def _slices(
         measured = [m for m in context.all_groups[context.group] if m.sample.tags.get(key) == value]
         made: dict[str, Result] = {}
         why = "the metric gave no such result"
+        limited = replace(context, planned=planned, tag=(key, value))
         if any(result.status == COMPUTED for result in whole):
-            limited = replace(context, planned=planned, tag=(key, value))
             try:
                 made = {r.name: r for r in bound.metric.summarize(measured, limited)}
             except Unavailable as error:
@@ -184,7 +205,7 @@ def _slices(
                 result, value=None, low=None, high=None, confidence=None, n=0, n_clusters=0,
                 status=NOT_COMPUTED, reason=why, detail={},
             )  # fmt: skip
-            found.append(_with_account(replace(one, name=name), bound, planned, measured, collected))
+            found.append(_with_account(replace(one, name=name), bound, limited, collected))
     return [_as_one_of(result, found, context.confidence) for result in found]
 
 
@@ -205,8 +226,7 @@ def _as_one_of(result: Result, slices: Sequence[Result], confidence: float) -> R
 def _with_account(
     result: Result,
     bound: BoundMetric,
-    planned: Sequence[Sample],
-    measured: Sequence[Measured],
+    context: SummaryContext,
     collected: Collected,
 ) -> Result:
     """``result`` with an account of the clips that never reached the metric.
@@ -216,17 +236,10 @@ def _with_account(
     """
     if bound.name == "integrity":
         return result  # it counts failed samples itself: a clip that is not there is not ok
-    have = {m.sample.sample_id for m in measured}
-    broken: Counter[str] = Counter()
-    failed = 0
-    for sample in planned:
-        record = collected.records[sample.sample_id]
-        if sample.sample_id in have or record.outcome in REFUSED:
-            continue
-        if record.outcome != "ok" or record.media_error:
-            failed += 1
-        else:
-            broken[collected.scorer.errors.get((sample.sample_id, bound.name), "not measured")] += 1
+    have = {m.sample.sample_id for m in context.all_groups[context.group]}
+    failed = sum(s.sample_id not in have and _failed(collected.records[s.sample_id]) for s in context.planned)
+    due = {s.sample_id for s in context.planned}
+    broken = Counter(why for s, why in context.unmeasured[context.group] if s.sample_id in due)
     detail = dict(result.detail)
     if failed:
         detail["failed_samples"] = failed
