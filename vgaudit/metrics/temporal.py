@@ -98,7 +98,7 @@ class Temporal:
         ),
         ValueSpec(
             "quality", "share of the way from the worst to the best rating", True,
-            "Predicted human rating of how the clip moves, from its optical flow.", 0.0, 1.0,
+            "Predicted human rating of how the clip moves, from its optical flow.", 0.0, 1.0, title="Motion quality",
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()

@@ -129,7 +129,7 @@ def columns(data: ReportData, limit: int = 4) -> list[Column]:
         spec = data.value_specs.get(name, {})
         direction = numbers.direction(spec.get("higher_is_better"))
         decimals = numbers.column_decimals(measured[name])
-        out.append(Column(name, title_of(name), direction, str(spec.get("unit") or ""), decimals))
+        out.append(Column(name, title_of(name, spec), direction, str(spec.get("unit") or ""), decimals))
     return out
 
 

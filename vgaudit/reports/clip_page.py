@@ -103,7 +103,7 @@ def _values(data: ReportData, entry: ClipEntry) -> tuple[ValueRow, ...]:
             rows.append(
                 ValueRow(
                     name=name,
-                    title=title_of(name),
+                    title=title_of(name, spec),
                     text=numbers.number(measurement.values[value]) if computed else status,
                     computed=computed,
                     unit=str(spec.get("unit") or ""),
