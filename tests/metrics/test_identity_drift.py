@@ -201,6 +201,43 @@ def test_a_face_that_cannot_be_compared_is_nobody_who_crossed() -> None:
     assert len(identity_drift("s0", seen, (), INFO).findings) == 1
 
 
+def beside(people: str, off: float = 0.0) -> list[Face]:
+    return shown(people, x=120, off=off)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ("BBBBB.....", False),  # gone to the other's place in all four faces
+        ("BBBBBB....", False),  # three of four: at the first the other is where it was
+        ("BBBBBBB...", True),  # half of them is no more than half
+        ("BBBBBBBBB.", True),
+        (".....B....", True),  # shown with the first of them, and not before
+        ("CC.......B", True),  # who comes later cannot have crossed
+        ("CCCCC.....", True),
+    ],
+)
+def test_two_have_crossed_where_most_of_a_drift_shows_who_was_elsewhere_before(
+    other: str, told: bool
+) -> None:
+    said = found([*shown("AAAAABBBBA"), *beside(other)])
+    assert spans(said) == ([(1.5, 2.7)] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("off", "told"), [(0.0, False), (0.4, False), (0.59, False), (0.61, True), (0.8, True)]
+)
+def test_who_was_elsewhere_is_as_like_as_pictures_of_one_person_are(off: float, told: bool) -> None:
+    said = found([*shown("AAAAABBBBA"), *beside("BBBBB.....", off)])
+    assert spans(said) == ([(1.5, 2.7)] if told else [])
+
+
+def test_a_face_that_could_not_be_compared_before_is_nobody_who_crossed() -> None:
+    seen = features([*shown("AAAAABBBBB"), *shown("CCCCC.....", x=120, usable=False)])
+    seen["embedding"][:] *= 0.9  # nearer to the zeros of those that are not usable than 0.6
+    assert len(identity_drift("s0", seen, (), INFO).findings) == 1
+
+
 def test_two_drifts_are_told_by_time_and_the_larger_is_drawn() -> None:
     larger = [Face(at, who, x=120, off=0.3 if who == B else 0) for at, who in enumerate("AAAAAABBBB")]
     said = found([*larger, *shown("CCCCDDDDDD")])

@@ -207,8 +207,6 @@ def _mixed_up(drifted: Ints, faces: Features, linked: Linked) -> bool:
     shot, mine = linked.shot[drifted[0]], track[drifted[0]]
     others = np.flatnonzero((linked.shot == shot) & (track != mine) & faces["usable"])
     before = others[frame[others] < frame[drifted[0]]]
-    if not len(before):
-        return False
     elsewhere = 0
     for face in drifted:
         alike = others[distances(embedding[[face]], embedding[others])[0] <= least]
