@@ -261,12 +261,22 @@ def test_kinds_that_lack_for_the_same_reasons_share_a_sentence_and_others_follow
 
 
 def test_a_gate_says_why_a_metric_did_not_look_at_clips() -> None:
-    gaps = {"likeness": {"g": {f"why {i}": [f"clip {i}"] for i in range(5)} | {"often": ["a", "b", "c"]}}}
+    gaps = {
+        "likeness": {"g": {f"why {'abcde'[i]}": [f"clip {i}"] for i in range(5)} | {"often": ["a", "b", "c"]}}
+    }
     held = held_with_gaps(FINDINGS, {"likeness": {"g": (1, 9)}}, gaps)
     assert held.outcome == UNKNOWN
     assert held.reason == (
-        "likeness looked at only 1 of 9 clips: often (3 clips: a, b, ...); why 0 (1 clip: clip 0); "
-        "why 1 (1 clip: clip 1); and 3 more reasons (3 clips)"
+        "likeness looked at only 1 of 9 clips: often (3 clips: a, b, ...); why a (1 clip: clip 0); "
+        "why b (1 clip: clip 1); and 3 more reasons (3 clips)"
+    )
+
+
+def test_reasons_that_differ_in_numbers_alone_are_told_once() -> None:
+    gaps = {"likeness": {"g": {"3 of 10.5 s": ["a", "b"], "dark": ["c", "d", "e"], "14 of 9 s": ["f", "b"]}}}
+    held = held_with_gaps(FINDINGS, {"likeness": {"g": (1, 9)}}, gaps)
+    assert held.reason.endswith(
+        "clips: 3 of 10.5 s (3 clips, other numbers in some: a, b, ...); dark (3 clips: c, d, ...)"
     )
 
 

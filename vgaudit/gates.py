@@ -8,6 +8,7 @@ good side, passes. Everything else is ``failed`` or ``not computed`` with the re
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -32,6 +33,7 @@ __all__ = ["Gaps", "GateSpec", "evaluate", "is_assessed", "verdict"]
 Gaps = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
 """Metric or kind of finding -> group -> reason -> names of the clips that were not looked at for it."""
 
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _REASONS_SHOWN = 3
 _CLIPS_SHOWN = 2
 
@@ -59,12 +61,24 @@ class _Evidence:
     gaps: Gaps
 
     def why_not(self, name: str, group: str) -> str:
-        """Why clips were not looked at: reasons of most clips first, each with how many and which come first."""
-        found = sorted(self.gaps.get(name, {}).get(group, {}).items(), key=lambda item: -len(item[1]))
+        """Why clips were not looked at: reasons of most clips first, each with how many and which come first.
+
+        Reasons that differ in numbers alone count as one, in the words of the first.
+        """
+        alike: dict[str, dict[str, Sequence[str]]] = {}
+        for why, clips in self.gaps.get(name, {}).get(group, {}).items():
+            alike.setdefault(_DIGITS.sub("0", why), {})[why] = clips
+        all_of = {
+            next(iter(each)): list(dict.fromkeys(c for clips in each.values() for c in clips))
+            for each in alike.values()
+        }
+        differ = {next(iter(each)) for each in alike.values() if len(each) > 1}
+        found = sorted(all_of.items(), key=lambda item: -len(item[1]))
         told = []
         for why, clips in found[:_REASONS_SHOWN]:
             dots = ", ..." if len(clips) > _CLIPS_SHOWN else ""
-            told.append(f"{why} ({_count(len(clips), 'clip')}: {', '.join(clips[:_CLIPS_SHOWN])}{dots})")
+            how_many = _count(len(clips), "clip") + (", other numbers in some" if why in differ else "")
+            told.append(f"{why} ({how_many}: {', '.join(clips[:_CLIPS_SHOWN])}{dots})")
         if left := found[_REASONS_SHOWN:]:
             clips_left = len({clip for _, clips in left for clip in clips})
             told.append(f"and {_count(len(left), 'more reason')} ({_count(clips_left, 'clip')})")

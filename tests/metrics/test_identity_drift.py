@@ -104,7 +104,8 @@ def test_one_person_all_along_is_nothing() -> None:
     said = found(shown("AAAAAAAAAA"))
     assert (said.findings, said.series, said.unassessed) == ((), {}, "")
     assert said.facts == {
-        "frames_examined": 10, "faces": 10, "faces_compared": 10, "tracks_compared": 1, "largest_distance": 0.0,
+        "frames": 28, "frames_examined": 10, "frames_with_faces": 10, "faces": 10, "faces_compared": 10,
+        "tracks_compared": 1, "largest_distance": 0.0,
     }  # fmt: skip
 
 
@@ -271,6 +272,45 @@ def test_faces_that_could_not_be_compared_leave_the_clip_open() -> None:
     assert found(late).unassessed == ""  # within a second of one that was compared ...
     longer = [Face(at, A, usable=at < 5) for at in range(12)]
     assert found(longer, examined=12).unassessed.startswith("faces in 4 of 12")  # ... and past it
+
+
+@pytest.mark.parametrize(
+    ("people", "cuts", "open_frames"),
+    [
+        ("AAA", (), 3),  # a short clip: faces in all that was examined, and none compared
+        ("ABB", (), 3),
+        ("AA.", (), 2),
+        ("A..", (), 0),  # in fewer than half
+        ("AA..", (), 0),  # half is not most
+        ("AAB...AAAA", (9,), 3),  # the first three of ten
+        ("AAAAAAAAAA", (), 0),
+        ("AAAAAAABBB", (21,), 3),  # a short second shot of three examined frames
+        ("AAAAAAABB.", (21,), 2),
+        ("AAAAAAAB..", (21,), 0),
+        ("AAAAAAAAAB", (26,), 1),  # one examined frame of a shot of two
+        ("AAAAAAAAAB", (27,), 0),  # a shot of one frame holds no change
+        ("AABBBAAAAA", (6, 9, 15), 5),  # two, one and two examined frames; the last shot is compared
+        ("..........", (9,), 0),
+    ],
+)
+def test_a_shot_with_faces_in_most_examined_frames_is_open_if_too_few_could_be_compared(
+    people: str, cuts: tuple[int, ...], open_frames: int
+) -> None:
+    said = found(shown(people), cuts, examined=len(people))
+    assert said.findings == ()
+    why = f"faces in {open_frames} of {len(people)} examined frames could not be compared over time"
+    assert said.unassessed == (why if open_frames else "")
+
+
+def test_no_gate_on_faces_passes_on_a_clip_of_three_examined_frames_with_faces() -> None:
+    on = metric(faces=True)
+    said = measured(background(10, 96, 128), features(shown("ABB"), examined=3))
+    assert said.facts["identity"]["frames_examined"] == said.facts["identity"]["frames_with_faces"] == 3
+    assert said.facts["identity"]["frames"] == 10
+    assert "faces in 3 of 3 examined frames" in said.unassessed_kinds[KIND]
+    assert held(on, said, GATE).outcome is Outcome.NOT_COMPUTED
+    few = measured(background(28, 96, 128), features(shown("ABB.......")))
+    assert held(on, few, GATE).outcome is Outcome.PASSED
 
 
 def test_a_face_that_jumps_about_cannot_be_compared() -> None:

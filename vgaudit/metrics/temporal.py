@@ -75,7 +75,7 @@ class Temporal:
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
