@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,13 @@ def test_one_person_all_along_is_nothing() -> None:
         "frames": 28, "frames_examined": 10, "frames_with_faces": 10, "faces": 10, "faces_compared": 10,
         "tracks_compared": 1, "largest_distance": 0.0,
     }  # fmt: skip
+
+
+def test_frames_are_counted_where_a_container_does_not_say_how_many_it_has() -> None:
+    unknown = replace(INFO, frames=None)
+    for examined, frames in ((10, 28), (1, 1), (0, 0)):
+        said = identity_drift("s0", features([], examined=examined), (), unknown)
+        assert said.facts["frames"] == frames
 
 
 def test_no_face_is_nothing_to_find_and_nothing_left_open() -> None:

@@ -168,9 +168,11 @@ def identity_drift(sample_id: str, faces: Features, cuts: Sequence[int], info: C
         times = tuple(float(t) for t in faces["pts_s"][worst.faces])
         series["identity"] = Series(times, tuple(worst.distance.tolist()), UNIT)
     compared = np.concatenate([np.zeros(0, np.intp), *(track.faces for track in tracks)])
+    examined = faces["frames_examined"]
     facts = {
-        "frames": info.frames,
-        "frames_examined": len(faces["frames_examined"]),
+        "frames": info.frames
+        or int(examined[-1] + 1 if len(examined) else 0),  # a clip's last frame is examined
+        "frames_examined": len(examined),
         "frames_with_faces": len(np.unique(linked.frame)),
         "faces": len(linked.frame),
         "faces_compared": len(compared),
