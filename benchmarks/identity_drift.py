@@ -37,7 +37,7 @@ from identity_clips import through_the_encoder as through
 from scipy.stats import chi2
 
 from vgaudit.metrics.identity_drift import KIND
-from vgaudit.records import Finding
+from vgaudit.records import Finding, Measurement
 from vgaudit.stats import clopper_pearson
 
 STRENGTHS = {"mild": 0.5, "moderate": 0.75, "strong": 1.0}
@@ -51,6 +51,11 @@ def found_in(base: Portrait, other: Portrait, share: np.ndarray, seed: int, crf:
     clip = clip if crf is None else through(clip, crf)
     said, _ = measured(info_of(clip), blocks(clip))
     return [f for f in said.findings if f.kind == KIND]
+
+
+def is_open(said: Measurement) -> bool:
+    """Whether a clip is not assessed for faces that become another one."""
+    return bool(said.unassessed) or KIND in said.unassessed_kinds
 
 
 def overlap(found: Finding, start_s: float, end_s: float) -> float:
@@ -104,7 +109,7 @@ def main() -> None:
         said, faces, length = measured_file(path)
         count += sum(f.kind == KIND for f in said.findings)
         minutes += length / 60
-        seen, open_ones = seen + (len(faces["box"]) > 0), open_ones + bool(said.unassessed)
+        seen, open_ones = seen + (len(faces["box"]) > 0), open_ones + is_open(said)
         tracks += said.facts.get("identity", {}).get("tracks_compared", 0)
         seconds += len(np.unique(faces["frame_index"])) / max(1, len(faces["frames_examined"])) * length
     bound = float(chi2.ppf(0.95, 2 * (count + 1))) / 2
@@ -121,7 +126,7 @@ def main() -> None:
         said, faces, _ = measured_file(path)
         compared += said.facts.get("identity", {}).get("tracks_compared", 0) > 0
         told += any(f.kind == KIND for f in said.findings)
-        seen, open_ones = seen + (len(faces["box"]) > 0), open_ones + bool(said.unassessed)
+        seen, open_ones = seen + (len(faces["box"]) > 0), open_ones + is_open(said)
     if args.generators:
         print(
             f"clips of generators: {told} with a finding, of {compared} in which a face was compared over time"

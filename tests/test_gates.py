@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -226,6 +227,86 @@ def test_gate_on_findings(situation: str) -> None:
     )
     assert held.outcome == outcome, held.reason
     assert words in held.reason
+
+
+GHOSTS = {"likeness": {"g": (4, 4)}, "likeness.match": {"g": (1, 4)}, "likeness.face": {"g": (1, 4)}}
+SHORT = {"g": {"too short": ["c", "d"], "blurred": ["b"]}}
+
+
+def held_with_gaps(spec: Any, coverage: Any, gaps: Any, results: Sequence[Result] = ()) -> GateResult:
+    (held,) = evaluate(
+        [gate(spec)], results, ["g"], sample_groups={"s1": "g"}, coverage=coverage, finding_kinds=KINDS, gaps=gaps
+    )  # fmt: skip
+    return held
+
+
+def test_a_gate_says_why_a_kind_was_not_looked_for_and_in_which_clips() -> None:
+    held = held_with_gaps(FINDINGS, GHOSTS, {"likeness.match": SHORT, "likeness.face": {"g": {"no": ["x"]}}})
+    assert held.outcome == UNKNOWN
+    assert held.reason == (
+        "likeness.match could be looked for in only 1 of 4 clips: too short (2 clips: c, d); blurred (1 clip: b)"
+    )
+
+
+def test_kinds_that_lack_for_the_same_reasons_share_a_sentence_and_others_follow() -> None:
+    alike = held_with_gaps(
+        "findings likeness.* <= 0", GHOSTS, {"likeness.match": SHORT, "likeness.face": SHORT}
+    )
+    assert alike.reason.startswith(
+        "likeness.match, likeness.face could be looked for in only 1 of 4 clips: too"
+    )
+    other = {"likeness.match": SHORT, "likeness.face": {"g": {"no": ["x", "y", "z"]}}}
+    told = held_with_gaps("findings likeness.* <= 0", GHOSTS, other).reason
+    assert "; likeness.face could be looked for in only 1 of 4 clips: no (3 clips: x, y, ...)" in told
+
+
+def test_a_gate_says_why_a_metric_did_not_look_at_clips() -> None:
+    gaps = {
+        "likeness": {"g": {f"why {'abcde'[i]}": [f"clip {i}"] for i in range(5)} | {"often": ["a", "b", "c"]}}
+    }
+    held = held_with_gaps(FINDINGS, {"likeness": {"g": (1, 9)}}, gaps)
+    assert held.outcome == UNKNOWN
+    assert held.reason == (
+        "likeness looked at only 1 of 9 clips: often (3 clips: a, b, ...); why a (1 clip: clip 0); "
+        "why b (1 clip: clip 1); and 3 more reasons (3 clips)"
+    )
+
+
+def test_reasons_that_differ_in_numbers_alone_are_told_once() -> None:
+    gaps = {"likeness": {"g": {"3 of 10.5 s": ["a", "b"], "dark": ["c", "d", "e"], "14 of 9 s": ["f", "b"]}}}
+    held = held_with_gaps(FINDINGS, {"likeness": {"g": (1, 9)}}, gaps)
+    assert held.reason.endswith(
+        "clips: 3 of 10.5 s (3 clips, other numbers in some: a, b, ...); dark (3 clips: c, d, ...)"
+    )
+
+
+def test_what_a_gate_allows_to_miss_is_told_where_it_passes() -> None:
+    held = held_with_gaps({**FINDINGS, "allow_missing": 3}, GHOSTS, {"likeness.match": SHORT})
+    assert held.outcome == PASSED
+    assert (
+        "; allowed by allow_missing: likeness.match could be looked for in only 1 of 4 clips: too"
+        in held.reason
+    )
+    whole = held_with_gaps(
+        {**FINDINGS, "allow_missing": 1}, {"likeness": {"g": (3, 4)}}, {"likeness": {"g": {"small": ["s"]}}}
+    )
+    assert whole.outcome == PASSED
+    assert "allowed by allow_missing: likeness looked at only 3 of 4 clips: small (1 clip: s)" in whole.reason
+    assert "allow_missing" not in held_with_gaps(FINDINGS, ALL_SEEN, {}).reason
+
+
+def test_reasons_decide_nothing() -> None:
+    assert held_with_gaps(FINDINGS, ALL_SEEN, {"likeness.match": SHORT}).outcome == PASSED
+    assert held_with_gaps(FINDINGS, GHOSTS, {}).outcome == UNKNOWN
+
+
+def test_a_network_out_of_its_domain_is_named_once_beside_other_reasons() -> None:
+    outside = Result("likeness.x", "g", 1.0, n=1, n_clusters=1, detail={"out_of_domain": "drawings"})
+    coverage = {"likeness": {"g": (1, 4)}}
+    told = held_with_gaps(FINDINGS, coverage, {"likeness": SHORT}, [outside]).reason
+    assert "of 4 clips (drawings): too short" in told
+    told = held_with_gaps(FINDINGS, coverage, {"likeness": {"g": {"drawings": ["a"]}}}, [outside]).reason
+    assert told.count("drawings") == 1
 
 
 def test_the_tables_hold_forty_situations() -> None:

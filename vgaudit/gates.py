@@ -8,6 +8,7 @@ good side, passes. Everything else is ``failed`` or ``not computed`` with the re
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -27,7 +28,14 @@ from vgaudit.records import (
 )
 from vgaudit.registry import nearest
 
-__all__ = ["GateSpec", "evaluate", "is_assessed", "verdict"]
+__all__ = ["Gaps", "GateSpec", "evaluate", "is_assessed", "verdict"]
+
+Gaps = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
+"""Metric or kind of finding -> group -> reason -> names of the clips that were not looked at for it."""
+
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
+_REASONS_SHOWN = 3
+_CLIPS_SHOWN = 2
 
 
 def is_assessed(measurement: Measurement) -> bool:
@@ -50,6 +58,31 @@ class _Evidence:
     kinds: Mapping[str, Collection[str]] | None
     outside: Mapping[tuple[str, str], str]
     """Metric and group -> why its network is out of domain there."""
+    gaps: Gaps
+
+    def why_not(self, name: str, group: str) -> str:
+        """Why clips were not looked at: reasons of most clips first, each with how many and which come first.
+
+        Reasons that differ in numbers alone count as one, in the words of the first.
+        """
+        alike: dict[str, dict[str, Sequence[str]]] = {}
+        for why, clips in self.gaps.get(name, {}).get(group, {}).items():
+            alike.setdefault(_DIGITS.sub("0", why), {})[why] = clips
+        all_of = {
+            next(iter(each)): list(dict.fromkeys(c for clips in each.values() for c in clips))
+            for each in alike.values()
+        }
+        differ = {next(iter(each)) for each in alike.values() if len(each) > 1}
+        found = sorted(all_of.items(), key=lambda item: -len(item[1]))
+        told = []
+        for why, clips in found[:_REASONS_SHOWN]:
+            dots = ", ..." if len(clips) > _CLIPS_SHOWN else ""
+            how_many = _count(len(clips), "clip") + (", other numbers in some" if why in differ else "")
+            told.append(f"{why} ({how_many}: {', '.join(clips[:_CLIPS_SHOWN])}{dots})")
+        if left := found[_REASONS_SHOWN:]:
+            clips_left = len({clip for _, clips in left for clip in clips})
+            told.append(f"and {_count(len(left), 'more reason')} ({_count(clips_left, 'clip')})")
+        return "; ".join(told)
 
 
 def evaluate(
@@ -61,6 +94,7 @@ def evaluate(
     sample_groups: Mapping[str, str] | None = None,
     coverage: Mapping[str, Mapping[str, tuple[int, int]]] | None = None,
     finding_kinds: Mapping[str, Collection[str]] | None = None,
+    gaps: Gaps | None = None,
 ) -> list[GateResult]:
     """Hold every gate against every group it names.
 
@@ -75,6 +109,7 @@ def evaluate(
             -> the same, where some clips could not be searched for it.
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
             that would pass for ever. Of a metric that declares none, only ``metric.*`` can be asked for.
+        gaps: Why clips are missing from the coverage. Only told to the reader: the counts of ``coverage`` decide.
 
     Returns:
         For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.
@@ -84,7 +119,7 @@ def evaluate(
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
     outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
-    evidence = _Evidence(findings, sample_groups or {}, coverage or {}, finding_kinds, outside)
+    evidence = _Evidence(findings, sample_groups or {}, coverage or {}, finding_kinds, outside, gaps or {})
     out: list[GateResult] = []
     for gate in gates:
         wanted = list(groups) if gate.group in (ALL, ANY) else [gate.group]
@@ -240,6 +275,7 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
     )
     if not metrics:
         return Outcome.NOT_COMPUTED, "no metric was run"
+    allowed = []
     for metric in metrics:
         if unknown := unknown_kind(pattern, metric, evidence.kinds):
             return Outcome.NOT_COMPUTED, unknown
@@ -249,18 +285,42 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         assessed, planned = seen
         if planned <= 0:
             return Outcome.NOT_COMPUTED, f"there are no clips {metric} could have looked at"
-        if planned - assessed > gate.allow_missing or assessed <= 0:
-            why = evidence.outside.get((metric, group), "")
+        if assessed < planned:
+            outside, why = evidence.outside.get((metric, group), ""), evidence.why_not(metric, group)
             few = f"{metric} looked at only {assessed} of {planned} clips"
-            return Outcome.NOT_COMPUTED, f"{few} ({why})" if why else few
-        for kind, by_group in evidence.coverage.items():
-            if kind.startswith(f"{metric}.") and fnmatchcase(kind, pattern):
-                searched, planned = by_group.get(group, (0, 0))
-                if planned - searched > gate.allow_missing or searched <= 0:
-                    few = f"{kind} could be looked for in only {searched} of {planned} clips"
-                    return Outcome.NOT_COMPUTED, few
+            few += f" ({outside})" if outside and outside not in why else ""
+            few += f": {why}" if why else ""
+            if planned - assessed > gate.allow_missing or assessed <= 0:
+                return Outcome.NOT_COMPUTED, few
+            allowed.append(few)
+        too_few, few_enough = _unsearched(gate, metric, group, evidence)
+        if too_few:
+            return Outcome.NOT_COMPUTED, "; ".join(too_few)
+        allowed += few_enough
     looked = ", ".join(f"{m} looked at {evidence.coverage[m][group][0]} clips" for m in metrics)
-    return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}"
+    missed = "".join(f"; allowed by allow_missing: {few}" for few in allowed)
+    return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}{missed}"
+
+
+def _unsearched(gate: GateSpec, metric: str, group: str, evidence: _Evidence) -> tuple[list[str], list[str]]:
+    """Kinds the gate asks for that some clips were not searched for: those past what it allows, and those within.
+
+    Kinds that the same clips were not searched for, for the same reasons, share a sentence.
+    """
+    alike: dict[tuple[int, int, str], list[str]] = {}
+    for kind, by_group in evidence.coverage.items():
+        if kind.startswith(f"{metric}.") and fnmatchcase(kind, gate.findings or ""):
+            key = *by_group.get(group, (0, 0)), evidence.why_not(kind, group)
+            alike.setdefault(key, []).append(kind)
+    too_few, few_enough = [], []
+    for (searched, planned, why), kinds in alike.items():
+        few = f"{', '.join(kinds)} could be looked for in only {searched} of {planned} clips"
+        few += f": {why}" if why else ""
+        if planned - searched > gate.allow_missing or searched <= 0:
+            too_few.append(few)
+        elif searched < planned:
+            few_enough.append(few)
+    return too_few, few_enough
 
 
 def _any_of(gate: GateSpec, held: Sequence[GateResult]) -> GateResult:

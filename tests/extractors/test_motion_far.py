@@ -57,6 +57,14 @@ def test_what_surely_moves_costs_no_flow() -> None:
     assert stretches([SLOW] * 3 + [2 * FEIGNED] * 3 + [SLOW] * 2, 24) == [(0, 3)]
 
 
+@pytest.mark.parametrize(("step", "far"), [(0.95 / 256, True), (1 / 256, True), (1.05 / 256, False)])
+def test_what_moves_by_a_two_hundred_and_fifty_sixth_a_step_may_be_noise(step: float, far: bool) -> None:
+    """In whole stretches, and in what is left over at the end of a clip."""
+    assert stretches([step] * 6, 24) == ([(0, 3), (3, 6)] if far else [])
+    assert stretches([0.5 / 256] * 3 + [step] * 2, 24) == ([(0, 5)] if far else [(0, 3)])
+    assert stretches([0.0, 0.0, 3 * step], 24) == ([(0, 3)] if far else [])  # the mean counts
+
+
 @pytest.mark.parametrize("shown", [2, 3])
 @pytest.mark.parametrize("fps", [10, 24, 30])
 def test_repeated_frames_at_the_higher_rate_change_no_stretch(shown: int, fps: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,16 @@ def test_one_person_all_along_is_nothing() -> None:
     said = found(shown("AAAAAAAAAA"))
     assert (said.findings, said.series, said.unassessed) == ((), {}, "")
     assert said.facts == {
-        "frames_examined": 10, "faces": 10, "faces_compared": 10, "tracks_compared": 1, "largest_distance": 0.0,
+        "frames": 28, "frames_examined": 10, "frames_with_faces": 10, "faces": 10, "faces_compared": 10,
+        "tracks_compared": 1, "largest_distance": 0.0,
     }  # fmt: skip
+
+
+def test_frames_are_counted_where_a_container_does_not_say_how_many_it_has() -> None:
+    unknown = replace(INFO, frames=None)
+    for examined, frames in ((10, 28), (1, 1), (0, 0)):
+        said = identity_drift("s0", features([], examined=examined), (), unknown)
+        assert said.facts["frames"] == frames
 
 
 def test_no_face_is_nothing_to_find_and_nothing_left_open() -> None:
@@ -201,6 +209,43 @@ def test_a_face_that_cannot_be_compared_is_nobody_who_crossed() -> None:
     assert len(identity_drift("s0", seen, (), INFO).findings) == 1
 
 
+def beside(people: str, off: float = 0.0) -> list[Face]:
+    return shown(people, x=120, off=off)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ("BBBBB.....", False),  # gone to the other's place in all four faces
+        ("BBBBBB....", False),  # three of four: at the first the other is where it was
+        ("BBBBBBB...", True),  # half of them is no more than half
+        ("BBBBBBBBB.", True),
+        (".....B....", True),  # shown with the first of them, and not before
+        ("CC.......B", True),  # who comes later cannot have crossed
+        ("CCCCC.....", True),
+    ],
+)
+def test_two_have_crossed_where_most_of_a_drift_shows_who_was_elsewhere_before(
+    other: str, told: bool
+) -> None:
+    said = found([*shown("AAAAABBBBA"), *beside(other)])
+    assert spans(said) == ([(1.5, 2.7)] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("off", "told"), [(0.0, False), (0.4, False), (0.59, False), (0.61, True), (0.8, True)]
+)
+def test_who_was_elsewhere_is_as_like_as_pictures_of_one_person_are(off: float, told: bool) -> None:
+    said = found([*shown("AAAAABBBBA"), *beside("BBBBB.....", off)])
+    assert spans(said) == ([(1.5, 2.7)] if told else [])
+
+
+def test_a_face_that_could_not_be_compared_before_is_nobody_who_crossed() -> None:
+    seen = features([*shown("AAAAABBBBB"), *shown("CCCCC.....", x=120, usable=False)])
+    seen["embedding"][:] *= 0.9  # nearer to the zeros of those that are not usable than 0.6
+    assert len(identity_drift("s0", seen, (), INFO).findings) == 1
+
+
 def test_two_drifts_are_told_by_time_and_the_larger_is_drawn() -> None:
     larger = [Face(at, who, x=120, off=0.3 if who == B else 0) for at, who in enumerate("AAAAAABBBB")]
     said = found([*larger, *shown("CCCCDDDDDD")])
@@ -234,6 +279,45 @@ def test_faces_that_could_not_be_compared_leave_the_clip_open() -> None:
     assert found(late).unassessed == ""  # within a second of one that was compared ...
     longer = [Face(at, A, usable=at < 5) for at in range(12)]
     assert found(longer, examined=12).unassessed.startswith("faces in 4 of 12")  # ... and past it
+
+
+@pytest.mark.parametrize(
+    ("people", "cuts", "open_frames"),
+    [
+        ("AAA", (), 3),  # a short clip: faces in all that was examined, and none compared
+        ("ABB", (), 3),
+        ("AA.", (), 2),
+        ("A..", (), 0),  # in fewer than half
+        ("AA..", (), 0),  # half is not most
+        ("AAB...AAAA", (9,), 3),  # the first three of ten
+        ("AAAAAAAAAA", (), 0),
+        ("AAAAAAABBB", (21,), 3),  # a short second shot of three examined frames
+        ("AAAAAAABB.", (21,), 2),
+        ("AAAAAAAB..", (21,), 0),
+        ("AAAAAAAAAB", (26,), 1),  # one examined frame of a shot of two
+        ("AAAAAAAAAB", (27,), 0),  # a shot of one frame holds no change
+        ("AABBBAAAAA", (6, 9, 15), 5),  # two, one and two examined frames; the last shot is compared
+        ("..........", (9,), 0),
+    ],
+)
+def test_a_shot_with_faces_in_most_examined_frames_is_open_if_too_few_could_be_compared(
+    people: str, cuts: tuple[int, ...], open_frames: int
+) -> None:
+    said = found(shown(people), cuts, examined=len(people))
+    assert said.findings == ()
+    why = f"faces in {open_frames} of {len(people)} examined frames could not be compared over time"
+    assert said.unassessed == (why if open_frames else "")
+
+
+def test_no_gate_on_faces_passes_on_a_clip_of_three_examined_frames_with_faces() -> None:
+    on = metric(faces=True)
+    said = measured(background(10, 96, 128), features(shown("ABB"), examined=3))
+    assert said.facts["identity"]["frames_examined"] == said.facts["identity"]["frames_with_faces"] == 3
+    assert said.facts["identity"]["frames"] == 10
+    assert "faces in 3 of 3 examined frames" in said.unassessed_kinds[KIND]
+    assert held(on, said, GATE).outcome is Outcome.NOT_COMPUTED
+    few = measured(background(28, 96, 128), features(shown("ABB.......")))
+    assert held(on, few, GATE).outcome is Outcome.PASSED
 
 
 def test_a_face_that_jumps_about_cannot_be_compared() -> None:

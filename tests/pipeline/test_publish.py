@@ -37,3 +37,14 @@ def test_decisions(
     assert decision.decision == answer
     assert reason in " ".join(decision.reasons)
     assert bool(decision.reasons) == (answer != "publish")
+
+
+def test_each_kind_that_could_not_be_looked_for_keeps_a_clip_from_being_published_with_its_reason() -> None:
+    """Two kinds that lack for one reason share a sentence; a third has its own."""
+    said = Measurement(unassessed_kinds={"m.ghost": "too short", "m.warp": "too short", "m.face": "too dark"})
+    decision = decide(FINE, {"m": said, "n": Measurement()}, {})
+    assert decision.decision == "review"
+    assert decision.reasons == (
+        "m.ghost, m.warp could not be looked for: too short",
+        "m.face could not be looked for: too dark",
+    )

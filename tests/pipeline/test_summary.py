@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from vgaudit.metrics.base import Measured, SummaryContext, ValueSpec
 from vgaudit.pipeline.binding import BoundMetric
-from vgaudit.pipeline.summary import Collected, refusal_results, summarize
+from vgaudit.pipeline.summary import Collected, gaps, refusal_results, summarize
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import ClipRecord, Measurement, Result
 
@@ -96,6 +96,57 @@ def test_clips_not_searched_for_a_kind_are_counted_for_that_kind_only() -> None:
         "m.ghost": {"model": (1, 5), "other": (0, 1)},
     }
     assert Measurement.from_json(said["s1"].to_json()) == said["s1"]
+
+
+def test_gaps_say_why_each_clip_that_is_not_counted_is_not() -> None:
+    said = {
+        "s0": Measurement(values={"x": 1.0}, missing={"y": "not applicable: no face"}),
+        "s1": Measurement(unassessed_kinds={"m.ghost": "too short"}),
+        "s2": Measurement(missing={"x": "broken", "y": "broken"}, unassessed="broken"),
+        "s4": Measurement(unassessed_kinds={"ghost": "the kind of no metric"}),
+        "s8": Measurement(unassessed_kinds={"m.ghost": "too short", "m.other": "too short"}),
+    }
+    samples = [
+        Sample(f"s{i}", f"p{i}", "", "model", source="dir/eight.mp4" if i == 8 else None) for i in range(9)
+    ]
+    samples.append(Sample("t", "p", "", "other"))
+    records = {s.sample_id: ClipRecord(s.sample_id, "ok") for s in samples}
+    records |= {
+        "s5": ClipRecord("s5", "error", "out of memory"),
+        "s6": ClipRecord("s6", "ok", media_error="no frame"),
+        "s7": ClipRecord("s7", "refused_input"),
+    }
+    plan = Plan(tuple(samples))
+    unchecked = {"s3": {"m": "no weights"}, "t": {"m": "no weights", "n": "no network"}}
+    scorer = SimpleNamespace(
+        metrics=[BoundMetric("m", Sliced(), {})],  # type: ignore[arg-type]
+        measurement=lambda _, sample, __: said.get(sample.sample_id),
+    )
+    collected = Collected(plan, records, scorer)  # type: ignore[arg-type]
+    found = gaps(plan, records, collected.measurements, unchecked)
+    whole = {
+        "broken": ["s2"],
+        "no weights": ["s3"],
+        "the kind of no metric": ["s4"],
+        "there is no clip: out of memory": ["s5"],
+        "the clip cannot be decoded: no frame": ["s6"],
+    }
+    assert found["m"] == {"model": whole, "other": {"no weights": ["t"]}}
+    assert found["m.ghost"]["model"] == {**whole, "too short": ["s1", "dir/eight.mp4"]}
+    assert found["m.other"]["model"] == {**whole, "too short": ["dir/eight.mp4"]}
+    assert found["n"]["other"] == {"no network": ["t"]}
+    for name, by_group in collected.coverage().items():  # they explain just what the coverage counts
+        for group, (seen, due) in by_group.items():
+            clips = {c for named in found.get(name, {}).get(group, {}).values() for c in named}
+            assert len(clips) == due - seen, (name, group)
+
+
+def test_gaps_name_a_long_path_by_its_end() -> None:
+    plan = Plan((Sample("s", "p", "", "model", source="d/" * 100 + "clip.mp4"),))
+    said = {"m": {"s": Measurement(unassessed="too dark")}}
+    ((name,),) = gaps(plan, {"s": ClipRecord("s", "ok")}, said, {})["m"]["model"].values()
+    assert len(name) == 80
+    assert name.endswith("/clip.mp4")
 
 
 def test_slices_of_values_by_tag_have_numbers_or_say_why_not() -> None:

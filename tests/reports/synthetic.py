@@ -33,6 +33,7 @@ PROMPTS = {
     "\n# heading\n<b>@someone</b> \x00\x07\x1b[31m \u202eevil\u202c \ud83d \U0001f415 http://example.invalid/x",
     "rtl": "كلب يمشي على الشاطئ عند الغروب 🐕 " + "שקיעה על הים " * 3,
 }
+NO_SHOT = "no shot of the clip is long enough (12 different <pictures>, more beside a cut)"
 LONG_PROMPT = "very long prompt " * 600  # 10,200 characters
 
 VALUE_SPECS = {
@@ -173,6 +174,9 @@ def _measurements(sample_id: str, index: int, run_dir: Path, census: bool) -> di
             },
             findings=tuple(findings),
             facts={"flow": "DIS fast", "pairs": FRAMES - 1},
+            unassessed_kinds=dict.fromkeys(("temporal.ghosting", "temporal.colour_drift"), NO_SHOT)
+            if index % 4 == 1
+            else {},
         ),
         "prompt_alignment": Measurement(
             values=clip_values[0],

@@ -13,10 +13,12 @@ import pytest
 
 from tests.reports.conftest import Written
 from tests.reports.synthetic import GROUPS, LONG_PROMPT, PROMPTS
+from vgaudit.metrics.fvd_results import VALUES
 from vgaudit.records import ClipRecord, GateResult, Measurement, Outcome, Result, Verdict
 from vgaudit.reports.clip_index import columns
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import visible
+from vgaudit.reports.estimates import result_blocks
 from vgaudit.reports.html import CONTENT_SECURITY_POLICY, write_html
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "source"}
@@ -410,3 +412,28 @@ def test_the_index_stays_small_and_loads_stills_late(run_report: Written, tmp_pa
 def test_scripts_are_small() -> None:
     assets = Path(write_html.__globals__["__file__"]).parent / "assets"
     assert sum(p.stat().st_size for p in assets.glob("*.js")) < 60_000
+
+
+def test_each_card_has_a_title_that_is_understood_alone(run_report: Written, tmp_path: Path) -> None:
+    """Values' own titles head cards; the same value by two protocols is told apart by these."""
+    first = next(r for r in run_report.data.results if r.name == "fvd.distance")
+    own = {f"fvd.{spec.name}": dataclasses.asdict(spec) for spec in VALUES}
+    results = [
+        dataclasses.replace(first, name="fvd.coverage", detail={"protocol": "fvd@one"}),
+        dataclasses.replace(first, detail={"protocol": "fvd@one"}),
+        dataclasses.replace(first, group=GROUPS[1], detail={"protocol": "fvd@two"}),
+        dataclasses.replace(first, name="likeness.coverage", detail={}),
+        dataclasses.replace(first, name="other.coverage", detail={}),
+    ]
+    data = dataclasses.replace(run_report.data, results=tuple(results), gates=(), value_specs=own)
+    blocks = {block.label: block.title for block in result_blocks(data)}
+    assert blocks == {
+        "fvd.coverage (fvd@one)": "Coverage (of the reference by generated clips)",
+        "fvd.distance (fvd@one)": "Fr\u00e9chet video distance, fvd@one",
+        "fvd.distance (fvd@two)": "Fr\u00e9chet video distance, fvd@two",
+        "likeness.coverage": "Coverage, likeness.coverage",
+        "other.coverage": "Coverage, other.coverage",
+    }
+    page = write_html(data, tmp_path / "report").read_text(encoding="utf-8")
+    for title in blocks.values():
+        assert re.search(rf'<h3 id="result-\d+">{re.escape(title)}</h3>', page), title

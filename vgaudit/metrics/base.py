@@ -28,6 +28,7 @@ class ValueSpec:
         description: One sentence with the definition.
         per_clip: Whether each clip has it (otherwise only groups do).
         per_group: Whether groups have an estimate of it (otherwise it is a fact of each clip).
+        title: Heading that a reader understands alone, where the name's words do not do: ``distance`` of what?
     """
 
     name: str
@@ -38,6 +39,7 @@ class ValueSpec:
     high: float | None = None
     per_clip: bool = True
     per_group: bool = True
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ WITHOUT_FEATURES = "the reference is stored statistics without features, which t
 VALUES: tuple[ValueSpec, ...] = (
     ValueSpec(
         name="distance",
+        title="Fréchet video distance",
         unit="squared feature distance",
         higher_is_better=False,
         description="Frechet distance between video features of the group and of the reference set.",
@@ -42,6 +43,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="kernel_distance",
+        title="Kernel video distance",
         unit="squared kernel distance",
         higher_is_better=False,
         description="Unbiased kernel distance (degree 3) between the same features; may be slightly negative.",
@@ -49,6 +51,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="extrapolated",
+        title="Fréchet video distance, extrapolated to infinitely many clips",
         unit="squared feature distance",
         higher_is_better=False,
         description="Frechet distance extrapolated to infinitely many clips; may be slightly negative.",
@@ -56,6 +59,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="precision",
+        title="Precision (generated clips near the reference)",
         unit="fraction of clips",
         higher_is_better=True,
         description="Share of the group's clips inside the neighbourhood of some reference clip.",
@@ -65,6 +69,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="recall",
+        title="Recall (reference clips near generated ones)",
         unit="fraction of reference clips",
         higher_is_better=True,
         description="Share of the reference clips inside the neighbourhood of some clip of the group.",
@@ -74,6 +79,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="density",
+        title="Density (of the reference around generated clips)",
         unit="neighbourhoods per k",
         higher_is_better=True,
         description="Mean number of reference neighbourhoods that a clip of the group is in, divided by k.",
@@ -82,6 +88,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="coverage",
+        title="Coverage (of the reference by generated clips)",
         unit="fraction of reference clips",
         higher_is_better=True,
         description="Share of the reference clips whose neighbourhood holds a clip of the group.",
@@ -91,6 +98,7 @@ VALUES: tuple[ValueSpec, ...] = (
     ),
     ValueSpec(
         name="p_value",
+        title="P value (of the kernel video distance)",
         unit="probability",
         higher_is_better=None,
         description="Permutation test of the kernel distance: how often sets of one population lie as far apart.",

@@ -31,7 +31,8 @@ FILE = Path(__file__).with_suffix(".json")
 
 FEWEST_FACES = 4
 """Faces of a track that can be compared, at least: three to begin with, as one may be a bad one, and one to hold
-against them. A shot in which faces show in as many examined frames, and cannot be compared, is not assessed."""
+against them. A shot in which faces that cannot be compared show in as many examined frames is not assessed, nor is
+one in which they show in most of its examined frames, however few these are."""
 
 BEGINNING = 3
 """Faces of a track of which the one that is most like the others is what the track is held against."""
@@ -167,14 +168,19 @@ def identity_drift(sample_id: str, faces: Features, cuts: Sequence[int], info: C
         times = tuple(float(t) for t in faces["pts_s"][worst.faces])
         series["identity"] = Series(times, tuple(worst.distance.tolist()), UNIT)
     compared = np.concatenate([np.zeros(0, np.intp), *(track.faces for track in tracks)])
+    examined = faces["frames_examined"]
     facts = {
-        "frames_examined": len(faces["frames_examined"]),
+        "frames": info.frames
+        or int(examined[-1] + 1 if len(examined) else 0),  # a clip's last frame is examined
+        "frames_examined": len(examined),
+        "frames_with_faces": len(np.unique(linked.frame)),
         "faces": len(linked.frame),
         "faces_compared": len(compared),
         "tracks_compared": len(tracks),
         "largest_distance": max((float(track.distance.max()) for track in tracks), default=None),
     }
-    return Identity(tuple(finding for finding, _ in found), series, facts, _unknown(faces, linked, compared))
+    unknown = _unknown(faces, linked, compared, cuts)
+    return Identity(tuple(finding for finding, _ in found), series, facts, unknown)
 
 
 def compared_tracks(faces: Features, linked: Linked) -> Iterator[Track]:
@@ -207,8 +213,6 @@ def _mixed_up(drifted: Ints, faces: Features, linked: Linked) -> bool:
     shot, mine = linked.shot[drifted[0]], track[drifted[0]]
     others = np.flatnonzero((linked.shot == shot) & (track != mine) & faces["usable"])
     before = others[frame[others] < frame[drifted[0]]]
-    if not len(before):
-        return False
     elsewhere = 0
     for face in drifted:
         alike = others[distances(embedding[[face]], embedding[others])[0] <= least]
@@ -217,25 +221,36 @@ def _mixed_up(drifted: Ints, faces: Features, linked: Linked) -> bool:
     return 2 * elsewhere > len(drifted)
 
 
-def _unknown(faces: Features, linked: Linked, compared: Ints) -> str:
+def _unknown(faces: Features, linked: Linked, compared: Ints, cuts: Sequence[int]) -> str:
     """Why a drift could be there and not be seen; empty if every face was compared, or one that stands for it.
 
-    Told of faces are shots in which they show in :data:`FEWEST_FACES` examined frames at least.
+    Told of faces are shots in which they show in :data:`FEWEST_FACES` examined frames at least, or in most of those
+    that the shot has: in a short one nothing is ever compared. In a shot of a single frame nothing can change.
     """
-    examined, failed = len(faces["frames_examined"]), len(faces["frames_failed"])
+    at = faces["frames_examined"]
+    examined, failed = len(at), len(faces["frames_failed"])
     frame, shot, track = linked.frame, linked.shot, linked.track
     done = np.zeros(len(frame), bool)
     done[compared] = True
     likely = likely_faces(faces["confidence"], frame, track, faces["beside"], done, examined - failed)
     left = likely & ~accounted_for(done, frame, faces["pts_s"], faces["box"], track)
-    counts = [len(np.unique(frame[left & (shot == number)])) for number in np.unique(shot)]
+    of_shot = np.bincount(
+        np.searchsorted(np.asarray(cuts, np.int64), at, side="right"), minlength=len(cuts) + 1
+    )
+    lasts = np.diff(np.r_[0, np.asarray(cuts, np.int64), at[-1] + 1 if examined else 0])
+    counts = [
+        count
+        for number in np.unique(shot)
+        if (count := len(np.unique(frame[left & (shot == number)]))) >= FEWEST_FACES
+        or (2 * count > of_shot[number] and lasts[number] > 1)
+    ]
     why = []
     if not examined:
         why.append("no frame was examined for faces")
     if failed:
         reasons = "; ".join(faces.facts.get("failures", ())) or "no reason is given"
         why.append(f"{failed} of {examined} frames could not be searched for faces ({reasons})")
-    if alone := sum(count for count in counts if count >= FEWEST_FACES):
+    if alone := sum(counts):
         why.append(f"faces in {alone} of {examined} examined frames could not be compared over time")
     return "; ".join(why)
 

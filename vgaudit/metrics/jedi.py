@@ -103,6 +103,7 @@ class Jedi:
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
             name="distance",
+            title="JEDi video distance",
             unit="100 x squared discrepancy",
             higher_is_better=False,
             description="Kernel distance between V-JEPA features of the group and of the reference set, times 100.",

@@ -94,21 +94,22 @@ class Likeness:
         ValueSpec(
             "best_similarity", "similarity", False,
             "Highest similarity of a face to a protected person of the gallery (dlib: 1 - L2 distance; else cosine).",
-            high=1.0,
+            high=1.0, title="Best similarity (to protected people)",
         ),
         ValueSpec(
             "best_distance", "L2 distance", True,
             "Smallest L2 distance of a face to a protected person (embedders compared by L2).", low=0.0,
+            title="Best distance (to protected people)",
         ),
         ValueSpec(
             "match_rate", "fraction of assessed clips", False,
             "Clips with a face past the operating point, of the clips that could be assessed; uncalibrated.",
-            0.0, 1.0, per_clip=False,
+            0.0, 1.0, per_clip=False, title="Match rate (with protected people)",
         ),
         ValueSpec(
             "coverage", "fraction of clips with faces", True,
             "Clips in which every face could be assessed, of the clips in which faces were seen.",
-            0.0, 1.0, per_clip=False,
+            0.0, 1.0, per_clip=False, title="Coverage (of clips with faces by the audit)",
         ),
         ValueSpec(
             "face_rate", "fraction of clips", None,

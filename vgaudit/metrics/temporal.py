@@ -75,7 +75,7 @@ class Temporal:
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -98,7 +98,7 @@ class Temporal:
         ),
         ValueSpec(
             "quality", "share of the way from the worst to the best rating", True,
-            "Predicted human rating of how the clip moves, from its optical flow.", 0.0, 1.0,
+            "Predicted human rating of how the clip moves, from its optical flow.", 0.0, 1.0, title="Motion quality",
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()

@@ -105,6 +105,7 @@ class VBench:
         ValueSpec(
             "dynamic_degree", "fraction of clips", None,
             "Clips in which the fastest 5 % of pixels move far enough often enough, by RAFT.", 0.0, 1.0,
+            title="Dynamic degree (as VBench has it)",
         ),
         ValueSpec(
             "aesthetic_quality", "tenth of a rating", True,

@@ -14,7 +14,7 @@ from vgaudit.gates import evaluate, verdict
 from vgaudit.pipeline.publish import decide
 from vgaudit.pipeline.runspec import RunSpec
 from vgaudit.pipeline.scoring import Scorer
-from vgaudit.pipeline.summary import Collected, refusal_results, summarize, value_specs
+from vgaudit.pipeline.summary import Collected, gaps, refusal_results, summarize, value_specs
 from vgaudit.plan import Plan
 from vgaudit.progress import Progress
 from vgaudit.records import (
@@ -156,6 +156,7 @@ def _gated(
         sample_groups={s.sample_id: s.group for s in plan},
         coverage={m: {g: (c[0], c[1]) for g, c in by.items()} for m, by in stored["coverage"].items()},
         finding_kinds=stored["finding_kinds"],
+        gaps=gaps(plan, records, measurements, stored["unchecked"]),
     )
     return {"gates": [g.to_json() for g in held], "verdict": verdict(held, failed, max_failed).to_json()}
 

@@ -8,14 +8,23 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from vgaudit.errors import Unavailable
-from vgaudit.gates import is_assessed
+from vgaudit.gates import Gaps, is_assessed
 from vgaudit.metrics.base import Measured, SummaryContext, for_summary
 from vgaudit.pipeline.binding import BoundMetric
 from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
-from vgaudit.records import COMPUTED, NOT_COMPUTED, REFUSAL_RATE, ClipRecord, Measurement, Result
+from vgaudit.records import (
+    COMPUTED,
+    NOT_APPLICABLE,
+    NOT_COMPUTED,
+    REFUSAL_RATE,
+    ClipRecord,
+    Measurement,
+    Result,
+)
 
 REFUSED = ("refused_input", "refused_output")
+_NAME_LENGTH = 80
 
 
 def value_specs(metrics: Iterable[BoundMetric]) -> dict[str, dict[str, Any]]:
@@ -92,6 +101,66 @@ class Collected:
 def _is_assessed(metric: str, measurement: Measurement) -> bool:
     """Whether it counts: kinds that are not the metric's own say that something was not looked for, and not what."""
     return is_assessed(measurement) and all(k.startswith(f"{metric}.") for k in measurement.unassessed_kinds)
+
+
+def gaps(
+    plan: Plan,
+    records: Mapping[str, ClipRecord],
+    measurements: Mapping[str, Mapping[str, Measurement]],
+    unchecked: Mapping[str, Mapping[str, str]],
+) -> Gaps:
+    """Why clips are missing from :meth:`Collected.coverage`, by metric or kind of finding, group, and reason.
+
+    Args:
+        plan: What should have been looked at.
+        records: Sample id to what is stored of it.
+        measurements: Metric to sample id to measurement.
+        unchecked: Sample id to metric to why a decodable clip has no measurement.
+
+    Returns:
+        Clips by the name their owner knows, in plan order. A clip that a metric did not look at counts for each of
+        its kinds, as it does in the coverage; refused samples are no clips.
+    """
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    metrics = dict.fromkeys([*measurements, *(m for by_metric in unchecked.values() for m in by_metric)])
+    for metric in metrics:
+        by_sample = measurements.get(metric, {})
+        own = {k for m in by_sample.values() for k in m.unassessed_kinds if k.startswith(f"{metric}.")}
+        for sample in plan:
+            record, measurement = records[sample.sample_id], by_sample.get(sample.sample_id)
+            if record.outcome in REFUSED:
+                continue
+            if measurement is None:
+                why = unchecked.get(sample.sample_id, {}).get(metric, "not measured")
+                whole = [_without_clip(record) or why]
+            else:
+                whole = _why_not_whole(metric, measurement)
+            kinds = measurement.unassessed_kinds if measurement else {}
+            told = {metric: whole} | {k: [*whole, *([kinds[k]] if k in kinds else [])] for k in sorted(own)}
+            for name, reasons in told.items():
+                for reason in dict.fromkeys(reasons):
+                    group = found.setdefault(name, {}).setdefault(sample.group, {})
+                    group.setdefault(reason, []).append(_called(sample))
+    return found
+
+
+def _without_clip(record: ClipRecord) -> str:
+    if record.outcome != "ok":
+        return f"there is no clip: {record.message or record.outcome}"
+    return f"the clip cannot be decoded: {record.media_error}" if record.media_error else ""
+
+
+def _why_not_whole(metric: str, measurement: Measurement) -> list[str]:
+    """Why a clip does not count as looked at, in the words of :func:`_is_assessed`'s three conditions."""
+    absent = [why for why in measurement.missing.values() if not why.startswith(f"{NOT_APPLICABLE}:")]
+    stray = [why for k, why in measurement.unassessed_kinds.items() if not k.startswith(f"{metric}.")]
+    return [*([measurement.unassessed] if measurement.unassessed else []), *absent, *stray]
+
+
+def _called(sample: Sample) -> str:
+    """What its owner calls a clip; of a long path the end, which tells files apart."""
+    name = sample.source or sample.sample_id
+    return name if len(name) <= _NAME_LENGTH else "\N{HORIZONTAL ELLIPSIS}" + name[1 - _NAME_LENGTH :]
 
 
 def summarize(collected: Collected, confidence: float, gated: Collection[str] = ()) -> list[Result]:

@@ -65,6 +65,7 @@ class ClipRow:
     decision: str
     reasons: tuple[str, ...]
     problem: str
+    not_looked_for: str
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def columns(data: ReportData, limit: int = 4) -> list[Column]:
         spec = data.value_specs.get(name, {})
         direction = numbers.direction(spec.get("higher_is_better"))
         decimals = numbers.column_decimals(measured[name])
-        out.append(Column(name, title_of(name), direction, str(spec.get("unit") or ""), decimals))
+        out.append(Column(name, title_of(name, spec), direction, str(spec.get("unit") or ""), decimals))
     return out
 
 
@@ -146,6 +147,20 @@ def _cell(entry: ClipEntry, column: Column) -> Cell:
         return Cell(numbers.in_column(measured, column.decimals), repr(float(measured)))
     status, reason = numbers.missing(measurement.missing.get(value, "no value was stored"))
     return Cell(status, "", one_line(reason, 90))
+
+
+def not_looked_for(entry: ClipEntry) -> tuple[tuple[str, str], ...]:
+    """What could not be looked for in a clip, and why; kinds of finding that lack for one reason share an entry.
+
+    A metric that did not see all of the clip stands there with its name in place of a kind.
+    """
+    kinds: dict[str, list[str]] = {}
+    for metric, measurement in entry.measurements.items():
+        if measurement.unassessed:
+            kinds.setdefault(measurement.unassessed, []).append(f"part of what {metric} looks for")
+        for kind, why in measurement.unassessed_kinds.items():
+            kinds.setdefault(why, []).append(kind.rpartition(".")[2].replace("_", " "))
+    return tuple((", ".join(dict.fromkeys(named)), why) for why, named in kinds.items())
 
 
 def clip_row(entry: ClipEntry, stem: str, media: ClipMedia, shown: Sequence[Column]) -> ClipRow:
@@ -172,6 +187,7 @@ def clip_row(entry: ClipEntry, stem: str, media: ClipMedia, shown: Sequence[Colu
         decision=entry.publish.decision if entry.publish else "",
         reasons=tuple(one_line(r, 240) for r in entry.publish.reasons) if entry.publish else (),
         problem=one_line(unusable, 240),
+        not_looked_for=one_line(", ".join(what for what, _ in not_looked_for(entry)), 120),
     )
 
 

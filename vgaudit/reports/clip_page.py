@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from vgaudit.records import Finding
 from vgaudit.reports import charts, numbers
-from vgaudit.reports.clip_index import ClipRow
+from vgaudit.reports.clip_index import ClipRow, not_looked_for
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line
 from vgaudit.reports.media import MediaFile
@@ -67,6 +67,7 @@ class ClipPage:
     height: int
     fps: float
     findings: tuple[FindingView, ...]
+    not_looked_for: tuple[tuple[str, str], ...]
     timeline: Markup | None
     values: tuple[ValueRow, ...]
     series: tuple[SeriesView, ...]
@@ -102,7 +103,7 @@ def _values(data: ReportData, entry: ClipEntry) -> tuple[ValueRow, ...]:
             rows.append(
                 ValueRow(
                     name=name,
-                    title=title_of(name),
+                    title=title_of(name, spec),
                     text=numbers.number(measurement.values[value]) if computed else status,
                     computed=computed,
                     unit=str(spec.get("unit") or ""),
@@ -199,6 +200,7 @@ def clip_pages(
             height=int(_number(entry.clip.info, "height")),
             fps=_number(entry.clip.info, "fps"),
             findings=finding_views(entry, evidence.get(entry.sample.sample_id, {})),
+            not_looked_for=not_looked_for(entry),
             timeline=charts.findings_timeline(entry.findings, end_s),
             values=_values(data, entry),
             series=_series(entry, end_s),

@@ -49,7 +49,7 @@ class ReportData:
         gates: Gate results.
         verdict: Answer of the run.
         notes: Sentences a reader must see (likeness not assessed, clips changed on disk ...).
-        value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip}.
+        value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
     """
 
     run_dir: Path

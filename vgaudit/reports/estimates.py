@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -209,7 +210,7 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
         blocks.append(
             ResultBlock(
                 name=name,
-                title=title_of(name),
+                title=title_of(name, spec),
                 description=str(spec.get("description") or ""),
                 unit=results[0].unit or str(spec.get("unit") or ""),
                 direction=numbers.direction(better),
@@ -224,7 +225,15 @@ def result_blocks(data: ReportData) -> list[ResultBlock]:
                 protocol=protocol,
             )
         )
-    return _ordered(blocks)
+    return _ordered(_told_apart(blocks))
+
+
+def _told_apart(blocks: Sequence[ResultBlock]) -> list[ResultBlock]:
+    """Blocks with titles of their own: where several have the same one, their protocol or name follows it."""
+    many = Counter(block.title for block in blocks)
+    return [
+        replace(b, title=f"{b.title}, {b.protocol or b.name}") if many[b.title] > 1 else b for b in blocks
+    ]
 
 
 def _ordered(blocks: Sequence[ResultBlock]) -> list[ResultBlock]:

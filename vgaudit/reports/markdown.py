@@ -21,6 +21,7 @@ _MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUT
 _ANSWERS = {"publish": "\u2705 publish", "review": "\u2754 review", "hold": "\u274c hold"}
 _PROMPT_LENGTH = 120
 _REASON_LENGTH = 400
+_GATE_LENGTH = 1200  # room for three reasons with the clips they hold for
 _ROWS_SHOWN = 100
 _WORST_SHOWN = 10
 
@@ -110,7 +111,7 @@ def _gates(data: ReportData) -> str:
                 outcome + (" (warns only)" if gate.severity == "warn" else ""),
                 markdown_text(gate.gate, _PROMPT_LENGTH),
                 markdown_text(gate.group, _PROMPT_LENGTH),
-                markdown_text(gate.reason, _REASON_LENGTH),
+                markdown_text(gate.reason, _GATE_LENGTH),
             )
         )
     return _cut("Gates", ("Outcome", "Condition", "Group", "Why"), rows, frozenset())

@@ -22,6 +22,7 @@ _GATE_ORDER = {Outcome.FAILED: 0, Outcome.NOT_COMPUTED: 1, Outcome.PASSED: 2}
 TONES = {Outcome.PASSED: "pass", Outcome.FAILED: "fail", Outcome.NOT_COMPUTED: "nc"}
 _SPELLINGS = {
     "fps": "FPS", "clip_score": "CLIP score", "clipsim": "CLIPSIM", "ok": "As asked for",
+    "ok_rate": "Clips as asked for",
     "r_precision_top1": "R-precision, top 1", "r_precision_top5": "R-precision, top 5",
 }  # fmt: skip
 _CENSUS_WORDS = {Outcome.PASSED: "Publish", Outcome.NOT_COMPUTED: "Review", Outcome.FAILED: "Hold"}
@@ -207,8 +208,10 @@ def _straddled(result: Result, asked: Condition) -> str:
     return next((f"{limit:g}" for _, limit in asked.limits if result.low <= limit <= result.high), "")
 
 
-def title_of(name: str) -> str:
-    """``temporal.warp_error`` -> ``Warp error``."""
+def title_of(name: str, spec: Mapping[str, Any] | None = None) -> str:
+    """``temporal.warp_error`` -> ``Warp error``; where the value's ``spec`` has a title of its own, that."""
+    if spec and (own := spec.get("title")):
+        return str(own)
     short = name.rpartition(".")[2]
     words = _SPELLINGS.get(short) or short.replace("_", " ").strip() or name
     return words[:1].upper() + words[1:]
