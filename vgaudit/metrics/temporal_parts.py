@@ -97,9 +97,6 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
     series = s.local
     sudden = series > times * threshold
     cut = barred(s)
-    most = (
-        AT_REST if times < 1 else MOST_CHANGE
-    ) * 255  # no part differs by more than 255: no need to look closer
     longest = min(int(LONGEST_SHARE * len(s)), LONGEST_INSERT)
     done = -1
     some = np.flatnonzero(sudden.any(axis=(1, 2))).tolist()
@@ -108,19 +105,17 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
         if p <= done or cut[p] or here.mean() > MOST_AREA:
             continue
         wider = _wider(here)
-        # The part that comes back is at most all of ``wider``: what changes by too much here alone does so there too.
-        unrest = s.fine_changes[p + 1 : p + longest + 1][:, here].sum(axis=1) / wider.sum()
-        restless = unrest - unrest[0] > most * np.arange(len(unrest))
+        shown, last = np.zeros((32, 32, 3)), p
         for q in some[i + 1 :]:
             if q > p + longest or cut[p : q + 1].any():
                 break
-            if restless[q - p - 1]:
-                continue
             there = largest(sudden[q] & wider)
             if not there.any() or sudden[q].mean() > MOST_AREA:
                 continue
             cells = here | there
-            if _returns(s, cells, p, q, must_rest=times < 1):
+            shown += s.fine[last + 1 : q + 1].sum(axis=0)
+            last = q
+            if _returns(s, cells, p, q, shown / (q - p), must_rest=times < 1):
                 score = min(float(series[p][here].max()), float(series[q][there].max()))
                 if q - p < BRIEF_PICTURES and score < BRIEF_TIMES * threshold:
                     continue
@@ -130,21 +125,32 @@ def _inserts(s: Signals, threshold: float, times: float) -> Iterator[Found]:
                 break
 
 
-def _returns(s: Signals, cells: Bools, p: int, q: int, must_rest: bool = False) -> bool:
+def _returns(s: Signals, cells: Bools, p: int, q: int, shown: Floats, must_rest: bool = False) -> bool:
     """Whether the cells show something else between two pairs, and before and after the same.
 
     What came from nearby, or went there, has moved: it did not appear nor vanish.
+
+    Args:
+        s: Of the clip.
+        cells: bool ``(8, 8)``.
+        p: First pair.
+        q: Second pair, later.
+        shown: ``(32, 32, 3)``: mean of the pictures between them.
+        must_rest: Whether it has to keep still meanwhile and leave the place as it was.
     """
     changes = float((s.fine_changes[q] - s.fine_changes[p + 1])[cells].mean()) / max(q - p - 1, 1)
-    fine = np.kron(cells, np.ones((4, 4), bool))
-    shown = s.fine[p : q + 2][:, fine].astype(np.float64)  # whole numbers would wrap around below zero
-    before, meanwhile, after = shown[0], shown[1:-1], shown[-1]
-    inside = meanwhile.mean(axis=0)
+    steady = AT_REST if must_rest else MOST_CHANGE
+    if changes > steady * 255:  # no part differs by more: no need to look closer
+        return False
+    fine = cells.repeat(4, axis=0).repeat(4, axis=1)
+    inside = shown[fine]
+    # Whole numbers would wrap around below zero.
+    before, after = s.fine[p][fine].astype(np.float64), s.fine[q + 1][fine].astype(np.float64)
     away = min(_apart(inside, before), _apart(inside, after))
     left = _apart(before, after)
     if away < LEAST_CHANGE or changes > MOST_CHANGE * away or left > MOST_LEFT * away:
         return False
-    rests = len(meanwhile) >= BRIEF_PICTURES and changes <= AT_REST * away and left <= AS_BEFORE * away
+    rests = q - p >= BRIEF_PICTURES and changes <= AT_REST * away and left <= AS_BEFORE * away
     if must_rest and not rests:
         return False
     alike = ALIKE_AT_REST if rests else ALIKE
