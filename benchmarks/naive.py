@@ -115,7 +115,9 @@ def dynamic_degree(path):
         frozen = last - first + 1 >= freeze
         if last + 1 < len(frames):
             seconds = times[last + 1] - times[first]
-            lengths = np.sort(np.linalg.norm(dis_flow(lumas[last], lumas[last + 1]), axis=2).ravel())
+            lengths = np.sort(
+                np.linalg.norm(dis_flow(lumas[last], lumas[last + 1])[::2, ::2], axis=2).ravel()
+            )
             top = lengths[-max(1, round(0.05 * lengths.size)) :].astype(np.float64)
             fast = not frozen and top.mean() / min(lumas[0].shape) / seconds > 3 / 16
         elif frozen or number == 0:
@@ -133,13 +135,15 @@ def shown_pictures(frames, lumas):
     if tolerance is not None:
         next_ones = [i for i, d in enumerate(frame_differences(frames)) if d > tolerance]
     else:  # little moves: as a stream knows it, from smaller pictures without colour
-        next_ones, differences = [], []
+        next_ones, differences, kept = [], [], lumas[0].astype(np.int16)
         for index, (one, other) in enumerate(pairwise(lumas)):
             difference = np.abs(one.astype(np.int16) - other).mean()
+            drift = np.abs(kept - other).mean()
             limit = max(0.1, min(0.5, 0.1 * statistics.median(differences))) if differences else 0.1
-            if difference > limit:
-                differences.append(difference)
+            if difference > limit or drift > 1:
+                differences.append(difference if difference > limit else drift)
                 next_ones.append(index)
+                kept = other.astype(np.int16)
     return list(zip([0, *(i + 1 for i in next_ones)], [*next_ones, len(frames) - 1], strict=True))
 
 

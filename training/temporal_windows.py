@@ -41,9 +41,9 @@ from vgaudit.metrics.temporal_windows import (
     best_windows,
     scores,
     shot_statistics,
+    shot_windows,
     shots,
     window_features,
-    windows,
 )
 from vgaudit.storyworld.faults import FaultTruth
 
@@ -136,7 +136,7 @@ def teach(kind: str, faults: Sequence[Lesson], sound: Sequence[Clip]) -> WindowM
             bad += list(features_of(kind, lesson.clip, np.array([p]), np.array([q])))
     good: list[Floats] = []
     for clip in sound:
-        p, q = windows(len(clip.signals.statistics))
+        p, q = shot_windows(barred(clip.signals))
         keep = np.flatnonzero(free(kind, clip, p, q))
         most = OF_REAL if clip.is_real else OF_DRAWN
         pick = rng.choice(keep, min(most, len(keep)), replace=False) if len(keep) else keep

@@ -187,6 +187,22 @@ def test_pixels_led_out_of_the_frame_do_not_enter_the_error() -> None:
     assert compare(first, second, flow(3.0), flow(-3.0)).warp_error == pytest.approx(155 / 255 / 14)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "share"),
+    [(2.0, 0.0, 14 / 15), (-2.0, 0.0, 14 / 15), (0.0, 2.0, 9 / 10), (0.0, -2.0, 9 / 10), (0, 0, 1)],
+)
+def test_the_last_row_and_column_are_inside(x: float, y: float, share: float) -> None:
+    picture = np.full((20, 30), 100, np.uint8)
+    assert compare(picture, picture, flow(x, y), flow(-x, -y)).seen.mean() == pytest.approx(share)
+
+
+def test_what_the_camera_does_is_what_most_of_the_picture_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = flow(0.0, -2.0, (64, 96))
+    field[:, :40] = (30.0, 4.0)
+    monkeypatch.setattr("vgaudit.extractors.motion.dense_flow", lambda first, second: field)
+    assert extract(panning(2, 2))["shift"] == pytest.approx(np.array([[0.0, -2 / 64]]))
+
+
 def test_warp_is_bilinear() -> None:
     ramp = np.repeat(np.arange(0, 60, 2, dtype=np.uint8)[None], 20, axis=0)
     error = compare(ramp, ramp, flow(0.5), flow(-0.5)).warp_error

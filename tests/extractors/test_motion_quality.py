@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.extractors.test_motion import extract, flow, panning, smooth
-from vgaudit.extractors.flow_pair import FlowPair, planes
+from tests.extractors.test_motion import bilinear, extract, flow, panning, smooth
+from vgaudit.extractors.flow_pair import FlowPair, compare, planes
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.extractors.motion_quality import COARSE, STATISTICS, MotionQuality, _camera_and_rest
 from vgaudit.testing import example_clips
@@ -252,3 +252,48 @@ def test_it_holds_few_frames() -> None:
 def test_the_extractor_says_that_it_changed() -> None:
     assert MotionExtractor.version == 7
     assert MotionExtractor(MotionOptions()).fingerprint
+
+
+def test_statistics_of_three_pictures_are_what_the_formulas_say() -> None:
+    """By the book, in double precision, for textures that move along flows of every length."""
+    pictures = [smooth(*SHAPE, k) for k in (1, 2, 3)]
+    rng = np.random.default_rng(0)
+
+    def field(spread: float) -> NDArray[np.float32]:
+        return cv2.GaussianBlur(rng.normal(0, spread, (*SHAPE, 2)), (0, 0), 8).astype(np.float32)
+
+    there = [field(60.0) + np.float32([1.5, -2]) for _ in "ab"]
+    flows = [(f, field(15.0) - f) for f in there]
+    quality = MotionQuality()
+    pairs = []
+    for (first, second), (onto, back) in zip(itertools.pairwise(pictures), flows, strict=True):
+        pairs.append(compare(first, second, onto, back))
+        assert quality.push(first, second, pairs[-1]) is pairs[-1]
+    found = quality.arrays()
+
+    half = (SHAPE[1] // 2, SHAPE[0] // 2)
+    a, b, c = (
+        cv2.GaussianBlur(
+            cv2.resize(p, half, interpolation=cv2.INTER_AREA).astype(np.float32), (3, 3), 0
+        ).astype(float)
+        for p in pictures
+    )
+    y, x = np.indices(a.shape).astype(float)
+    (ab, _), (bc, cb) = (
+        [f[::2, ::2].astype(float) / 2 for f in both] for both in flows
+    )  # in units of the grid
+    one = (x + ab[..., 0], y + ab[..., 1])
+    onward = [bilinear(bc[..., i], *one) for i in (0, 1)]
+    ahead, end = bilinear(b, *one), bilinear(c, one[0] + onward[0], one[1] + onward[1])
+    nearest = [np.rint(at).astype(int) for at in one]
+    inside = (nearest[0] >= 0) & (nearest[0] < half[0]) & (nearest[1] >= 0) & (nearest[1] < half[1])
+    seen = pairs[0].seen & inside
+    seen[seen] = pairs[1].seen[nearest[1][seen], nearest[0][seen]]
+    assert 0.05 < seen.mean() < 0.95
+    lengths = [np.linalg.norm(f, axis=2).mean() * 2 / 64 for f in (ab, bc)]
+    assert found["motion"] == pytest.approx(lengths, rel=1e-5)
+    assert found["flicker"][1] == pytest.approx(np.abs(a - 2 * ahead + end)[seen].mean() / a.std(), rel=1e-3)
+    assert abs(a.std() - b.std()) > 0.01 * a.std()  # or it would not matter whose it is divided by
+    behind = bilinear(b, x + cb[..., 0], y + cb[..., 1])
+    rows = np.stack([c - behind, a - behind, b - behind]).reshape(3, -1)
+    assert found["before"][1] == pytest.approx(rows @ rows.T / rows.shape[1], rel=1e-3, abs=0.1)

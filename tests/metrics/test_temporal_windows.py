@@ -266,9 +266,13 @@ def test_shots_too_short_are_out_of_reach() -> None:
     assert out_of_reach(barred) == 0
     barred[least] = True  # two shots: one of ``least`` pairs, one of one pair less
     assert shots(barred) == [(0, least), (least + 1, 2 * least)]
-    assert out_of_reach(barred) == (least - 1) / (2 * least - 1)
+    assert out_of_reach(barred) == least / (2 * least + 1)
     assert out_of_reach(barred[2:]) == 1
     assert out_of_reach(barred[:0]) == 0
+    assert out_of_reach(np.ones(3, bool)) == 1  # four shots of a picture each
+    long = np.zeros(40, bool)
+    long[[20, 21, 22]] = True
+    assert out_of_reach(long) == 2 / 41
 
 
 # -- which windows are found -----------------------------------------------------------------------

@@ -19,7 +19,7 @@ from vgaudit.rundir import RunDir
 from vgaudit.suite import load_suite
 
 KINDS = "temporal.ghosting, temporal.warping could be looked for in only 1 of 5 clips"
-LONG = "no shot of the clip is long enough"
+LONG = "all of the pictures are in shots of fewer than 10 different pictures"
 FEW = "the clip has 3 frames; artifacts could not be looked for in fewer than 4"
 
 

@@ -33,7 +33,9 @@ PROMPTS = {
     "\n# heading\n<b>@someone</b> \x00\x07\x1b[31m \u202eevil\u202c \ud83d \U0001f415 http://example.invalid/x",
     "rtl": "كلب يمشي على الشاطئ عند الغروب 🐕 " + "שקיעה על הים " * 3,
 }
-NO_SHOT = "no shot of the clip is long enough (12 different <pictures>, more beside a cut)"
+NO_SHOT = (
+    "all of the pictures are in shots of fewer than 10 different <pictures>, too few to look for what lasts"
+)
 LONG_PROMPT = "very long prompt " * 600  # 10,200 characters
 
 VALUE_SPECS = {

@@ -98,6 +98,7 @@ class MotionExtraction:
         self._pts: list[float] = []
         self._shifts: list[tuple[float, float]] = []
         self._residuals: list[Float32] = []
+        self._moved = 0.0  # from the picture before to the latest
 
     def push(self, frames: Frames) -> None:
         """Take the next block; the pair across the border of two blocks is not lost."""
@@ -107,7 +108,7 @@ class MotionExtraction:
             if self._previous is not None:
                 self._rows.append(self._pair(self._previous, current))
                 if min(current.shape) >= MIN_SIDE and not self._quality.repeats:
-                    moved = self._rows[-1][2]
+                    moved = self._moved
             self._far.push(current, float(pts), moved)
             self._previous = current
             self._pts.append(float(pts))
@@ -155,6 +156,6 @@ class MotionExtraction:
         coarse = forward[SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
         x, y = np.median(coarse.reshape(-1, 2), axis=0).astype(np.float64) / min(first.shape)
         self._shifts.append((float(x), float(y)))
-        self._quality.push(first, second, pair)
+        self._moved = self._quality.push(first, second, pair).motion_top5
         share = float(np.count_nonzero(pair.occluded)) / pair.occluded.size
         return pair.warp_error, share, pair.motion_top5, pair.motion_mean, bool(pair.seen.any())

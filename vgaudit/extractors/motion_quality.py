@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.extractors.flow_pair import STRIDE, FlowPair, sample
+from vgaudit.extractors.flow_pair import STRIDE, FlowPair, compare, dense_flow, sample
 from vgaudit.extractors.motion_echo import AFTER, AROUND, BEFORE, MotionEcho
 
 COARSE = 4
@@ -34,6 +34,9 @@ SURE_REPEAT = 0.1
 
 LARGEST_REPEAT = 0.5
 """Grey levels: a pair that differs by more repeats nothing."""
+
+LARGEST_DRIFT = 1.0
+"""Grey levels: what differs by more from the picture that it repeats is another one, however slowly it became so."""
 
 REPEAT_SHARE = 0.1
 """In between, a pair repeats its picture if it differs by no more than this share of the median of the moving
@@ -92,7 +95,8 @@ class MotionQuality:
 
     * ``repeat`` bool: the pair repeats its picture. Its mean absolute luma difference is at most
       :data:`SURE_REPEAT` grey levels, or at most :data:`REPEAT_SHARE` of the median of the moving pairs so far and
-      at most :data:`LARGEST_REPEAT`.
+      at most :data:`LARGEST_REPEAT`; and the second frame differs by no more than :data:`LARGEST_DRIFT` from the
+      first one of that picture. Where it does, the pair is of these two, and not of the frames beside each other.
     * ``chain`` int64: how many pairs of distinct pictures came before this one, 2 if more; -1 for a repeat and for a
       pair without flow (a picture too small), neither of which has any of the statistics below but ``difference``.
     * ``difference``, 0..255: mean absolute luma difference.
@@ -126,6 +130,7 @@ class MotionQuality:
         self._chain: list[int] = []
         self._repeat: list[bool] = []
         self._differences: list[float] = []  # of distinct pictures, the least first
+        self._kept: UInt8 | None = None  # the first frame of the picture that goes on
         self._step: _Step | None = None
         self._pictures: deque[_Picture] = deque(maxlen=3)  # distinct ones, the latest last
         self._echo = MotionEcho()
@@ -143,26 +148,34 @@ class MotionQuality:
         self._chain.append(-1)
         self._repeat.append(False)
 
-    def push(self, first: UInt8, second: UInt8, pair: FlowPair) -> None:
-        """Take the next pair.
+    def push(self, first: UInt8, second: UInt8, pair: FlowPair) -> FlowPair:
+        """Take the next pair; gives it back, or that of the pictures that it is about.
 
         Args:
             first: uint8 ``(h, w)`` luma.
             second: The same of the next frame.
             pair: Both, compared along their flow.
         """
-        difference = float(cv2.norm(first, second, cv2.NORM_L1)) / first.size
+        difference = _apart(first, second)
         row = {"difference": difference}
         self._rows.append(row)
         limit = SURE_REPEAT
         if self._differences:
             share = REPEAT_SHARE * statistics.median(self._differences)
             limit = max(limit, min(LARGEST_REPEAT, share))
-        self._repeat.append(difference <= limit)
-        if difference <= limit:
+        if self._kept is None:
+            self._kept = first
+        repeats = difference <= limit
+        if repeats and (drift := _apart(self._kept, second)) > LARGEST_DRIFT:
+            repeats, difference, first = False, drift, self._kept
+            row["difference"] = drift
+            pair = compare(first, second, dense_flow(first, second), dense_flow(second, first))
+        self._repeat.append(repeats)
+        if repeats:
             self._chain.append(-1)
             self._moments.append({})
-            return
+            return pair
+        self._kept = second
         self._chain.append(min(2, len(self._differences)))
         bisect.insort(self._differences, difference)
         if not self._pictures:
@@ -177,6 +190,7 @@ class MotionQuality:
             self._two_pairs(row, self._step, step, latest)
         self._pictures.append(latest)
         self._step = step
+        return pair
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays that the class describes."""
@@ -234,6 +248,11 @@ class MotionQuality:
             third = (latest.small - zeroth.small) - 3 * (middle.small - first.small)
             steps = (first.small - zeroth.small, middle.small - first.small, latest.small - middle.small)
             row["third_difference"] = _l1(third) / max(sum(_l1(s) for s in steps), 1e-6 * third.size)
+
+
+def _apart(one: UInt8, other: UInt8) -> float:
+    """Mean absolute difference, grey levels."""
+    return float(cv2.norm(one, other, cv2.NORM_L1)) / one.size
 
 
 def _picture(luma: UInt8) -> _Picture:

@@ -28,6 +28,9 @@ ASKED_STILL = f"{NOT_APPLICABLE_PREFIX} the prompt asks for a still shot"
 IDENTITY_DRIFT = "temporal.identity_drift"
 """Found only where the option ``faces`` is on."""
 
+COLOUR_ALONE = 1.0
+"""Grey levels by which means of cells (32x32, RGB) may differ on average in what the flow's luma calls a repeat."""
+
 FEWEST_FRAMES = 4
 """Distinct pictures below which nothing can be looked for: three changes in a row are the least that most take."""
 
@@ -69,9 +72,9 @@ class Temporal:
     clip does not move as its prompt's ``motion`` asks. With the option ``faces``, ``temporal.identity_drift``
     (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the shot goes on. A clip too small for
     flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, or with a statistic that is no finite
-    number is not assessed. One without a shot of :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` different
-    pictures is not assessed for ghosts and warping, and one whose faces were asked for and could not be compared not
-    for these.
+    number is not assessed, nor is one whose pictures differ in colour alone. One more than a tenth of whose pictures
+    are in shots of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` is not assessed for ghosts
+    and warping, and one whose faces were asked for and could not be compared not for these.
     """
 
     name: ClassVar[str] = "temporal"
@@ -250,11 +253,23 @@ def _why_nothing(pixels: Features, motion: Features) -> str:
         return f"the clip has {count} frames; {few}"
     if 1 < pictures < FEWEST_FRAMES:
         return f"the clip shows {pictures} different pictures; {few}"
+    if unseen := _changes_unseen(pixels, motion):
+        return unseen
     for features in (pixels, motion):
         for name, array in features.arrays.items():
             if not np.isfinite(array).all():
                 return f"a {name} is not a finite number, so artifacts could not be looked for"
     return ""
+
+
+def _changes_unseen(pixels: Features, motion: Features) -> str:
+    """Whether frames that repeat their picture by luma show another one in colour."""
+    repeat = np.asarray(motion["quality_repeat"], dtype=bool)
+    apart = np.abs(np.diff(np.asarray(pixels["thumb"], dtype=np.int16), axis=0)).mean(axis=(1, 2, 3))
+    count = int(np.count_nonzero(apart[repeat] > COLOUR_ALONE))
+    if not count:
+        return ""
+    return f"{count} pairs of frames differ in colour alone, so artifacts could not be looked for"
 
 
 def _pictures(motion: Features) -> int:

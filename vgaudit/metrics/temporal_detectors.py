@@ -101,6 +101,7 @@ def exposure_shift(s: Signals, threshold: float) -> Iterator[Found]:
         if series[p] * np.sign(series[p]) == _most(series * np.sign(series[p]), p)
         and correlation(luma(s.thumb[p]), luma(s.thumb[p + 1])) > SAME_SHOT
         and _everywhere(s, p, series[p])
+        and not s.cut[p]
     ]  # fmt: skip
     done = 0
     for i, p in enumerate(at):
@@ -147,8 +148,15 @@ def jitter(s: Signals, threshold: float) -> Iterator[Found]:
             yield s.span(first + 1, end, float(np.median(series[first:end])))
 
 
+CUT_SAID = "The clip cuts to another shot{at}."
+CUTS_SAID = "The clip cuts to another shot with every picture{when}."
+
+
 def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
-    """Another shot from one picture to the next; one that comes back is a single finding, for as long as it shows."""
+    """Another shot from one picture to the next; one that comes back is a single finding, for as long as it shows.
+
+    So are cuts in a row.
+    """
     series = s.change
     at = np.flatnonzero(cuts(s, threshold)).tolist()
     done = 0
@@ -157,8 +165,19 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
             continue
         later = [q for q in at[i + 1 :] if q - p <= LONGEST_SHOT * len(s)]
         back = next((q for j, q in enumerate(later) if _comes_back(s, p, q, between=j)), None)
-        done = p + 1 if back is None else back + 1
-        yield s.span(p + 1, p + 2 if back is None else back + 1, float(series[p]))
+        last = p
+        while last + 1 in at and s.unrelated[p : last + 2].all():
+            last += 1
+        if back is not None:
+            done = back + 1
+            yield s.span(p + 1, back + 1, float(series[p]))
+        elif last > p:
+            done = last + 1
+            yield replace(s.span(p + 1, last + 2, float(series[p : last + 1].max())), said=CUTS_SAID)
+        else:
+            done = p + 1
+            found = s.span(p + 1, p + 2, float(series[p]))
+            yield replace(found, end=found.first + 1, said=CUT_SAID)
 
 
 def popping(s: Signals, threshold: float) -> Iterator[Found]:
@@ -380,7 +399,7 @@ def _clearest(
 
 def _accounted(s: Signals, kind: str, found: Found) -> Iterator[Found]:
     """The frames of which a finding says all: not those of a state that the clip is in meanwhile."""
-    if kind == "jump_cut":
+    if kind == "jump_cut" and found.said != CUTS_SAID:
         yield replace(found, end=found.first + 1)
         yield replace(found, first=found.end, end=found.end + 1)
     elif kind == "exposure_shift" and found.end >= s.total:
@@ -430,11 +449,12 @@ def _everywhere(s: Signals, p: int, step: float) -> bool:
 def _comes_back(s: Signals, p: int, q: int, between: int) -> bool:
     """Whether the picture after cut ``q`` is more like the one before cut ``p`` than any two are across a cut.
 
-    With other cuts ``between``, of which many clips have many, it has to be the same for sure.
+    With other cuts ``between``, of which many clips have many, or cuts in a row, it has to be the same for sure.
     """
     across = max(correlation(s.thumb[p], s.thumb[p + 1]), correlation(s.thumb[q], s.thumb[q + 1]))
     back = correlation(s.thumb[p], s.thumb[q + 1])
-    return back > across + 0.1 and (not between or back > SAME_SHIFTED)
+    in_a_row = bool(between) or bool(s.unrelated[p : q + 1].any())
+    return back > across + 0.1 and (not in_a_row or back > SAME_SHIFTED)
 
 
 def _alternating(s: Signals, size: Floats, sign: Floats, threshold: float) -> Iterator[Found]:

@@ -18,7 +18,7 @@ from vgaudit.records import Finding, Series, Severity
 from vgaudit.video import ClipInfo
 
 MOST_OUT_OF_REACH = 0.1
-"""Share of a clip's changes that may lie in shots too short to look for lasting faults in."""
+"""Share of a clip's pictures that may be in shots too short to look for lasting faults in."""
 
 MAJOR = 2.0
 """Times its threshold from which a finding is major."""
@@ -72,8 +72,8 @@ def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo
     missed = out_of_reach(cut)
     if missed > MOST_OUT_OF_REACH:
         few = (
-            f"{_percent(missed)} of the clip lies in shots of fewer than {FEWEST_PICTURES} different pictures, "
-            "too few to look for it in"
+            f"{_percent(missed)} of the pictures are in shots of fewer than {FEWEST_PICTURES} different pictures, "
+            "too few to look for what lasts"
         )
         unassessed = {f"temporal.{kind}": few for kind in LASTING}
     return Artifacts(
@@ -95,8 +95,11 @@ def _finding(
         left, top, right, bottom = found.box
         box = (left * info.width, top * info.height, right * info.width, bottom * info.height)
     until = " to the end" if found.end >= len(pts) else f" to {end:.2f} s"
-    said = DETECTORS[kind].said.format(
-        when=f" from {start:.2f} s{until}", where=_place(found.box), score=_about(found.score)
+    said = (found.said or DETECTORS[kind].said).format(
+        at=f" at {start:.2f} s",
+        when=f" from {start:.2f} s{until}",
+        where=_place(found.box),
+        score=_about(found.score),
     )
     return Finding(
         sample_id=sample_id,
@@ -117,7 +120,7 @@ def _finding(
 
 
 def _percent(share: float) -> str:
-    return "all" if share == 1 else f"{max(1, round(100 * share))} %"
+    return "all" if share == 1 else f"{min(max(1, round(100 * share)), 99)} %"
 
 
 def _about(number: float) -> str:

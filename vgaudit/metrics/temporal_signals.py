@@ -6,6 +6,7 @@ the rate, or animated on twos, is judged by its pictures. ``docs/metrics/tempora
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,13 @@ CUT_CHANGED = 0.5
 SAME_SHIFTED = 0.8
 """Correlation of two pictures' 16x16 RGB, one of them shifted, from which on they are taken for the same shot."""
 
+UNRELATED = 0.55
+"""The same correlation under which neighbouring pictures have nothing to do with each other: of pictures of different
+clips nine in ten have less, of pairs in a shot one in 300. Two such pairs in a row are cuts."""
+
+ENOUGH = 8
+"""Pictures of a shot from which on it has a median of its own; shorter ones are held against the clip's."""
+
 LEAST_CONTENT = 0.5
 """Share of what a picture's part of that size would hold on average that the part has to hold."""
 
@@ -49,12 +57,14 @@ class Found:
         end: Frame after the last one.
         score: In the unit of the detector's series, above its threshold.
         box: Left, top, right, bottom as shares of the picture, where it is in one place.
+        said: Sentence in place of the detector's, with the same names to fill in.
     """
 
     first: int
     end: int
     score: float
     box: Box | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,11 @@ class Signals:
         return found
 
     @cached_property
+    def unrelated(self) -> NDArray[np.bool_]:
+        """:func:`unrelated_pairs` of the clip."""
+        return unrelated_pairs(self)
+
+    @cached_property
     def change(self) -> Floats:
         """:func:`cut_series` of the clip."""
         return cut_series(self)
@@ -189,13 +204,23 @@ def colour_series(s: Signals) -> Floats:
 
 
 def noise_series(s: Signals) -> Floats:
-    """``(N,)``: logarithm of a picture's noise over the clip's median (1 grey level added to both)."""
-    return np.log((s.noise + 1) / (np.median(s.noise) + 1)) if len(s) else np.zeros(0)
+    """``(N,)``: logarithm of a picture's noise over its shot's median (1 grey level added to both)."""
+    return np.log((s.noise + 1) / (_medians_of_shots(s, s.noise) + 1))
 
 
 def blur_series(s: Signals) -> Floats:
-    """``(N,)``: logarithm of the clip's median sharpness over a picture's (0.004 added to both)."""
-    return np.log((np.median(s.sharpness) + 0.004) / (s.sharpness + 0.004)) if len(s) else np.zeros(0)
+    """``(N,)``: logarithm of a shot's median sharpness over a picture's (0.004 added to both)."""
+    return np.log((_medians_of_shots(s, s.sharpness) + 0.004) / (s.sharpness + 0.004))
+
+
+def _medians_of_shots(s: Signals, values: Floats) -> Floats:
+    """``(N,)``: median over the shot that a picture is of, or over the clip where it has few (:data:`ENOUGH`)."""
+    out = np.full(len(values), np.median(values) if len(values) else 0.0)
+    ends = np.r_[0, np.flatnonzero(s.cut) + 1, len(values)]
+    for first, end in itertools.pairwise(ends.tolist()):
+        if end - first >= ENOUGH:
+            out[first:end] = np.median(values[first:end])
+    return out
 
 
 def jitter_series(s: Signals) -> Floats:
@@ -205,7 +230,10 @@ def jitter_series(s: Signals) -> Floats:
 
 
 def cut_series(s: Signals) -> Floats:
-    """``(N-1,)``: one minus the correlation of neighbouring pictures (16x16, RGB), less three times what is usual."""
+    """``(N-1,)``: one minus the correlation of neighbouring pictures (16x16, RGB), less three times what is usual.
+
+    That is the median of the :data:`NEAR` pairs to either side, and nothing for cuts in a row, which are usual there.
+    """
     if len(s) < 2:
         return np.zeros(0)
     rows = s.thumb.reshape(len(s), -1)
@@ -216,23 +244,53 @@ def cut_series(s: Signals) -> Floats:
         near[rows_, i] = (
             change[max(0, offset) : len(change) + min(0, offset)] if abs(offset) < len(change) else np.nan
         )
-    usual = np.nanmedian(near, axis=1) if len(change) > 1 else np.zeros(1)
-    found: Floats = change - 3 * usual
+    found: Floats = change - 3 * (np.nanmedian(near, axis=1) if len(change) > 1 else np.zeros(1))
+    found[s.unrelated] = change[s.unrelated]
     return found
 
 
 def other_shots(s: Signals) -> NDArray[np.bool_]:
-    """``(N-1,)``: pairs across which half of the picture changes at once, to what it does not show a bit shifted.
+    """``(N-1,)``: pairs across which half of the picture changes at once, to what it does not show a bit shifted, or
+    one after the other to what has nothing to do with it.
 
     A camera that is whipped round goes on showing what it showed.
     """
     if len(s) < 2:
         return np.zeros(0, dtype=bool)
     sudden = (s.local > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
-    other = (np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE).mean(axis=(1, 2)) >= CUT_CHANGED
-    found: NDArray[np.bool_] = (s.change > 0) & sudden & other
+    found: NDArray[np.bool_] = (s.change > 0) & sudden & _half_changes(s)
     at = np.flatnonzero(found)
     found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < SAME_SHIFTED
+    return found | s.unrelated
+
+
+def unrelated_pairs(s: Signals) -> NDArray[np.bool_]:
+    """``(N-1,)``: pairs beside each other of pictures that have nothing to do with each other (:data:`UNRELATED`).
+
+    Where one cut follows another at once, neither is sudden beside the other.
+    """
+    found = np.zeros(max(len(s) - 1, 0), dtype=bool)
+    if len(s) < 3:
+        return found
+    other = _half_changes(s)
+    other &= _beside(other)
+    at = np.flatnonzero(other)
+    found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < UNRELATED
+    out: NDArray[np.bool_] = found & _beside(found)
+    return out
+
+
+def _beside(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the flag before or after is set."""
+    none = np.zeros(1, dtype=bool)
+    out: NDArray[np.bool_] = np.concatenate([none, flags[:-1]]) | np.concatenate([flags[1:], none])
+    return out
+
+
+def _half_changes(s: Signals) -> NDArray[np.bool_]:
+    """``(N-1,)``: whether half of the picture changes."""
+    cells = np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE
+    found: NDArray[np.bool_] = cells.mean(axis=(1, 2)) >= CUT_CHANGED
     return found
 
 

@@ -323,13 +323,28 @@ def shots(barred: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def out_of_reach(barred: NDArray[np.bool_]) -> float:
-    """Share of the pairs inside shots that lie in shots without any window: :func:`scores` says nothing of them.
+    """Share of a clip's pictures that are in shots without any window: :func:`scores` says nothing of them.
 
     0 for a clip of a single picture, in which there is nothing to reach.
+
+    Args:
+        barred: bool ``(N-1,)``: pairs across which nothing can be compared, such as cuts.
     """
-    lengths = [b - a for a, b in shots(barred)]
-    missed = sum(n for n in lengths if not len(windows(n)[0]))
-    return missed / max(sum(lengths), 1)
+    if not len(barred):
+        return 0.0
+    pictures = np.diff(np.r_[0, np.flatnonzero(barred) + 1, len(barred) + 1]).tolist()
+    missed: int = sum(n for n in pictures if not len(windows(n - 1)[0]))
+    return missed / (len(barred) + 1)
+
+
+def shot_windows(barred: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """First pair and pair after the last of each window in each shot of a clip."""
+    parts = [(a, *windows(b - a)) for a, b in shots(barred)]
+    none = np.zeros(0, np.int64)
+    return (
+        np.concatenate([none, *(p + a for a, p, _ in parts)]),
+        np.concatenate([none, *(q + a for a, _, q in parts)]),
+    )
 
 
 def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[Ints, Ints, Floats]:
@@ -340,7 +355,7 @@ def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[In
         model: Of the fault.
         barred: bool ``(N-1,)``: pairs across which nothing can be compared, such as cuts.
     """
-    first, end, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    found = [np.zeros(0)]
     for a, b in shots(barred):
         p, q = windows(b - a)
         if not len(p):
@@ -350,9 +365,7 @@ def scores(x: Floats, model: WindowModel, barred: NDArray[np.bool_]) -> tuple[In
             part = slice(begin, begin + AT_ONCE)
             features = _features(of, p[part], q[part], model.level, model.edge, model.steps)
             found.append((features - model.mean) @ model.weight)
-        first.append(p + a)
-        end.append(q + a)
-    return np.concatenate(first), np.concatenate(end), np.concatenate(found)
+    return *shot_windows(barred), np.concatenate(found)
 
 
 def best_windows(
