@@ -97,6 +97,8 @@ def extrapolated_distance(
     as can be: from the left-out groups of :func:`~vgaudit.metrics.frechet.frechet_interval`, which is the jackknife's
     estimate of the bias. It is nearer to the truth at small n, steadier at any, and free beside that interval.
 
+    A prompt on both sides is left out of both at once: what its clips have in common biases neither up.
+
     At small n what is left of the bias is far more than the interval would be wide. So there is one only from
     :data:`MIN_EXTRAPOLATED` independent prompts on each side that is resampled.
 
@@ -108,7 +110,7 @@ def extrapolated_distance(
         confidence: Coverage.
         ddof: Covariances are divided by ``n - ddof``.
         clusters: Prompt of each row of ``x``. Default: every row its own.
-        reference_clusters: The same for ``reference``.
+        reference_clusters: The same for ``reference``; the same label is the same prompt.
 
     Raises:
         ValueError: As :func:`~vgaudit.metrics.frechet.frechet_interval`.
