@@ -188,6 +188,16 @@ def test_prompts_on_both_sides_are_left_out_across_them_and_said() -> None:
     for name in ("kernel_distance", "p_value"):
         assert made[name].detail["shared_prompts"] == 40
         assert "shared_prompts" not in apart[name].detail
+    joint = frechet_interval(x, y, ddof=0, clusters=prompts, reference_clusters=prompts)
+    assert (made["distance"].low, made["distance"].high) == pytest.approx((joint.low, joint.high))
+    assert made["extrapolated"].value == pytest.approx(joint.value - joint.bias)  # type: ignore[operator]
+    floor = "40 prompts are on both sides: the floor is of other prompts; of the same ones it lies lower"
+    assert floor in made["distance"].reason
+    assert "40 prompts are on both sides, and were left out of both at once" in made["extrapolated"].reason
+    for name in ("distance", "extrapolated"):
+        assert (made[name].detail["shared_prompts"], "shared_prompts" in apart[name].detail) == (40, False)
+        assert "left out of both sides at once" in str(made[name].detail["interval"])
+        assert "both sides" not in f"{apart[name].reason} {apart[name].detail['interval']}"
     assert "turned round" not in str(apart["p_value"].detail["null"])
 
 

@@ -103,7 +103,13 @@ def test_distance_to_another_group() -> None:
 def test_prompts_on_both_sides_are_left_out_across_them() -> None:
     real = clips("real", 40, 0, per_prompt=2, prompts="p")
     groups = {"real": real, "model": clips("model", 40, 1, per_prompt=2, prompts="p", shift=1.0)}
-    made = result(against({"group": "real"}), groups).detail
+    whole = result(against({"group": "real"}), groups)
+    made = whole.detail
+    assert made["shared_prompts"] == 20
+    assert (
+        "20 prompts are on both sides: the floor is of other prompts; of the same ones it lies"
+        in whole.reason
+    )
     names = [m.sample.prompt_id for m in real]
     plain = kernel_interval(
         rows(groups["model"]), rows(real), degree=2, coef0=0.0, clusters=names, other_clusters=names

@@ -81,7 +81,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = VALUES
     sliced: ClassVar[tuple[str, ...]] = SLICED

@@ -26,6 +26,7 @@ from vgaudit.metrics.embedded_clips import (
     usable,
 )
 from vgaudit.metrics.frechet import Statistics
+from vgaudit.metrics.fvd_floor import shared_note, shared_prompts
 from vgaudit.metrics.fvd_options import GroupReference
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
@@ -98,7 +99,7 @@ class Jedi:
     """
 
     name: ClassVar[str] = "jedi"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = JediOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -221,12 +222,15 @@ class Jedi:
             "interval_target": f"expected value at these numbers of clips, not the populations' distance{fixed}",
             "jackknife_groups": 0 if interval.low is None else interval.clusters,
             **_floors(found, prompts),
+            **shared_prompts(prompts, found.clusters),
             **_compared(x, prompts, found, context.confidence, seed_from_ids(ids)),
             "codecs": sorted(codecs_of(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": list_sha256(used),
         }
         notes += [interval.reason] if interval.reason else []
+        if shared := shared_prompts(prompts, found.clusters):
+            notes.append(f"{shared_note(shared)}, and the interval takes the two sides for independent")
         notes += self._caveats(used, found, detail)
         return Result(
             name, group, interval.value, interval.low, interval.high,
@@ -359,8 +363,7 @@ def _compared(
     y, theirs = reference.features, reference.clusters
     kernel = jedi_kernel(x, y, prompts, theirs)
     plain = kernel.interval(confidence)
-    shared = len(set(prompts) & set(theirs or ()))
-    facts = {"shared_prompts": shared} if shared else {}
+    facts = shared_prompts(prompts, theirs)
     try:
         made = kernel.test(PERMUTATIONS, seed)
         test = {"status": "computed", "p": made.p, "permutations": made.permutations, **facts}
