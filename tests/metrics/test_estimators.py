@@ -260,11 +260,12 @@ def test_a_group_of_prompts_on_both_sides_is_left_out_of_both_anew() -> None:
 
 
 def test_leaving_out_a_shared_prompt_takes_it_from_both_sides_at_once() -> None:
-    # The same clips on both sides: whatever is left out, the distance is 0, and so is its error.
+    # The same clips on both sides: whatever is left out, the distance is 0, which tells no error.
     x = draws(12, 3, 0)
     names = [str(i) for i in range(12)]
     found = kernel_interval(x, x, clusters=names, other_clusters=names)
-    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-12)
+    assert found.value == pytest.approx(0, abs=1e-12)
+    assert (found.low, found.high) == (None, None)
     made = frechet_interval(x, x, clusters=names, reference_clusters=names)
     assert (made.value, made.high, made.bias) == pytest.approx((0, 0, 0), abs=1e-6)
 
@@ -303,7 +304,10 @@ def test_too_few_prompts_have_a_kernel_distance_but_no_interval() -> None:
 
 
 def test_points_without_spread() -> None:
-    assert kernel_interval(np.ones((9, 2)), np.ones((9, 2))) == KernelInterval(0.0, 0.0, 0.0, 9)
+    for level in (1.0, 0.3):
+        made = kernel_interval(np.full((9, 2), level), np.full((9, 2), level))
+        reason = "no interval: the distance is the same without any prompt, so nothing tells its error"
+        assert made == KernelInterval(pytest.approx(0.0, abs=1e-12), None, None, 9, reason)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("of", ["kernel", "extrapolated", "frechet"])
@@ -578,6 +582,9 @@ def test_what_is_said_of_small_samples() -> None:
         == "9 clips are fewer than the 10 feature dimensions: the covariance is singular"
     )
     assert sample_warning(5, np.eye(10)).count(";") == 2
+    assert sample_warning(40, np.zeros((10, 10))) == (
+        "the features of the 40 clips do not vary: a distance of them says nothing"
+    )
 
 
 @pytest.mark.parametrize(

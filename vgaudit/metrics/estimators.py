@@ -226,8 +226,8 @@ def sample_warning(n: int, cov: ArrayLike, what: str = "clips") -> str:
         what: What is counted, in words.
 
     Returns:
-        Empty where n is at least d and at least four times the effective rank. Of fewer, the spread of the sample
-        shows how many clips there are rather than how the features spread.
+        Empty where n is at least d and at least four times the effective rank, which is not 0. Of fewer, the spread
+        of the sample shows how many clips there are rather than how the features spread.
 
     Raises:
         ValueError: As :func:`effective_rank`, or ``n`` below 2.
@@ -236,6 +236,8 @@ def sample_warning(n: int, cov: ArrayLike, what: str = "clips") -> str:
         raise ValueError(f"n is {n}; a covariance takes two or more {what}")
     rank, d = effective_rank(cov), len(np.asarray(cov))
     notes = []
+    if rank < 1:  # of zeros
+        notes.append(f"the features of the {n} {what} do not vary: a distance of them says nothing")
     if n < d:
         notes.append(f"{n} {what} are fewer than the {d} feature dimensions: the covariance is singular")
     if 4 * rank > n:

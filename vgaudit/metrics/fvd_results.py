@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.deals import PERMUTATIONS
 from vgaudit.metrics.estimators import extrapolated_from, sample_warning
+from vgaudit.metrics.evidence import disqualified, without_variation
 from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
 from vgaudit.metrics.fvd_floor import floors, shared_note, shared_prompts
 from vgaudit.metrics.kernel_sums import KernelSums
@@ -181,7 +182,16 @@ class Estimates:
             found = made[name]() if name in made else self._neighbour(name)
         except (ArithmeticError, ValueError, MemoryError) as error:
             return Found(None, notes=(f"{type(error).__name__}: {error}",))
-        return found
+        if found.value is None or not self._still:
+            return found
+        detail = disqualified(found.detail, self._still)
+        return replace(found, notes=(self._still["insufficient"], *found.notes), detail=detail)
+
+    @cached_property
+    def _still(self) -> dict[str, Any]:
+        """What is to be said of a side whose features do not vary."""
+        s = self.sides
+        return without_variation(s.x, s.reference if s.y is None else s.y)
 
     @cached_property
     def _frechet(self) -> FrechetInterval:

@@ -25,6 +25,7 @@ from vgaudit.metrics.embedded_clips import (
     rows,
     usable,
 )
+from vgaudit.metrics.evidence import clips_twice, digests, disqualified, without_variation
 from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.fvd_floor import shared_note, shared_prompts
 from vgaudit.metrics.fvd_options import GroupReference
@@ -86,6 +87,7 @@ class _Reference:
     detail: Mapping[str, Any]
     clusters: tuple[str, ...] | None = None
     codecs: frozenset[str] | None = None
+    clips: frozenset[str] | None = None
 
 
 class Jedi:
@@ -228,6 +230,10 @@ class Jedi:
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": list_sha256(used),
         }
+        twice, said = clips_twice(used, found.clips)
+        still = without_variation(x, against)
+        detail = disqualified(detail, twice, still)
+        notes = [*([still["insufficient"]] if still else []), *said, *notes]
         notes += [interval.reason] if interval.reason else []
         if shared := shared_prompts(prompts, found.clusters):
             notes.append(f"{shared_note(shared)}, and the interval takes the two sides for independent")
@@ -284,7 +290,7 @@ class Jedi:
             s = stored.statistics
             if s.n < MIN_CLIPS:
                 return f"the reference {stored.name} is of {s.n} clips; expected at least {MIN_CLIPS}"
-            return _Reference(stored.features, s, s.n, len(s.mean), (sha256,), facts)
+            return _Reference(stored.features, s, s.n, len(s.mean), (sha256,), facts, clips=stored.clips)
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
@@ -301,7 +307,7 @@ class Jedi:
         }
         return _Reference(
             y, None, len(y), y.shape[1], tuple(m.sample.sample_id for m in used), detail,
-            tuple(m.sample.prompt_id for m in used), frozenset(codecs_of(used)),
+            tuple(m.sample.prompt_id for m in used), frozenset(codecs_of(used)), frozenset(digests(used)),
         )  # fmt: skip
 
     @property
