@@ -423,6 +423,7 @@ def test_gates_take_nothing_of_features_that_do_not_vary(still: str, level: floa
         assert result.detail["unvarying_features"] == still.split(" and of the ")
         assert f"the features of the {still} do not vary" in result.reason
         assert size_note(result) == "features do not vary: insufficient"
+        assert "accept_small_n" not in f"{result.reason} {result.detail['insufficient']}"
 
 
 def test_stored_moments_that_do_not_vary_are_no_evidence(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ class Estimates:
 
     def _held_to_size(self, found: Found) -> Found:
         """``found`` with what few clips make of a biased distance: gates refuse it, or read the suite's reason."""
-        if found.value is None or not self._few:
+        if found.value is None or not self._few or self._still:  # which no words lift
             return found
         text = "; ".join(self._few)
         if self._accepted:
@@ -275,7 +275,7 @@ class Estimates:
             notes.append(
                 f"the reference's {s.reference.n} clips are taken for its population: their bias stays"
             )
-        if self._shared:
+        if self._shared and made.value is not None:
             notes.append(
                 f"{self._shared['shared_prompts']} prompts are on both sides, and were left out of both at once"
             )
