@@ -12,7 +12,10 @@ and holds nothing to a target.
 ``--shared 0.5`` looks at prompts that are on both sides instead: a clip of each prompt a side, that share of whose
 variance is the prompt's and the same on both. Fails where the kernel distance is off its truth by more than three
 standard errors, or its interval covers outside its target. What it came to if pairs of one prompt counted across the
-sides is printed beside it.
+sides is printed beside it. So are the extrapolated distance, with prompts left out of both sides at once and, beside
+it, with the sides taken for two samples; and how often the interval of the plain one holds the mean of all sets'
+values. It fails where that is outside its target, or, from 256 prompts on, where the extrapolated distance is off by
+more than three standard errors, or its width around it covers outside the same target.
 """
 
 from __future__ import annotations
@@ -24,7 +27,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vgaudit.metrics.estimators import effective_rank, extrapolated_distance, kernel_interval
+from vgaudit.metrics.estimators import (
+    MIN_EXTRAPOLATED,
+    effective_rank,
+    extrapolated_distance,
+    kernel_interval,
+)
 from vgaudit.metrics.frechet import frechet_distance, frechet_distance_from_features, frechet_interval
 
 PAIRS = {
@@ -33,6 +41,7 @@ PAIRS = {
 }
 FRECHET_TARGET = (0.92, 0.99)
 KERNEL_TARGET = (0.92, 0.98)
+SURE = 256  # prompts from which the extrapolated distance is held to its target; below, its bias is no line in 1/n
 FRACTIONS = (0.5, 0.625, 0.75, 0.875, 1.0)  # of n, for the line of Chong and Forsyth
 LINES = 40  # sets that line is fitted for; it costs thirteen distances each
 
@@ -92,10 +101,12 @@ def shown(values: list[float], truth: float) -> str:
 
 
 def shared_prompts(p: Gaussian, q: Gaussian, share: float, options: argparse.Namespace) -> list[str]:
-    """Kernel distance of sets whose prompts are the same; what misses its target."""
+    """Both distances of sets whose prompts are the same; what misses its target."""
+    distance = frechet_distance(p.mean, p.cov, q.mean, q.cov)
     kernel = kernel_mean(p, p) + kernel_mean(q, q) - 2 * kernel_mean(p, q)
     print(
-        f"kernel distance {kernel:.4f}; {options.sets} sets, seed {options.seed}, share of prompts {share:g}"
+        f"Frechet distance {distance:.4f}, kernel distance {kernel:.4f}; {options.sets} sets, seed {options.seed}, "
+        f"share of prompts {share:g}"
     )
     missed = []
     for n in options.sizes:
@@ -104,6 +115,8 @@ def shared_prompts(p: Gaussian, q: Gaussian, share: float, options: argparse.Nam
         names = [str(i) for i in range(n)]
         values: dict[str, list[float]] = {"left out": [], "counted": []}
         held = dict.fromkeys(values, 0)
+        plain, halves = [], []
+        extrapolated: dict[str, list[float]] = {"left out": [], "counted": []}
         for _ in range(options.sets):
             prompt = rng.normal(size=(n, len(p.mean)))
             x, y = (
@@ -115,6 +128,11 @@ def shared_prompts(p: Gaussian, q: Gaussian, share: float, options: argparse.Nam
                 found = kernel_interval(x, y, clusters=names, other_clusters=others)
                 values[way].append(found.value)
                 held[way] += found.low <= kernel <= found.high
+                around = frechet_interval(x, y, clusters=names, reference_clusters=others)
+                extrapolated[way].append(around.value - around.bias)
+                if way == "left out":
+                    plain.append(around.value)
+                    halves.append(around.high - around.value)
         covers = held["left out"] / options.sets
         print(
             f"n = {n}: pairs of one prompt left out across the sides: {shown(values['left out'], kernel)} off the "
@@ -128,6 +146,23 @@ def shared_prompts(p: Gaussian, q: Gaussian, share: float, options: argparse.Nam
             missed.append(f"n = {n}: off the truth by {off.mean():.2f}")
         if not KERNEL_TARGET[0] <= covers <= KERNEL_TARGET[1]:
             missed.append(f"n = {n}: covers {covers:.3f}, target {KERNEL_TARGET[0]} to {KERNEL_TARGET[1]}")
+        of_plain = float(np.mean(np.abs(np.array(plain) - np.mean(plain)) <= halves))
+        apart = np.array(extrapolated["left out"]) - distance
+        of_truth = float(np.mean(np.abs(apart) <= halves))
+        print(
+            f"    Frechet: plain {shown(plain, distance)} off the truth, its interval covers the mean of these "
+            f"{of_plain:.3f}; extrapolated {shown(extrapolated['left out'], distance)}, its width covers the truth "
+            f"{of_truth:.3f} ({'given' if n >= MIN_EXTRAPOLATED else 'not given'} at this n); extrapolated as two "
+            f"samples {shown(extrapolated['counted'], distance)}",
+            flush=True,
+        )
+        low, high = FRECHET_TARGET
+        if not low <= of_plain <= high:
+            missed.append(f"n = {n}: Frechet interval covers {of_plain:.3f}, target {low} to {high}")
+        if n >= SURE and abs(apart.mean()) > 3 * apart.std(ddof=1) / np.sqrt(len(apart)):
+            missed.append(f"n = {n}: extrapolated off the truth by {apart.mean():.2f}")
+        if n >= SURE and not low <= of_truth <= high:
+            missed.append(f"n = {n}: extrapolated covers {of_truth:.3f}, target {low} to {high}")
     return missed
 
 

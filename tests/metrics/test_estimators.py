@@ -188,12 +188,86 @@ def test_it_covers_and_is_unbiased_where_prompts_are_on_both_sides(n: int, seeds
     assert 0.92 <= np.mean(held) <= 0.98
 
 
+@pytest.mark.parametrize(
+    ("both", "first", "second", "seeds"),
+    [(64, 0, 0, (1, 1)), (67, 0, 0, (1, 1)), (24, 0, 0, (2, 3)), (40, 24, 30, (1, 1)), (30, 0, 60, (1, 1))],
+)
+def test_the_extrapolated_distance_is_unbiased_where_prompts_are_on_both_sides(
+    both: int, first: int, second: int, seeds: tuple[int, int]
+) -> None:
+    """N(0, I) and N((1, 0, 0), I), 0.9 of the variance the prompts': true distance 1. Some are on one side only."""
+    d, share, sets = 3, 0.9, 300
+    at = [np.arange(both + first), np.r_[np.arange(both), np.arange(both + first, both + first + second)]]
+    of = [np.repeat(prompts, k) for prompts, k in zip(at, seeds, strict=True)]
+    names = [[f"p{i}" for i in side] for side in of]
+    plain, values, blind, halves = [], [], [], []
+    for seed in range(sets):
+        rng = np.random.default_rng([seed, both, first, second, *seeds])
+        prompt = rng.normal(size=(both + first + second, d))
+        x, y = (np.sqrt(share) * prompt[i] + np.sqrt(1 - share) * rng.normal(size=(len(i), d)) for i in of)
+        y[:, 0] += 1
+        found = frechet_interval(x, y, clusters=names[0], reference_clusters=names[1])
+        assert found.bias is not None
+        assert found.high is not None
+        plain.append(found.value)
+        values.append(found.value - found.bias)
+        halves.append(found.high - found.value)
+        apart = frechet_interval(x, y, clusters=names[0], reference_clusters=[f"other {n}" for n in names[1]])
+        blind.append(apart.value - apart.bias)  # type: ignore[operator]
+    error = np.std(values) / np.sqrt(sets)
+    assert abs(np.mean(values) - 1) < 3.5 * error + 0.01
+    lower = np.array(values) - blind  # than if the sides were two samples
+    assert lower.mean() > 5 * lower.std() / np.sqrt(sets)
+    assert first or second or np.mean(blind) < 1 - 10 * error
+    for centre, truth in ((values, 1.0), (plain, float(np.mean(plain)))):
+        assert 0.91 <= np.mean(np.abs(np.array(centre) - truth) <= halves) <= 0.985
+
+
+def test_a_group_of_prompts_on_both_sides_is_left_out_of_both_anew() -> None:
+    """16 prompts, two groups larger by one than the others would be: every distance without a group by itself."""
+    x, y = draws(20, 3, 0), draws(27, 3, 1, 0.4)
+    cx = [f"p{i % 10}" for i in range(20)]
+    cy = [f"p{i}" for i in range(4, 13)] * 3  # p4 to p9 on both sides
+    order = [*(f"p{i}" for i in range(13))]  # of the first only, of both, of the second only
+    slot = {name: i % 9 for i, name in enumerate(order)}  # 10 % 9 + 9 % 9 is the least remainder
+    plain, parts, shares = frechet_distance_from_features(x, y), [], []
+    for group in range(9):
+        a, b = ([slot[name] != group for name in names] for names in (cx, cy))
+        parts.append(frechet_distance_from_features(x[a], y[b]))
+        shares.append(((20 - sum(a)) / 20 + (27 - sum(b)) / 27) / 2)
+    left, share = np.array(parts), np.array(shares)
+    bias = float(((1 - share) * (left - plain)).sum())
+    pseudo = plain / share - (1 / share - 1) * left
+    error = np.sqrt(np.mean((pseudo - (plain - bias)) ** 2 / (1 / share - 1)))
+    from scipy.special import stdtrit
+
+    found = frechet_interval(x, y, clusters=cx, reference_clusters=cy)
+    assert (found.value, found.bias, found.groups) == pytest.approx((plain, bias, 9), rel=1e-9)
+    assert found.high == pytest.approx(plain + float(stdtrit(8, 0.975)) * error, rel=1e-9)
+    for width in (8, 40):  # fewer rows than dimensions on one side, then on both
+        x, y = draws(9, width, 0), draws(27, width, 1, 0.4)
+        own = [f"p{i}" for i in range(9)]
+        made = frechet_interval(x, y, clusters=own, reference_clusters=[f"p{i % 9}" for i in range(27)])
+        left = np.array(
+            [
+                frechet_distance_from_features(
+                    np.delete(x, g, axis=0), np.delete(y, [g, g + 9, g + 18], axis=0)
+                )
+                for g in range(9)
+            ]
+        )
+        assert made.bias == pytest.approx(8 * (left.mean() - made.value), rel=1e-6)
+
+
 def test_leaving_out_a_shared_prompt_takes_it_from_both_sides_at_once() -> None:
-    # The same clips on both sides: whatever is left out, the distance is 0, and so is its error.
+    # The same clips on both sides: whatever is left out, the distance is 0, which tells no error.
     x = draws(12, 3, 0)
     names = [str(i) for i in range(12)]
     found = kernel_interval(x, x, clusters=names, other_clusters=names)
-    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-12)
+    assert found.value == pytest.approx(0, abs=1e-12)
+    assert (found.low, found.high) == (None, None)
+    made = frechet_interval(x, x, clusters=names, reference_clusters=names)
+    assert (made.value, made.high, made.bias) == pytest.approx((0, 0, 0), abs=1e-6)
 
 
 def test_prompts_make_the_interval_wider_not_the_rows() -> None:
@@ -230,7 +304,10 @@ def test_too_few_prompts_have_a_kernel_distance_but_no_interval() -> None:
 
 
 def test_points_without_spread() -> None:
-    assert kernel_interval(np.ones((9, 2)), np.ones((9, 2))) == KernelInterval(0.0, 0.0, 0.0, 9)
+    for level in (1.0, 0.3):
+        made = kernel_interval(np.full((9, 2), level), np.full((9, 2), level))
+        reason = "no interval: the distance is the same without any prompt, so nothing tells its error"
+        assert made == KernelInterval(pytest.approx(0.0, abs=1e-12), None, None, 9, reason)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("of", ["kernel", "extrapolated", "frechet"])
@@ -505,6 +582,9 @@ def test_what_is_said_of_small_samples() -> None:
         == "9 clips are fewer than the 10 feature dimensions: the covariance is singular"
     )
     assert sample_warning(5, np.eye(10)).count(";") == 2
+    assert sample_warning(40, np.zeros((10, 10))) == (
+        "the features of the 40 clips do not vary: a distance of them says nothing"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,13 @@ def clips(group: str, x: np.ndarray, prompts: list[str]) -> list[Measured]:
         embedding = np.stack([row, row]).astype(np.float32)
         features = {"video": Features({"embedding": embedding, "window_start": np.arange(2)}, {})}
         sample = Sample(f"{group}-{i:03}", prompt, "", group)
-        out.append(Measured(sample, metric.measure(ClipView(sample, INFO, "0" * 64, features)), features))
+        out.append(
+            Measured(
+                sample,
+                metric.measure(ClipView(sample, INFO, sha256(f"{group}{i}".encode()).hexdigest(), features)),
+                features,
+            )
+        )
     return out
 
 

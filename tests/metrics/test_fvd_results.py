@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from vgaudit.metrics.fvd_results import VALUES, Estimates, Sides
 from vgaudit.metrics.prdc import precision_recall_density_coverage
 from vgaudit.plan import Sample
 from vgaudit.records import Outcome, Result
+from vgaudit.reports.named import size_note
 from vgaudit.video import ClipInfo
 
 D = 4
@@ -47,7 +49,13 @@ def clips(
         sample = Sample(
             f"{group}-{i:04}", f"{shared or group}-{i:04}", "", group, tags=tags[i] if tags else {}
         )
-        out.append(Measured(sample, metric.measure(ClipView(sample, INFO, "0" * 64, features)), features))
+        out.append(
+            Measured(
+                sample,
+                metric.measure(ClipView(sample, INFO, sha256(f"{group}{i}".encode()).hexdigest(), features)),
+                features,
+            )
+        )
     return out
 
 
@@ -188,6 +196,16 @@ def test_prompts_on_both_sides_are_left_out_across_them_and_said() -> None:
     for name in ("kernel_distance", "p_value"):
         assert made[name].detail["shared_prompts"] == 40
         assert "shared_prompts" not in apart[name].detail
+    joint = frechet_interval(x, y, ddof=0, clusters=prompts, reference_clusters=prompts)
+    assert (made["distance"].low, made["distance"].high) == pytest.approx((joint.low, joint.high))
+    assert made["extrapolated"].value == pytest.approx(joint.value - joint.bias)  # type: ignore[operator]
+    floor = "40 prompts are on both sides: the floor is of other prompts; of the same ones it lies lower"
+    assert floor in made["distance"].reason
+    assert "40 prompts are on both sides, and were left out of both at once" in made["extrapolated"].reason
+    for name in ("distance", "extrapolated"):
+        assert (made[name].detail["shared_prompts"], "shared_prompts" in apart[name].detail) == (40, False)
+        assert "left out of both sides at once" in str(made[name].detail["interval"])
+        assert "both sides" not in f"{apart[name].reason} {apart[name].detail['interval']}"
     assert "turned round" not in str(apart["p_value"].detail["null"])
 
 
@@ -322,3 +340,100 @@ def test_the_interval_is_that_of_both_sides() -> None:
     found = Estimates(_sides(x, y)).of("distance")
     made = frechet_interval(x, y)
     assert (found.value, found.low, found.high) == pytest.approx((made.value, made.low, made.high))
+
+
+def passes(made: dict[str, Result]) -> dict[str, bool]:
+    """Of each value, whether a gate that any number would pass passes on it."""
+    gates = [GateSpec(metric=f"fvd.{name}", max=1e9, on="estimate") for name in made]
+    held = evaluate(gates, list(made.values()), ["model"])
+    return {name: answer.outcome is Outcome.PASSED for name, answer in zip(made, held, strict=True)}
+
+
+@pytest.mark.parametrize("same", [1, 40])
+def test_gates_take_nothing_of_clips_that_are_on_both_sides(same: int) -> None:
+    real = clips("real", rows(60, 1))
+    copied = [replace(m, sample=replace(m.sample, group="model")) for m in real[:same]]
+    model = [*clips("model", rows(40 - same, 0)), *copied]
+    made = results(fvd(accept_small_n=WORDS), model=model, real=real)
+    assert not any(passes(made).values())
+    for result in made.values():
+        assert (result.detail["same_clips"], result.detail["copied_clips"]) == (same, 0)
+        assert result.reason.startswith(f"{same} of 40 clips are on the reference side too, byte for byte")
+        assert "take them out of the group" in result.detail["insufficient"]
+        assert "accepted_small_n" not in result.detail
+        assert size_note(result) == "clips on both sides: insufficient"
+    apart = results(fvd(), model=clips("model", rows(40, 0)), real=real)
+    assert all(passes(apart).values())
+    assert {r.detail["same_clips"] for r in apart.values()} == {0}
+    assert not any("byte for byte" in r.reason for r in apart.values())
+
+
+def test_copies_within_a_group_are_counted() -> None:
+    model, real = clips("model", rows(40, 0)), clips("real", rows(60, 1))
+    model[39] = replace(model[3], sample=model[39].sample)
+    made = results(fvd(), model=model, real=real)["distance"]
+    assert (made.detail["copied_clips"], made.detail["same_clips"]) == (2, 0)
+    assert "2 of 40 clips have the bytes of another clip of the group" in made.reason
+    assert "insufficient" not in made.detail
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_file_that_names_its_clips_knows_them_again(says: bool, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    model = clips("model", rows(40, 0))
+    y = rows(60, 5)
+    named = [
+        bytes.fromhex(str(m.measurement.facts["clip_sha256"])) for m in [*model[:2], *clips("real", y)[2:]]
+    ]
+    arrays = {"mean": y.mean(0), "num_clips": np.array([60]), "cov_biased": np.cov(y.T, ddof=0)}
+    digests = {"clip_sha256": np.frombuffer(b"".join(named), np.uint8).reshape(60, 32)} if says else {}
+    save_file({**arrays, **digests}, tmp_path / "r.safetensors")
+    made = results(fvd("r.safetensors", tmp_path), model=model)["distance"]
+    assert made.detail["same_clips"] == (2 if says else "unknown")
+    assert ("insufficient" in made.detail) is says
+    assert ("2 of 40 clips are on the reference side too" in made.reason) is says
+
+
+def test_a_file_whose_digests_are_none_is_refused(tmp_path: Path) -> None:
+    from vgaudit.errors import UsageError
+
+    y = rows(60, 5)
+    moments = {"mean": y.mean(0), "num_clips": 60, "cov_biased": np.cov(y.T, ddof=0)}
+    np.savez(tmp_path / "r.npz", **moments, clip_sha256=np.zeros((59, 32), np.uint8))
+    with pytest.raises(
+        UsageError, match=r"clip_sha256 is uint8 of shape \(59, 32\); expected uint8 of \(60, 32\)"
+    ):
+        fvd("r.npz", tmp_path).identity()
+
+
+@pytest.mark.parametrize("still", ["group", "reference", "group and of the reference"])
+@pytest.mark.parametrize("level", [0.0, 0.3, -7.7])
+def test_gates_take_nothing_of_features_that_do_not_vary(still: str, level: float) -> None:
+    x, y = rows(40, 0), rows(60, 1)
+    if "group" in still:
+        x = np.full_like(x, level)
+    if "reference" in still:
+        y = np.full_like(y, level)
+        y[::2] *= 1 + 1e-7  # what a batch does to a sum
+    made = results(fvd(accept_small_n=WORDS), model=clips("model", x), real=clips("real", y))
+    assert not any(passes(made).values())
+    for result in made.values():
+        assert result.value is not None
+        assert result.detail["unvarying_features"] == still.split(" and of the ")
+        assert f"the features of the {still} do not vary" in result.reason
+        assert size_note(result) == "features do not vary: insufficient"
+        assert "accept_small_n" not in f"{result.reason} {result.detail['insufficient']}"
+
+
+def test_stored_moments_that_do_not_vary_are_no_evidence(tmp_path: Path) -> None:
+    np.savez(tmp_path / "r.npz", num_clips=60, mean=np.full(D, 0.3), cov_biased=np.zeros((D, D)))
+    made = results(fvd("r.npz", tmp_path), model=clips("model", rows(40, 0)))
+    assert made["distance"].detail["unvarying_features"] == ["reference"]
+    assert not passes(made)["distance"]
+    assert not passes(made)["extrapolated"]
+
+
+def test_features_far_from_0_that_vary_do_vary() -> None:
+    made = results(fvd(), model=clips("model", rows(40, 0, 1e5)), real=clips("real", rows(60, 1, 1e5)))
+    assert "unvarying_features" not in made["distance"].detail

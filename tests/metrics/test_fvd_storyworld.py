@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,13 @@ def clips(
             "domain": Features({"logit": logit, "frame_index": 4 * np.arange(len(logit))}),
         }
         sample = Sample(f"{group}-{i:03}", f"p{i:03}", "", group, domain=domain)
-        out.append(Measured(sample, metric.measure(ClipView(sample, INFO, "0" * 64, features)), features))
+        out.append(
+            Measured(
+                sample,
+                metric.measure(ClipView(sample, INFO, sha256(f"{group}{i}".encode()).hexdigest(), features)),
+                features,
+            )
+        )
     return out
 
 

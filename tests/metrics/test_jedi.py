@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from tests.tiny_vjepa import TINY, save_vjepa
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features
+from vgaudit.gates import GateSpec, evaluate
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.estimators import kernel_interval
 from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.jedi import Jedi, JediOptions
 from vgaudit.metrics.jedi_estimate import jedi_distance, jedi_floor, jedi_interval
 from vgaudit.plan import Sample
-from vgaudit.records import Result
+from vgaudit.records import Outcome, Result
 from vgaudit.testing import check_metric, example_clips
 from vgaudit.video import ClipInfo
 from vgaudit.zoo import vjepa
@@ -103,7 +104,13 @@ def test_distance_to_another_group() -> None:
 def test_prompts_on_both_sides_are_left_out_across_them() -> None:
     real = clips("real", 40, 0, per_prompt=2, prompts="p")
     groups = {"real": real, "model": clips("model", 40, 1, per_prompt=2, prompts="p", shift=1.0)}
-    made = result(against({"group": "real"}), groups).detail
+    whole = result(against({"group": "real"}), groups)
+    made = whole.detail
+    assert made["shared_prompts"] == 20
+    assert (
+        "20 prompts are on both sides: the floor is of other prompts; of the same ones it lies"
+        in whole.reason
+    )
     names = [m.sample.prompt_id for m in real]
     plain = kernel_interval(
         rows(groups["model"]), rows(real), degree=2, coef0=0.0, clusters=names, other_clusters=names
@@ -289,3 +296,30 @@ def test_promises_of_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     options = {"reference": {"group": "other"}, **save_vjepa(tmp_path)}
     options |= {"weights": "vith16.pth.tar", "probe": "ssv2-probe.pth.tar"}
     check_metric(Jedi, options, base_dir=tmp_path, clips=example_clips(18, frames=18, height=32, width=48))
+
+
+def held(made: Result) -> Outcome:
+    return evaluate([GateSpec(metric="jedi.distance", max=1e9, on="estimate")], [made], ["model"])[0].outcome
+
+
+def test_gates_take_nothing_of_clips_that_are_on_both_sides() -> None:
+    real = clips("real", 60, 0)
+    metric = against({"group": "real"})
+    apart = result(metric, {"real": real, "model": clips("model", 20, 1)})
+    assert (apart.detail["same_clips"], apart.detail["copied_clips"], held(apart)) == (0, 0, Outcome.PASSED)
+    model = [*clips("model", 18, 1), *(replace(m, sample=replace(m.sample, group="model")) for m in real[:2])]
+    made = result(metric, {"real": real, "model": model})
+    assert made.value is not None
+    assert (made.detail["same_clips"], held(made)) == (2, Outcome.NOT_COMPUTED)
+    assert "2 of 20 clips are on the reference side too, byte for byte" in made.reason
+
+
+@pytest.mark.parametrize("still", ["model", "real"])
+def test_gates_take_nothing_of_features_that_do_not_vary(still: str) -> None:
+    groups = {"real": clips("real", 60, 0), "model": clips("model", 20, 1)}
+    same = Features({"embedding": np.full((1, D), 0.3), "window_start": np.zeros(1, np.int64)}, FACTS)
+    groups[still] = [replace(m, features={"video": same}) for m in groups[still]]
+    made = result(against({"group": "real"}), groups)
+    assert made.value is not None
+    assert held(made) is Outcome.NOT_COMPUTED
+    assert made.detail["unvarying_features"] == ["group" if still == "model" else "reference"]

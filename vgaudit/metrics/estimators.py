@@ -97,6 +97,8 @@ def extrapolated_distance(
     as can be: from the left-out groups of :func:`~vgaudit.metrics.frechet.frechet_interval`, which is the jackknife's
     estimate of the bias. It is nearer to the truth at small n, steadier at any, and free beside that interval.
 
+    A prompt on both sides is left out of both at once: what its clips have in common biases neither up.
+
     At small n what is left of the bias is far more than the interval would be wide. So there is one only from
     :data:`MIN_EXTRAPOLATED` independent prompts on each side that is resampled.
 
@@ -108,7 +110,7 @@ def extrapolated_distance(
         confidence: Coverage.
         ddof: Covariances are divided by ``n - ddof``.
         clusters: Prompt of each row of ``x``. Default: every row its own.
-        reference_clusters: The same for ``reference``.
+        reference_clusters: The same for ``reference``; the same label is the same prompt.
 
     Raises:
         ValueError: As :func:`~vgaudit.metrics.frechet.frechet_interval`.
@@ -224,8 +226,8 @@ def sample_warning(n: int, cov: ArrayLike, what: str = "clips") -> str:
         what: What is counted, in words.
 
     Returns:
-        Empty where n is at least d and at least four times the effective rank. Of fewer, the spread of the sample
-        shows how many clips there are rather than how the features spread.
+        Empty where n is at least d and at least four times the effective rank, which is not 0. Of fewer, the spread
+        of the sample shows how many clips there are rather than how the features spread.
 
     Raises:
         ValueError: As :func:`effective_rank`, or ``n`` below 2.
@@ -234,6 +236,8 @@ def sample_warning(n: int, cov: ArrayLike, what: str = "clips") -> str:
         raise ValueError(f"n is {n}; a covariance takes two or more {what}")
     rank, d = effective_rank(cov), len(np.asarray(cov))
     notes = []
+    if rank < 1:  # of zeros
+        notes.append(f"the features of the {n} {what} do not vary: a distance of them says nothing")
     if n < d:
         notes.append(f"{n} {what} are fewer than the {d} feature dimensions: the covariance is singular")
     if 4 * rank > n:

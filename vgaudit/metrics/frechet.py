@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 MIN_GROUPS = 8
 """Fewest jackknife groups an interval is made from."""
@@ -132,12 +133,7 @@ class FrechetFloor:
 
 
 def reference_floor(
-    features: ArrayLike,
-    n: int,
-    ddof: int,
-    seed: int,
-    splits: int = 20,
-    clusters: Sequence[str] | None = None,
+    features: ArrayLike, n: int, ddof: int, seed: int, splits: int = 20, clusters: Sequence[str] | None = None
 ) -> FrechetFloor:
     """What sampling alone makes of a distance of ``n`` *independent* rows to a reference set.
 
@@ -170,9 +166,7 @@ def reference_floor(
     return FrechetFloor(tuple(_split_distances(x, halves, ddof)), n, rest)
 
 
-def _split_distances(
-    x: Float, halves: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], ddof: int
-) -> list[float]:
+def _split_distances(x: Float, halves: Sequence[tuple[Rows, Rows]], ddof: int) -> list[float]:
     """Distance of the two parts of each split.
 
     Sums and products of the smaller part are taken from those of all rows, which gives the larger one's where both
@@ -204,9 +198,7 @@ def _split_distances(
     return out
 
 
-def _split(
-    codes: NDArray[np.int64], order: NDArray[np.int64], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split(codes: Rows, order: Rows, n: int) -> tuple[Rows, Rows]:
     """Rows in ``order``: the first of each of the first ``n`` clusters, and all rows of the clusters after them."""
     first = np.sort(np.unique(codes[order], return_index=True)[1])
     part = order[first[:n]]
@@ -238,15 +230,9 @@ def kernel_distance(
 
 
 def frechet_interval(
-    x: ArrayLike,
-    reference: ArrayLike | Statistics,
-    *,
-    groups: int = 16,
-    confidence: float = 0.95,
-    ddof: int = 1,
-    clusters: Sequence[str] | None = None,
-    reference_clusters: Sequence[str] | None = None,
-) -> FrechetInterval:
+    x: ArrayLike, reference: ArrayLike | Statistics, *, groups: int = 16, confidence: float = 0.95, ddof: int = 1,
+    clusters: Sequence[str] | None = None, reference_clusters: Sequence[str] | None = None,
+) -> FrechetInterval:  # fmt: skip
     """Plug-in distance with an interval for the *expected distance at this sample size*.
 
     A Frechet distance from few clips is biased upward by about ``1/n``; a bootstrap of it never covers the
@@ -260,7 +246,9 @@ def frechet_interval(
         confidence: Coverage.
         ddof: Covariances are divided by ``n - ddof``.
         clusters: Prompt of each row of ``x``; a prompt is never split. Default: every row its own.
-        reference_clusters: The same for ``reference``.
+        reference_clusters: The same for ``reference``; the same label is the same prompt. Where any is on both sides,
+            groups are of the prompts of both, and a group is left out of both at once: what the sides have in common
+            is in neither bias nor spread of their distance.
 
     Raises:
         ValueError: As :func:`frechet_distance_from_features`, or wrong ``groups`` or ``confidence``.
@@ -280,9 +268,12 @@ def frechet_interval(
         raise ValueError(f"features have {a.shape[1]} dimensions, the reference {len(m_b)}")
     m_a, factor_a = a.mean(axis=0), _shorten(_factor_of_features(a, ddof))
     value = _distance(m_a, factor_a, m_b, factor_b)
-    parts = [_jackknife(value, a, m_b, factor_b, groups, ddof, clusters)]
-    if b is not None:
-        parts.append(_jackknife(value, b, m_a, factor_a, groups, ddof, reference_clusters))
+    if b is not None and set(clusters or ()) & set(reference_clusters or ()):
+        parts = [_jackknife_of_both(value, a, b, groups, ddof, clusters or (), reference_clusters or ())]
+    else:
+        parts = [_jackknife(value, a, m_b, factor_b, groups, ddof, clusters)]
+        if b is not None:
+            parts.append(_jackknife(value, b, m_a, factor_a, groups, ddof, reference_clusters))
     made = [part.groups for part in parts]
     if 0 in made:
         reason = f"no interval: fewer than {MIN_GROUPS} independent prompts to leave out in turn"
@@ -295,7 +286,7 @@ def frechet_interval(
     return FrechetInterval(value, max(0.0, value - half), value + half, min(made), bias=bias)
 
 
-def jackknife_groups(clusters: Sequence[str], groups: int) -> list[NDArray[np.int64]]:
+def jackknife_groups(clusters: Sequence[str], groups: int) -> list[Rows]:
     """Rows to leave out in turn: equally many whole clusters each, as many groups as is even, at most ``groups``.
 
     Leaving out unequal numbers would mix the bias (about 1/n) into the spread. Clusters that do not divide
@@ -311,57 +302,99 @@ def jackknife_groups(clusters: Sequence[str], groups: int) -> list[NDArray[np.in
     return [np.flatnonzero(slot == g) for g in range(count)]
 
 
+def _joint_groups(clusters: Sequence[str], others: Sequence[str], groups: int) -> list[tuple[Rows, Rows]]:
+    """Rows of both sides to leave out in turn: every prompt of either in one group, on whichever sides it is.
+
+    Prompts of one side only, of both, and of the other only are dealt out in a row, so that groups have as many
+    prompts of a side as each other, or one more. As many groups as is even, as :func:`jackknife_groups` has it.
+    """
+    ours, theirs = dict.fromkeys(clusters), dict.fromkeys(others)
+    fewest = min(len(ours), len(theirs))
+    if fewest < MIN_GROUPS:
+        return []
+    count = min(range(min(groups, fewest), MIN_GROUPS - 1, -1), key=lambda g: len(ours) % g + len(theirs) % g)
+    row = [*(c for c in ours if c not in theirs), *(c for c in ours if c in theirs)]
+    slot = {c: i % count for i, c in enumerate([*row, *(c for c in theirs if c not in ours)])}
+    a, b = (np.array([slot[c] for c in names]) for names in (clusters, others))
+    return [(np.flatnonzero(a == g), np.flatnonzero(b == g)) for g in range(count)]
+
+
 @dataclass(frozen=True)
 class _LeftOut:
-    """What leaving out groups of one side in turn tells: groups used, variance and bias from that side's sampling."""
+    """What leaving out groups in turn tells: groups used, variance and bias from the sampling of what they are of."""
 
     groups: int
     variance: float
     bias: float
 
 
+class _Side:
+    """Rows of a side, without some of which it is wanted; ``wide``, of more rows than dimensions, by its moments."""
+
+    def __init__(self, x: Float, ddof: int, names: Sequence[str]) -> None:
+        if len(names) != len(x):
+            raise ValueError(f"{len(x)} rows but {len(names)} cluster labels")
+        self.x, self.ddof = x, ddof
+        self.wide = len(x) > x.shape[1]  # then d x d eigenvalues are cheaper than singular values
+        if self.wide:
+            self.centre = x.mean(axis=0)
+            self.z = x - self.centre
+            self.total, self.second = self.z.sum(axis=0), self.z.T @ self.z
+
+    def without(self, rows: Rows) -> tuple[Float, Float]:
+        """Mean, and covariance of a wide side or factor of it of another, of the rows but ``rows``."""
+        if not self.wide:
+            kept = np.delete(self.x, rows, axis=0)
+            return kept.mean(axis=0), _factor_of_features(kept, self.ddof)
+        left, z = len(self.x) - len(rows), self.z
+        mean = (self.total - z[rows].sum(axis=0)) / left
+        scatter = self.second - z[rows].T @ z[rows] - left * np.outer(mean, mean)
+        return mean + self.centre, scatter / (left - self.ddof)
+
+
 def _jackknife(
-    value: float,
-    x: Float,
-    other_mean: Float,
-    other_factor: Float,
-    groups: int,
-    ddof: int,
+    value: float, x: Float, other_mean: Float, other_factor: Float, groups: int, ddof: int,
     clusters: Sequence[str] | None,
-) -> _LeftOut:
+) -> _LeftOut:  # fmt: skip
     """Delete-a-group jackknife over the rows of ``x``, whose distance to the other side is ``value``."""
     n = len(x)
     names = [str(i) for i in range(n)] if clusters is None else list(clusters)
-    if len(names) != n:
-        raise ValueError(f"{n} rows but {len(names)} cluster labels")
-    out = jackknife_groups(names, groups)
+    side, out = _Side(x, ddof, names), jackknife_groups(names, groups)
     if not out or n - max(len(rows) for rows in out) < 2 + ddof:
         return _LeftOut(0, 0.0, 0.0)
-    wide = n > x.shape[1]  # more clips than dimensions: d x d eigenvalues are cheaper than singular values
-    if wide:
-        centre = x.mean(axis=0)
-        z = x - centre
-        total, second = z.sum(axis=0), z.T @ z
-    values = []
-    for rows in out:
-        if wide:
-            left = n - len(rows)
-            mean = (total - z[rows].sum(axis=0)) / left
-            scatter = second - z[rows].T @ z[rows] - left * np.outer(mean, mean)
-            values.append(
-                _distance_by_eigenvalues(mean + centre, scatter / (left - ddof), other_mean, other_factor)
-            )
-        else:
-            kept = np.delete(x, rows, axis=0)
-            values.append(
-                _distance(kept.mean(axis=0), _factor_of_features(kept, ddof), other_mean, other_factor)
-            )
+    distance = _distance_by_eigenvalues if side.wide else _distance
+    values = [distance(*side.without(rows), other_mean, other_factor) for rows in out]
     count = len(out)
     size = float(np.mean([len(rows) for rows in out]))
     spread = float(np.var(values)) * count
     variance = (n - size) ** 2 / (n * size * (count - 1)) * spread
     # A bias of c/n makes the mean of the left-out values c/(n - size) - c/n higher than the value.
     return _LeftOut(count, variance, (float(np.mean(values)) - value) * (n - size) / size)
+
+
+def _jackknife_of_both(
+    value: float, x: Float, y: Float, groups: int, ddof: int, clusters: Sequence[str], others: Sequence[str]
+) -> _LeftOut:
+    """The same over the prompts of both sides, some of which are on both: a group is left out of both at once.
+
+    Groups of unequal size are weighed by pseudo-values (Busing, Meijer and van der Leeden 1999), as bias goes by the
+    share of a side that is left out: the mean of the two sides' shares.
+    """
+    a, b, out = _Side(x, ddof, clusters), _Side(y, ddof, others), _joint_groups(clusters, others, groups)
+    if not out or min(len(s.x) - max(len(pair[i]) for pair in out) for i, s in enumerate((a, b))) < 2 + ddof:
+        return _LeftOut(0, 0.0, 0.0)
+    values = []
+    for rows_a, rows_b in out:
+        ours, theirs = a.without(rows_a), b.without(rows_b)
+        if a.wide and b.wide:
+            theirs = theirs[0], _factor_of_cov(theirs[1])
+        wide, narrow = (ours, theirs) if a.wide else (theirs, ours)
+        values.append((_distance_by_eigenvalues if a.wide or b.wide else _distance)(*wide, *narrow))
+    share = np.array([(len(i) / len(x) + len(j) / len(y)) / 2 for i, j in out])
+    apart = (1 - share) * (np.array(values) - value)  # their sum is the bias
+    pseudo = value - apart / share
+    variance = float((np.square(pseudo - value + apart.sum()) * share / (1 - share)).mean())
+    return _LeftOut(len(out), variance, float(apart.sum()))
 
 
 def _distance(m_a: Float, f_a: Float, m_b: Float, f_b: Float) -> float:

@@ -32,6 +32,7 @@ from vgaudit.metrics.embedded_clips import (
     rows,
     usable,
 )
+from vgaudit.metrics.evidence import clips_twice, digests, disqualified
 from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
@@ -63,6 +64,7 @@ class _Reference:
     detail: Mapping[str, Any]
     clusters: tuple[str, ...] | None = None
     codecs: frozenset[str] | None = None
+    clips: frozenset[str] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -81,7 +83,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = VALUES
     sliced: ClassVar[tuple[str, ...]] = SLICED
@@ -228,12 +230,14 @@ class Fvd:
             rows(used, 0), prompts, [m.sample.sample_id for m in used],
             found.statistics, found.features, found.clusters, found.ids, self.options.rules.ddof,
         )  # fmt: skip
+        twice, said = clips_twice(used, found.clips)
         estimates = Estimates(sides, context.confidence, self.options.accept_small_n)
         caveats = self._caveats(used, found, made)
         results = []
         for spec in specs:
             value = estimates.of(spec.name)
-            before = [*notes, *value.notes]
+            value = replace(value, detail=disqualified(value.detail, twice))
+            before = [*said, *notes, *value.notes]
             if spec.name == "distance":
                 value, before = (
                     replace(value, detail={**own, **value.detail}),
@@ -338,7 +342,9 @@ class Fvd:
             if context.tag is not None:
                 facts["reference_tag"] = "none: all of the reference"
                 notes.append(_whole_reference(context.tag))
-            return _Reference(stored.features, stored.statistics, (sha256,), facts, notes=tuple(notes))
+            return _Reference(
+                stored.features, stored.statistics, (sha256,), facts, clips=stored.clips, notes=tuple(notes)
+            )
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
@@ -367,6 +373,7 @@ class Fvd:
                 "reference_list_sha256": list_sha256(used, 1 if rules.random_reference else 0),
             },
             codecs=frozenset(codecs_of(used)),
+            clips=frozenset(digests(used)),
             notes=() if tag is None or tagged else (_whole_reference(tag),),
         )
 

@@ -4,11 +4,14 @@ The distance of few clips to their own population is far above 0, by about 1/n. 
 against all others of it. Those n are independent scenes; clips of one prompt are not. So a group of n clips from
 fewer prompts has no one floor: it lies between that of n scenes (if clips of a prompt were independent) and that of
 as many scenes as prompts (if they were all alike). Both are given then, and neither stands for the other.
+
+The two parts of the reference have no prompt in common. A group of the reference's own prompts has: what clips of a
+prompt have in common is then in no distance, and its floor lies below the one that is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +34,22 @@ class Floors:
 
     detail: dict[str, Any]
     note: str = ""
+
+
+def shared_prompts(prompts: Sequence[str], others: Sequence[str] | None) -> dict[str, int]:
+    """``shared_prompts``, how many prompts are on both sides; empty where none is, or nothing is known of them."""
+    both = set(prompts) & set(others or ())
+    return {"shared_prompts": len(both)} if both else {}
+
+
+def shared_note(shared: Mapping[str, int]) -> str:
+    """What prompts on both sides, counted by :func:`shared_prompts`, make of a floor; empty where there are none."""
+    if not shared:
+        return ""
+    return (
+        f"{shared['shared_prompts']} prompts are on both sides: the floor is of other prompts; "
+        "of the same ones it lies lower"
+    )
 
 
 def floors(

@@ -2,10 +2,10 @@
 
 A file (``.npz`` or ``.safetensors``) holds ``mean`` ``(d,)``, ``num_clips``, and ``cov_biased`` (divided by N) or
 ``cov`` (divided by N - 1), both ``(d, d)``. It may hold ``features`` ``(num_clips, d)``, from which the distance of
-the set to itself is made, and say the digest of the network that made it and the protocol: ``weights_sha256`` and
-``protocol``, as text arrays or as metadata of a ``.safetensors``. What else its metadata say (``recipe``,
-``encoder``) is passed on to the report. ``vgaudit reference build`` writes such files
-(:mod:`vgaudit.metrics.reference_build`).
+the set to itself is made, and ``clip_sha256`` ``(num_clips, 32)``, by which clips are known that are on both sides of
+a distance. It may say the digest of the network that made it and the protocol: ``weights_sha256`` and ``protocol``,
+as text arrays or as metadata of a ``.safetensors``. What else its metadata say (``recipe``, ``encoder``) is passed on
+to the report. ``vgaudit reference build`` writes such files (:mod:`vgaudit.metrics.reference_build`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vgaudit.video import ClipInfo
 MAX_BYTES = 1 << 28  # 256 MiB: a covariance of 4,096 dimensions takes half of it
 _MAX_CLIPS = 10**12  # beyond any data set; within it a float64 holds every count exactly
 _EXPECTED = "expected an .npz or .safetensors with mean (d,), num_clips, and cov_biased or cov (d, d)"
-_NAMES = ("mean", "num_clips", "cov_biased", "cov", "features", "weights_sha256", "protocol")
+_NAMES = ("mean", "num_clips", "cov_biased", "cov", "features", "weights_sha256", "protocol", "clip_sha256")
 PART_MARK = "vgaudit_reference_part"
 """Metadata by which a file says that it is a part of a set, and no set."""
 _SHIPPED = re.compile(r"(storyworld)(-[a-z]+)?")
@@ -48,6 +48,7 @@ class ReferenceStatistics:
         features: ``(n, d)``, or ``None`` where the file has none.
         weights_sha256: Digest of the network that made it; empty where the file does not say.
         made: What the file says of how it was made.
+        clips: SHA-256 of each of its clips; ``None`` where the file does not say.
         protocol: What it was made by, as :attr:`VideoProtocol.label
             <vgaudit.extractors.video_protocols.VideoProtocol.label>` says it; empty where the file does not say.
     """
@@ -58,6 +59,7 @@ class ReferenceStatistics:
     weights_sha256: str = ""
     made: Mapping[str, Any] = field(default_factory=dict)
     protocol: str = ""
+    clips: frozenset[str] | None = None
 
 
 def reference_path(reference: str, base_dir: Path) -> Path:
@@ -112,6 +114,7 @@ def read_statistics(
         features = _features(arrays["features"], n, mean, cov, ddof) if "features" in arrays else None
         weights = str(arrays.get("weights_sha256", metadata.get("weights_sha256", ""))).lower()
         made = {key: _parsed(text) for key, text in metadata.items() if key != "weights_sha256"}
+        clips = _clips(arrays["clip_sha256"], n) if "clip_sha256" in arrays else None
         stated = str(arrays.get("protocol", metadata.get("protocol", "")))
     except KeyError as error:
         raise UsageError(f"{option}: {path} has no array {error}; {_EXPECTED}") from error
@@ -122,7 +125,7 @@ def read_statistics(
             f"{option}: {path.name} was made by the protocol {stated}, but is to be compared by {protocol}: "
             "their numbers do not compare; set the suite's protocol to the first, or name a reference of the second"
         )
-    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made, stated)
+    return ReferenceStatistics(Statistics(n, mean, cov), path.name, features, weights, made, stated, clips)
 
 
 def rank_note(stored: Statistics) -> str:
@@ -218,6 +221,19 @@ def _features(
     if np.abs(np.atleast_2d(np.cov(rows.T, ddof=ddof)) - cov).max() > _TOLERANCE * np.abs(cov).max():
         raise ValueError("the covariance is not that of its features")
     return rows
+
+
+def _clips(stored: NDArray[Any], n: int) -> frozenset[str]:
+    """The digests in ``stored``, in hexadecimal.
+
+    Raises:
+        ValueError: It is no ``(n, 32)`` of bytes.
+    """
+    if stored.shape != (n, 32) or stored.dtype != np.uint8:
+        raise ValueError(
+            f"clip_sha256 is {stored.dtype} of shape {stored.shape}; expected uint8 of {(n, 32)}"
+        )
+    return frozenset(row.tobytes().hex() for row in np.ascontiguousarray(stored))
 
 
 def _parsed(text: str) -> Any:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.deals import PERMUTATIONS
 from vgaudit.metrics.estimators import extrapolated_from, sample_warning
+from vgaudit.metrics.evidence import disqualified, without_variation
 from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
-from vgaudit.metrics.fvd_floor import floors
+from vgaudit.metrics.fvd_floor import floors, shared_note, shared_prompts
 from vgaudit.metrics.kernel_sums import KernelSums
 from vgaudit.metrics.prdc import Neighbourhoods, precision_recall_density_coverage
 from vgaudit.stats import seed_from_ids
@@ -181,7 +182,16 @@ class Estimates:
             found = made[name]() if name in made else self._neighbour(name)
         except (ArithmeticError, ValueError, MemoryError) as error:
             return Found(None, notes=(f"{type(error).__name__}: {error}",))
-        return found
+        if found.value is None or not self._still:
+            return found
+        detail = disqualified(found.detail, self._still)
+        return replace(found, notes=(self._still["insufficient"], *found.notes), detail=detail)
+
+    @cached_property
+    def _still(self) -> dict[str, Any]:
+        """What is to be said of a side whose features do not vary."""
+        s = self.sides
+        return without_variation(s.x, s.reference if s.y is None else s.y)
 
     @cached_property
     def _frechet(self) -> FrechetInterval:
@@ -230,7 +240,7 @@ class Estimates:
 
     def _held_to_size(self, found: Found) -> Found:
         """``found`` with what few clips make of a biased distance: gates refuse it, or read the suite's reason."""
-        if found.value is None or not self._few:
+        if found.value is None or not self._few or self._still:  # which no words lift
             return found
         text = "; ".join(self._few)
         if self._accepted:
@@ -245,12 +255,13 @@ class Estimates:
         s, interval = self.sides, self._frechet
         floor = floors(s.y, s.y_ids, s.prompts, s.ddof, s.y_prompts)
         detail = {
-            "interval": "grouped jackknife, Student's t",
+            "interval": self._jackknifed,
             "interval_target": "expected distance at this n, not the distance of the populations",
             "jackknife_groups": interval.groups,
             **floor.detail,
+            **self._shared,
         }
-        notes = tuple(note for note in (interval.reason, floor.note) if note)
+        notes = tuple(note for note in (interval.reason, floor.note, shared_note(self._shared)) if note)
         return self._held_to_size(Found(interval.value, interval.low, interval.high, notes, detail))
 
     def _extrapolated(self) -> Found:
@@ -264,11 +275,16 @@ class Estimates:
             notes.append(
                 f"the reference's {s.reference.n} clips are taken for its population: their bias stays"
             )
+        if self._shared and made.value is not None:
+            notes.append(
+                f"{self._shared['shared_prompts']} prompts are on both sides, and were left out of both at once"
+            )
         detail = {
             "plain": made.plain,
-            "interval": "grouped jackknife, Student's t",
+            "interval": self._jackknifed,
             "interval_target": "distance of the populations",
             "jackknife_groups": self._frechet.groups,
+            **self._shared,
         }
         return self._held_to_size(Found(made.value, made.low, made.high, tuple(notes), detail))
 
@@ -315,8 +331,13 @@ class Estimates:
 
     @property
     def _shared(self) -> dict[str, int]:
-        both = set(self.sides.prompts) & set(self.sides.y_prompts or ())
-        return {"shared_prompts": len(both)} if both else {}
+        return shared_prompts(self.sides.prompts, self.sides.y_prompts)
+
+    @property
+    def _jackknifed(self) -> str:
+        """How the intervals of both Frechet distances are made."""
+        at_once = ", prompts left out of both sides at once" if self._shared else ""
+        return f"grouped jackknife{at_once}, Student's t"
 
     def _neighbour(self, name: str) -> Found:
         s = self.sides

@@ -25,7 +25,9 @@ from vgaudit.metrics.embedded_clips import (
     rows,
     usable,
 )
+from vgaudit.metrics.evidence import clips_twice, digests, disqualified, without_variation
 from vgaudit.metrics.frechet import Statistics
+from vgaudit.metrics.fvd_floor import shared_note, shared_prompts
 from vgaudit.metrics.fvd_options import GroupReference
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
@@ -85,6 +87,7 @@ class _Reference:
     detail: Mapping[str, Any]
     clusters: tuple[str, ...] | None = None
     codecs: frozenset[str] | None = None
+    clips: frozenset[str] | None = None
 
 
 class Jedi:
@@ -98,7 +101,7 @@ class Jedi:
     """
 
     name: ClassVar[str] = "jedi"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[BaseModel]] = JediOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -221,12 +224,19 @@ class Jedi:
             "interval_target": f"expected value at these numbers of clips, not the populations' distance{fixed}",
             "jackknife_groups": 0 if interval.low is None else interval.clusters,
             **_floors(found, prompts),
+            **shared_prompts(prompts, found.clusters),
             **_compared(x, prompts, found, context.confidence, seed_from_ids(ids)),
             "codecs": sorted(codecs_of(used)),
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": list_sha256(used),
         }
+        twice, said = clips_twice(used, found.clips)
+        still = without_variation(x, against)
+        detail = disqualified(detail, twice, still)
+        notes = [*([still["insufficient"]] if still else []), *said, *notes]
         notes += [interval.reason] if interval.reason else []
+        if shared := shared_prompts(prompts, found.clusters):
+            notes.append(f"{shared_note(shared)}, and the interval takes the two sides for independent")
         notes += self._caveats(used, found, detail)
         return Result(
             name, group, interval.value, interval.low, interval.high,
@@ -280,7 +290,7 @@ class Jedi:
             s = stored.statistics
             if s.n < MIN_CLIPS:
                 return f"the reference {stored.name} is of {s.n} clips; expected at least {MIN_CLIPS}"
-            return _Reference(stored.features, s, s.n, len(s.mean), (sha256,), facts)
+            return _Reference(stored.features, s, s.n, len(s.mean), (sha256,), facts, clips=stored.clips)
         if reference.group not in context.all_groups:
             groups = list(context.all_groups)
             hint = nearest(reference.group, groups)
@@ -297,7 +307,7 @@ class Jedi:
         }
         return _Reference(
             y, None, len(y), y.shape[1], tuple(m.sample.sample_id for m in used), detail,
-            tuple(m.sample.prompt_id for m in used), frozenset(codecs_of(used)),
+            tuple(m.sample.prompt_id for m in used), frozenset(codecs_of(used)), frozenset(digests(used)),
         )  # fmt: skip
 
     @property
@@ -359,8 +369,7 @@ def _compared(
     y, theirs = reference.features, reference.clusters
     kernel = jedi_kernel(x, y, prompts, theirs)
     plain = kernel.interval(confidence)
-    shared = len(set(prompts) & set(theirs or ()))
-    facts = {"shared_prompts": shared} if shared else {}
+    facts = shared_prompts(prompts, theirs)
     try:
         made = kernel.test(PERMUTATIONS, seed)
         test = {"status": "computed", "p": made.p, "permutations": made.permutations, **facts}

@@ -20,6 +20,7 @@ Float = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 _BLOCK = 1024
+_NO_ERROR = 1e-13  # of the kernel's means: what rounding makes of an error of 0
 
 
 class Polynomial:
@@ -153,8 +154,9 @@ class KernelSums:
         for part in [in_a | in_b] if (in_a & in_b).any() else [in_a, in_b]:
             own[part] = np.sqrt(1 - 1 / part.sum()) * (left[part].mean() - left[part])
         error = math.sqrt((own**2).sum())
-        if error == 0:
-            return KernelInterval(value, value, value, count)
+        if error <= _NO_ERROR * (abs(a_side.mean) + abs(b_side.mean)):
+            reason = "no interval: the distance is the same without any prompt, so nothing tells its error"
+            return KernelInterval(value, None, None, count, reason)
         third = (own**3).sum()
         pairs = a_side.form(own) + b_side.form(own) - 2 * across.form(own)
         from scipy.special import stdtrit

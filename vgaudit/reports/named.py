@@ -21,14 +21,16 @@ def label(result: Result) -> str:
 
 
 def size_note(result: Result) -> str:
-    """What few clips make of a number, in the words that belong beside it; empty where there are enough."""
+    """What few clips, or clips that are no evidence, make of a number, in words for beside it; else empty."""
     if accepted := result.detail.get("accepted_small_n"):
         return f"few clips, accepted: {accepted}"
-    return (
-        "too few clips: insufficient"
-        if result.value is not None and result.detail.get("insufficient")
-        else ""
-    )
+    if result.value is None or not result.detail.get("insufficient"):
+        return ""
+    if result.detail.get("unvarying_features"):
+        return "features do not vary: insufficient"
+    if result.detail.get("same_clips", 0) not in (0, "unknown"):
+        return "clips on both sides: insufficient"
+    return "too few clips: insufficient"
 
 
 def require_one_protocol(results: Iterable[Result]) -> str:
