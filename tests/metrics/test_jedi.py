@@ -94,7 +94,9 @@ def test_distance_to_another_group() -> None:
     assert d["unbiased"]["value"] == pytest.approx(100 * plain.value)
     assert d["unbiased"]["high"] == pytest.approx(100 * plain.high)  # type: ignore[operator]
     assert d["unbiased"]["value"] < made.value  # type: ignore[operator]
-    assert d["permutation_test"] == {"status": "computed", "p": 1 / 1000, "permutations": 999}
+    assert d["permutation_test"] == {
+        "status": "computed", "p": 1 / 1000, "permutations": 999, "least": 1 / 1000, "clips_a_prompt": 1,
+    }  # fmt: skip
     assert "n is 20 against 60" in made.reason
     assert "whether this is the published network is not known" in made.reason
     assert "codec" not in made.reason
@@ -112,11 +114,16 @@ def test_prompts_on_both_sides_are_left_out_across_them() -> None:
     assert made["unbiased"]["low"] == pytest.approx(100 * plain.low)
     assert (made["unbiased"]["shared_prompts"], made["permutation_test"]["shared_prompts"]) == (20, 20)
     assert made["permutation_test"]["status"] == "computed"
+    assert (made["permutation_test"]["clips_a_prompt"], "reason" in made["permutation_test"]) == (2, False)
     uneven = {**groups, "model": clips("model", 20, 1, prompts="p")}
     made = result(against({"group": "real"}), uneven).detail
     assert made["unbiased"]["status"] == "computed"
-    assert made["permutation_test"]["status"] == "not computed"
-    assert "20 prompts have more clips on one side" in made["permutation_test"]["reason"]
+    assert made["permutation_test"]["status"] == "computed"
+    assert made["permutation_test"]["clips_a_prompt"] == 1
+    assert (
+        "1 clip a prompt, chosen at random: 20 of 20 clips of the group and 20 of 40 of the reference"
+        in (made["permutation_test"]["reason"])
+    )
 
 
 def test_sets_of_one_population_are_not_told_apart() -> None:

@@ -15,7 +15,7 @@ from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.vjepa_embedding import FRAMES, JEDI_PROTOCOLS, JediProtocol
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.deals import PERMUTATIONS
+from vgaudit.metrics.deals import PERMUTATIONS, evened
 from vgaudit.metrics.embedded_clips import (
     ROLE,
     codecs_of,
@@ -361,11 +361,19 @@ def _compared(
     plain = kernel.interval(confidence)
     shared = len(set(prompts) & set(theirs or ()))
     facts = {"shared_prompts": shared} if shared else {}
-    try:
-        made = kernel.test(PERMUTATIONS, seed)
-        test = {"status": "computed", "p": made.p, "permutations": made.permutations, **facts}
-    except ValueError as error:  # prompts on both sides with unequal numbers of clips
-        test = {"status": "not computed", "reason": str(error), **facts}
+    even = evened(x, y, prompts, theirs, seed)
+    tested = kernel if even.whole else jedi_kernel(even.x, even.y, even.prompts, even.others)
+    made = tested.test(PERMUTATIONS, seed)
+    clips, note = even.said(made)
+    test = {
+        "status": "computed",
+        "p": made.p,
+        "permutations": made.permutations,
+        "least": made.least,
+        **clips,
+        **({"reason": note} if note else {}),
+        **facts,
+    }
     ends = [None if end is None else SCALE * end for end in (plain.low, plain.high)]
     return {
         "unbiased": {
