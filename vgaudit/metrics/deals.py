@@ -136,7 +136,10 @@ def evened(
         for i, prompt in enumerate(range(len(rows)) if labels is None else labels):
             of.setdefault(prompt, []).append(i)
         places.append(of)
-    fewest = min((len(rows) for of in places for rows in of.values()), default=0)
+    counts = [len(rows) for of in places for rows in of.values()]
+    if len(set(counts)) <= 1:
+        return Even(x, y, prompts, others, (len(x), len(y)))
+    fewest = min(counts)
     rng = np.random.default_rng([seed, 1])  # not the stream that deals
     ours, theirs = (
         sorted(i for rows in of.values() for i in rng.permutation(rows)[:fewest].tolist()) for of in places
