@@ -204,6 +204,11 @@ def test_reference_clips_that_never_reached_it_count_as_missing() -> None:
         36,
     )
     assert "4 clips of the reference left out: RuntimeError: out of memory; shorter than" in made.reason
+    assert "reference_failed_samples" not in made.detail
+    failed = {"real": [m.sample for m in real[:2]]}
+    (made,) = against({"group": "real"}).summarize(groups["model"], replace(context, failed=failed))
+    assert (made.detail["reference_failed_samples"], made.detail["n_missing"]) == (2, 4)
+    assert "2 samples of the reference failed: no clip, or none that decodes" in made.reason
 
 
 def test_different_codecs_are_said() -> None:
