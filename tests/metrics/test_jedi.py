@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from tests.tiny_vjepa import TINY, save_vjepa
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features
+from vgaudit.gates import GateSpec, evaluate
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext
 from vgaudit.metrics.estimators import kernel_interval
 from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.jedi import Jedi, JediOptions
 from vgaudit.metrics.jedi_estimate import jedi_distance, jedi_floor, jedi_interval
 from vgaudit.plan import Sample
-from vgaudit.records import Result
+from vgaudit.records import Outcome, Result
 from vgaudit.testing import check_metric, example_clips
 from vgaudit.video import ClipInfo
 from vgaudit.zoo import vjepa
@@ -209,6 +210,40 @@ def test_reference_clips_that_never_reached_it_count_as_missing() -> None:
     (made,) = against({"group": "real"}).summarize(groups["model"], replace(context, failed=failed))
     assert (made.detail["reference_failed_samples"], made.detail["n_missing"]) == (2, 4)
     assert "2 samples of the reference failed: no clip, or none that decodes" in made.reason
+
+
+WORDS = "the smoke test only has seven prompts"
+
+
+@pytest.mark.parametrize("few", ["group", "reference"])
+def test_of_few_prompts_gates_take_no_distance_unless_the_suite_says_why(few: str) -> None:
+    """Sixteen clips of as many prompts have an interval that covers; of seven prompts there is none."""
+    gates = [
+        GateSpec(metric="jedi.distance", max=1e9),
+        GateSpec(metric="jedi.distance", max=1e9, on="estimate"),
+    ]
+
+    def held(made: Result) -> list[Outcome]:
+        return [answer.outcome for answer in evaluate(gates, [made], ["model"])]
+
+    least = result(against({"group": "real"}), {"real": clips("real", 16, 0), "model": clips("model", 16, 1)})
+    assert held(least) == [Outcome.PASSED, Outcome.PASSED]
+    groups = {
+        "real": clips("real", 28, 0, per_prompt=4 if few == "reference" else 1),
+        "model": clips("model", 28, 1, per_prompt=4 if few == "group" else 1),
+    }
+    made = result(against({"group": "real"}), groups)
+    assert made.value is not None
+    assert held(made) == [Outcome.NOT_COMPUTED, Outcome.NOT_COMPUTED]
+    assert made.detail["insufficient"].startswith("7 independent prompts on a side; expected 8 or more")
+    assert "`accept_small_n` of jedi says why" in made.detail["insufficient"]
+    accepted = result(against({"group": "real"}, accept_small_n=WORDS), groups)
+    assert "insufficient" not in accepted.detail
+    assert (accepted.value, accepted.detail["accepted_small_n"]) == (made.value, WORDS)
+    assert f"few prompts, accepted by the suite: {WORDS}; 7 independent prompts" in accepted.reason
+    assert held(accepted) == [Outcome.NOT_COMPUTED, Outcome.PASSED]  # there is no interval to hold
+    with pytest.raises(ValidationError, match="expected a reason of 5 different words"):
+        against({"group": "real"}, accept_small_n="yes")
 
 
 def test_different_codecs_are_said() -> None:

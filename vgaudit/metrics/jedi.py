@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
@@ -25,8 +25,8 @@ from vgaudit.metrics.embedded_clips import (
     rows,
     usable,
 )
-from vgaudit.metrics.frechet import Statistics
-from vgaudit.metrics.fvd_options import GroupReference
+from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
+from vgaudit.metrics.fvd_options import GroupReference, in_words
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
 from vgaudit.plan import Sample
@@ -66,6 +66,15 @@ class JediOptions(BaseModel):
         None, pattern="^[0-9a-fA-F]{64}$", description="Digest of the probe's file; needed with a name."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+    accept_small_n: str = Field(
+        "",
+        description="Why gates may take a distance of too few prompts, in words; printed beside every such value.",
+    )
+
+    @field_validator("accept_small_n")
+    @classmethod
+    def _in_words(cls, reason: str) -> str:
+        return in_words(reason)
 
     @property
     def rules(self) -> JediProtocol:
@@ -94,7 +103,8 @@ class Jedi:
     better, 0 for equal sets. Luo et al. 2024 (arXiv:2410.05203), by a named protocol
     (:mod:`vgaudit.extractors.vjepa_embedding`). All pairs means a bias upward by about 1/n, so the interval states
     its target: the expected number *at these numbers of clips*. The unbiased number, with its own interval, stands in
-    ``detail.unbiased``.
+    ``detail.unbiased``. Of fewer than eight prompts on a side gates take no distance, unless ``accept_small_n`` says
+    why they should.
     """
 
     name: ClassVar[str] = "jedi"
@@ -226,13 +236,29 @@ class Jedi:
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": list_sha256(used),
         }
-        notes += [interval.reason] if interval.reason else []
+        few, said = self._few(found, prompts)
+        detail |= few
+        notes = [*said, *notes, *([interval.reason] if interval.reason else [])]
         notes += self._caveats(used, found, detail)
         return Result(
             name, group, interval.value, interval.low, interval.high,
             None if interval.low is None else context.confidence, len(used), len(set(prompts)),
             reason="; ".join(notes), detail=detail, **common,
         )  # fmt: skip
+
+    def _few(self, reference: _Reference, prompts: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """What makes gates refuse the distance, or the suite's reason why they should not; and what is said of it."""
+        few = min(
+            len(set(prompts)), reference.n if reference.clusters is None else len(set(reference.clusters))
+        )
+        if few >= MIN_GROUPS:
+            return {}, []
+        text = f"{few} independent prompts on a side; expected {MIN_GROUPS} or more"
+        if accepted := self.options.accept_small_n:
+            facts = {"small_n": text, "accepted_small_n": accepted}
+            return facts, [f"few prompts, accepted by the suite: {accepted}", text]
+        why = f"{text} (where that must do, `accept_small_n` of jedi says why, in words)"
+        return {"insufficient": why}, [text]
 
     def _caveats(
         self, used: Sequence[Measured], reference: _Reference, detail: Mapping[str, Any]
