@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from vgaudit.metrics.deals import evened
 from vgaudit.metrics.estimators import (
     KernelInterval,
     effective_rank,
@@ -26,6 +27,7 @@ from vgaudit.metrics.frechet import (
     kernel_distance,
     statistics,
 )
+from vgaudit.metrics.kernel_sums import KernelSums
 
 
 def draws(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -438,12 +440,13 @@ def permuted_by_loops(
 @pytest.mark.parametrize("seed", range(4))
 def test_small_cases_are_exact(statistic: str, seed: int) -> None:
     k = cube if statistic == "kernel" else (lambda a, b: -float(np.linalg.norm(a - b)))
-    x, y = draws(6, 2, seed), draws(5, 2, 50 + seed, 0.8)
-    cx, cy = list("abacdd"), list("qrstu")  # 4 and 5 clusters: 126 deals
+    x, y = draws(8, 2, seed), draws(10, 2, 50 + seed, 0.8)
+    cx, cy = list("abacddbc"), list("qrstuutsrq")  # 4 and 5 clusters: 126 deals
     found = permutation_test(x, y, statistic, permutations=125, clusters=cx, other_clusters=cy)  # type: ignore[arg-type]
     assert (found.exact, found.permutations) == (True, 125)
     assert found.statistic == pytest.approx(by_loops(x, y, cx, cy, k))
     assert found.p == pytest.approx(permuted_by_loops(x, y, cx, cy, k))
+    assert (found.least, found.clips_a_prompt, found.clips) == (1 / 126, 2, (8, 10))
     drawn = permutation_test(x, y, statistic, permutations=124, clusters=cx, other_clusters=cy)  # type: ignore[arg-type]
     assert (drawn.exact, drawn.permutations) == (False, 124)
     assert drawn.p == pytest.approx(found.p, abs=0.15)
@@ -464,7 +467,7 @@ def turned_by_loops(x: np.ndarray, y: np.ndarray, cx: list[str], cy: list[str]) 
     return float(np.mean(np.array(values) >= values[0] - 1e-9))
 
 
-@pytest.mark.parametrize(("cx", "cy", "deals"), [("abbccd", "dccbba", 16), ("abbcxy", "cuabbvv", 48)])
+@pytest.mark.parametrize(("cx", "cy", "deals"), [("abcd", "dcba", 16), ("abbccaxxyy", "ccuuaabbvv", 48)])
 @pytest.mark.parametrize("seed", range(4))
 def test_prompts_on_both_sides_are_turned_round(cx: Any, cy: Any, deals: int, seed: int) -> None:
     cx, cy = list(cx), list(cy)
@@ -475,12 +478,67 @@ def test_prompts_on_both_sides_are_turned_round(cx: Any, cy: Any, deals: int, se
     assert found.p == pytest.approx(turned_by_loops(x, y, cx, cy))
     drawn = permutation_test(x, y, permutations=deals - 2, clusters=cx, other_clusters=cy)
     assert not drawn.exact
+    assert (found.least, drawn.least) == (2 / deals, 1 / (deals - 1))
     many = [
         permutation_test(x, y, permutations=deals - 2, clusters=cx, other_clusters=cy, seed=s).p
         for s in range(60)
     ]
     expected = (1 + (deals - 2) * found.p) / (deals - 1)  # the one seen, and draws from all
     assert np.mean(many) == pytest.approx(expected, abs=0.05)
+
+
+def uneven(seed: int, kind: str) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    """Two sets of one population, with a little in common within a prompt, and clips of each as ``kind`` says."""
+    if kind == "apart":  # 60 prompts of four clips against 20 of one
+        counts = {f"x{i}": (4, 0) for i in range(60)} | {f"y{i}": (0, 1) for i in range(20)}
+    else:
+        counts = {f"s{i}": (1 + i % 4, 1 + i % 3) for i in range(12)}
+        counts |= {f"x{i}": (4, 0) for i in range(20)} | {f"y{i}": (0, 1 + i % 2) for i in range(10)}
+    rng = np.random.default_rng(seed)
+    sides: list[list[np.ndarray]] = [[], []]
+    names: list[list[str]] = [[], []]
+    for prompt, both in counts.items():
+        centre = 0.3 * rng.normal(size=8)
+        for side, count in enumerate(both):
+            sides[side] += [centre + rng.normal(size=8) for _ in range(count)]
+            names[side] += [prompt] * count
+    return np.array(sides[0]), np.array(sides[1]), names[0], names[1]
+
+
+@pytest.mark.parametrize(("kind", "clips"), [("apart", (60, 20)), ("partly shared", (32, 22))])
+def test_p_holds_its_level_where_prompts_have_unequal_numbers_of_clips(
+    kind: str, clips: tuple[int, int]
+) -> None:
+    """Of 400, 20 should have p at 0.05 or below, 10 to 31 do in 99 of 100 draws; dealt as they are, 63 had it."""
+    p = []
+    for seed in range(400):
+        x, y, cx, cy = uneven(seed, kind)
+        found = permutation_test(x, y, permutations=99, seed=seed, clusters=cx, other_clusters=cy)
+        assert (found.clips_a_prompt, found.clips) == (1, clips)
+        p.append(found.p)
+    assert 10 <= (np.array(p) <= 0.05).sum() <= 31
+    assert kstest(np.array(p) - np.random.default_rng(0).uniform(0, 0.01, len(p)), "uniform").pvalue > 0.01
+
+
+def test_which_clips_of_a_prompt_are_tested_is_the_seeds_choice() -> None:
+    x, y, cx, cy = uneven(0, "partly shared")
+    made = [evened(x, y, cx, cy, seed) for seed in (3, 3, 4)]
+    assert (made[0].x == made[1].x).all()
+    assert (made[0].x != made[2].x).any()
+    for even in made:
+        assert not even.whole
+        assert (even.prompts, even.others) == (list(dict.fromkeys(cx)), list(dict.fromkeys(cy)))
+        for rows, names, all_rows, all_names in ((even.x, even.prompts, x, cx), (even.y, even.others, y, cy)):
+            for row, name in zip(rows, names or (), strict=True):
+                assert any(
+                    (row == other).all() for other, n in zip(all_rows, all_names, strict=True) if n == name
+                )
+    whole = evened(x, y, None, None, 0)
+    assert whole.whole
+    assert (whole.x == x).all()
+    assert (whole.prompts, whole.all) == (None, (len(x), len(y)))
+    taken = np.mean([evened(x, y, cx, cy, s).x[-1] == x[-1] for s in range(400)])
+    assert taken == pytest.approx(1 / 4, abs=0.07)  # each of the four clips as often
 
 
 @pytest.mark.parametrize("alike", [True, False])
@@ -514,6 +572,7 @@ def test_mirrored_deals_are_ties() -> None:
     # With as many on each side, every deal has a mirror of the same distance; so p is 2 of 20 at least.
     found = permutation_test([[0.0], [0.1], [0.2]], [[5.0], [5.1], [5.2]], permutations=1000)
     assert found.p == pytest.approx(2 / 20)
+    assert found.least == 2 / 20
     for seed in range(40):  # of numbers that rounding tells apart
         apart = permutation_test(draws(3, 2, seed), draws(3, 2, 99 + seed, 5.0), permutations=1000)
         assert apart.p == pytest.approx(2 / 20)
@@ -601,10 +660,8 @@ def test_what_is_said_of_small_samples() -> None:
         (lambda x: permutation_test(x, x, "mean"), "statistic is 'mean'"),
         (lambda x: permutation_test(x, x, permutations=0), "permutations is 0"),
         (
-            lambda x: permutation_test(
-                x, x[:11], clusters=list("aabcdefghijk"), other_clusters=list("abcdefghijk")
-            ),
-            "1 prompts have more clips on one side",
+            lambda x: KernelSums.of(x, x[:11], clusters=list("aabcdefghijk")).test(),
+            "prompts have 1 to 2 clips, so they cannot change places",
         ),
         (effective_rank, r"shape \(12, 3\)"),
         (lambda x: effective_rank([[1.0, 0.5], [0.0, 1.0]]), "not symmetric"),

@@ -184,6 +184,57 @@ def test_a_slice_counts_the_lost_reference_clips_of_its_tag() -> None:
         assert (made.detail["reference_left_out"], made.detail["n_missing"]) == (count, count)
 
 
+@pytest.mark.parametrize("how", ["broke", "failed", "both"])
+def test_a_slice_whose_reference_clips_are_all_lost_is_not_held_against_others(how: str) -> None:
+    def tagged(group: str, seed: int) -> list[Measured]:
+        return [
+            replace(m, sample=replace(m.sample, tags={"look": "film" if i % 2 else "ad"}))
+            for i, m in enumerate(clips(group, 80, seed))
+        ]
+
+    real, model = tagged("real", 0), tagged("model", 1)
+    lost = [m.sample for m in real[::2]]
+    broke = {"broke": lost, "failed": [], "both": lost[:10]}[how]
+    mine = [m for m in model if m.sample.tags["look"] == "ad"]
+    context = SummaryContext(
+        "model", [m.sample for m in mine], {"real": real[1::2], "model": model}, tag=("look", "ad"),
+        unmeasured={"real": [(s, "RuntimeError: out of memory") for s in broke]},
+        failed={"real": [s for s in lost if s not in broke]},
+    )  # fmt: skip
+    made = against({"group": "real"}).summarize(mine, context)[0]
+    assert (made.value, made.status) == (None, "not computed")
+    why = {"broke": "RuntimeError: out of memory", "failed": "no clip, or none that decodes"}
+    expected = why.get(how, "; ".join(why.values()))
+    assert made.reason == f"all reference clips of look=ad broke: {expected}"
+    other = replace(context, tag=("mood", "calm"))  # that no sample of the reference has
+    made = against({"group": "real"}).summarize(mine, other)[0]
+    assert "held against the whole reference, which has no mood=calm" in made.reason
+
+
+@pytest.mark.parametrize("tag", [None, ("look", "ad")])
+def test_failed_samples_of_the_reference_are_said_and_left_to_max_failed(
+    tag: tuple[str, str] | None,
+) -> None:
+    """As those of the group are: no gate counts them as missing."""
+    real = [
+        replace(m, sample=replace(m.sample, tags={"look": "film" if i >= 40 else "ad"}))
+        for i, m in enumerate(clips("real", 80, 0))
+    ]
+    model = clips("model", 40, 1)
+    failed = [m.sample for m in [*real[:3], *real[75:]]]  # three of `ad`, five of `film`
+    groups = {"real": real[3:75], "model": model}
+    context = SummaryContext("model", [m.sample for m in model], groups, tag=tag, failed={"real": failed})
+    made = against({"group": "real"}).summarize(model, context)[0]
+    count = 8 if tag is None else 3
+    assert made.detail["reference_failed_samples"] == count
+    assert f"{count} samples of the reference failed: no clip, or none that decodes" in made.reason
+    assert (made.detail.get("n_missing", 0), made.detail["reference_left_out"]) == (0, 0)
+    (held,) = evaluate([GateSpec(metric="fvd.distance", max=1e9)], [made], ["model"])
+    assert held.outcome is Outcome.PASSED
+    whole = replace(context, failed={"model": failed})
+    assert "reference_failed_samples" not in against({"group": "real"}).summarize(model, whole)[0].detail
+
+
 @pytest.mark.parametrize(("copies", "said"), [(1, False), (150, True)])
 def test_a_reference_of_copies_is_taken_and_said(tmp_path: Path, copies: int, said: bool) -> None:
     """Copies lower the rank of a right covariance, so its rank is no ground to refuse it."""

@@ -220,16 +220,40 @@ def test_gates_take_what_prompts_on_both_sides_give() -> None:
     assert [answer.outcome for answer in held] == [Outcome.PASSED, Outcome.PASSED]
 
 
-def test_there_is_no_p_where_a_prompt_has_more_clips_on_one_side() -> None:
-    x, y = rows(80, 0), rows(40, 1)
-    apart = _sides(x, y)
-    prompts = [f"p{i % 40}" for i in range(80)]
-    shared = Estimates(replace(apart, prompts=prompts, y_prompts=prompts[:40]))
-    assert shared.of("p_value").value is None
-    assert "40 prompts have more clips on one side than on the other" in shared.of("p_value").notes[0]
-    assert shared.of("kernel_distance").low is not None
-    even = Estimates(replace(_sides(x, rows(80, 1)), prompts=prompts, y_prompts=prompts))
-    assert even.of("p_value").value is not None
+@pytest.mark.parametrize("both", [True, False])
+def test_p_is_of_as_many_clips_of_every_prompt_and_says_so(both: bool) -> None:
+    x, y = rows(120, 0), rows(80, 1)
+    names, others = [f"p{i % 40}" for i in range(120)], [f"{'p' if both else 'r'}{i % 40}" for i in range(80)]
+    uneven = Estimates(replace(_sides(x, y), prompts=names, y_prompts=others)).of("p_value")
+    assert uneven.value is not None
+    assert uneven.detail["clips_a_prompt"] == 2
+    assert uneven.detail["clips_tested"] == {"group": 80, "reference": 80}
+    assert uneven.detail["clips_there"] == {"group": 120, "reference": 80}
+    assert (
+        "p is of 2 clips a prompt, chosen at random: 80 of 120 clips of the group and 80 of 80"
+        in " ".join(uneven.notes)
+    )
+    clear = Estimates(replace(_sides(x + 1, y), prompts=names, y_prompts=others)).of("p_value")
+    assert clear.value == clear.detail["least"] == 1 / 1000
+    even = Estimates(replace(_sides(x[:80], y), prompts=names[:80], y_prompts=others)).of("p_value")
+    assert "clips_there" not in even.detail
+    assert (even.detail["clips_a_prompt"], even.notes) == (2, ("no interval: a p has none",))
+
+
+def test_the_least_p_counts_the_mirror_image() -> None:
+    """Of four prompts a side that are far apart, both deals of all 70 that part them are as far."""
+    x, y = rows(32, 0) + 1000 * np.arange(32)[:, None] % 4, rows(32, 1) + 9000
+    sides = replace(_sides(x, y), prompts=[f"p{i % 4}" for i in range(32)])
+    sides = replace(sides, y_prompts=[f"r{i % 4}" for i in range(32)])
+    found = Estimates(sides).of("p_value")
+    assert (found.value, found.detail["least"], found.detail["exact"]) == (2 / 70, 2 / 70, True)
+
+
+def test_there_is_no_p_of_one_prompt() -> None:
+    sides = replace(_sides(rows(32, 0), rows(32, 1)), y_prompts=["r"] * 32)
+    found = Estimates(sides).of("p_value")
+    assert found.value is None
+    assert "y has 1 cluster(s); expected two or more" in found.notes[0]
 
 
 WORDS = "the smoke test only has twenty clips"

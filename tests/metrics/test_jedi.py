@@ -95,7 +95,9 @@ def test_distance_to_another_group() -> None:
     assert d["unbiased"]["value"] == pytest.approx(100 * plain.value)
     assert d["unbiased"]["high"] == pytest.approx(100 * plain.high)  # type: ignore[operator]
     assert d["unbiased"]["value"] < made.value  # type: ignore[operator]
-    assert d["permutation_test"] == {"status": "computed", "p": 1 / 1000, "permutations": 999}
+    assert d["permutation_test"] == {
+        "status": "computed", "p": 1 / 1000, "permutations": 999, "least": 1 / 1000, "clips_a_prompt": 1,
+    }  # fmt: skip
     assert "n is 20 against 60" in made.reason
     assert "whether this is the published network is not known" in made.reason
     assert "codec" not in made.reason
@@ -119,11 +121,16 @@ def test_prompts_on_both_sides_are_left_out_across_them() -> None:
     assert made["unbiased"]["low"] == pytest.approx(100 * plain.low)
     assert (made["unbiased"]["shared_prompts"], made["permutation_test"]["shared_prompts"]) == (20, 20)
     assert made["permutation_test"]["status"] == "computed"
+    assert (made["permutation_test"]["clips_a_prompt"], "reason" in made["permutation_test"]) == (2, False)
     uneven = {**groups, "model": clips("model", 20, 1, prompts="p")}
     made = result(against({"group": "real"}), uneven).detail
     assert made["unbiased"]["status"] == "computed"
-    assert made["permutation_test"]["status"] == "not computed"
-    assert "20 prompts have more clips on one side" in made["permutation_test"]["reason"]
+    assert made["permutation_test"]["status"] == "computed"
+    assert made["permutation_test"]["clips_a_prompt"] == 1
+    assert (
+        "1 clip a prompt, chosen at random: 20 of 20 clips of the group and 20 of 40 of the reference"
+        in (made["permutation_test"]["reason"])
+    )
 
 
 def test_sets_of_one_population_are_not_told_apart() -> None:
@@ -204,6 +211,45 @@ def test_reference_clips_that_never_reached_it_count_as_missing() -> None:
         36,
     )
     assert "4 clips of the reference left out: RuntimeError: out of memory; shorter than" in made.reason
+    assert "reference_failed_samples" not in made.detail
+    failed = {"real": [m.sample for m in real[:2]]}
+    (made,) = against({"group": "real"}).summarize(groups["model"], replace(context, failed=failed))
+    assert (made.detail["reference_failed_samples"], made.detail["n_missing"]) == (2, 4)
+    assert "2 samples of the reference failed: no clip, or none that decodes" in made.reason
+
+
+WORDS = "the smoke test only has seven prompts"
+
+
+@pytest.mark.parametrize("few", ["group", "reference"])
+def test_of_few_prompts_gates_take_no_distance_unless_the_suite_says_why(few: str) -> None:
+    """Sixteen clips of as many prompts have an interval that covers; of seven prompts there is none."""
+    gates = [
+        GateSpec(metric="jedi.distance", max=1e9),
+        GateSpec(metric="jedi.distance", max=1e9, on="estimate"),
+    ]
+
+    def held(made: Result) -> list[Outcome]:
+        return [answer.outcome for answer in evaluate(gates, [made], ["model"])]
+
+    least = result(against({"group": "real"}), {"real": clips("real", 16, 0), "model": clips("model", 16, 1)})
+    assert held(least) == [Outcome.PASSED, Outcome.PASSED]
+    groups = {
+        "real": clips("real", 28, 0, per_prompt=4 if few == "reference" else 1),
+        "model": clips("model", 28, 1, per_prompt=4 if few == "group" else 1),
+    }
+    made = result(against({"group": "real"}), groups)
+    assert made.value is not None
+    assert held(made) == [Outcome.NOT_COMPUTED, Outcome.NOT_COMPUTED]
+    assert made.detail["insufficient"].startswith("7 independent prompts on a side; expected 8 or more")
+    assert "`accept_small_n` of jedi says why" in made.detail["insufficient"]
+    accepted = result(against({"group": "real"}, accept_small_n=WORDS), groups)
+    assert "insufficient" not in accepted.detail
+    assert (accepted.value, accepted.detail["accepted_small_n"]) == (made.value, WORDS)
+    assert f"few prompts, accepted by the suite: {WORDS}; 7 independent prompts" in accepted.reason
+    assert held(accepted) == [Outcome.NOT_COMPUTED, Outcome.PASSED]  # there is no interval to hold
+    with pytest.raises(ValidationError, match="expected a reason of 5 different words"):
+        against({"group": "real"}, accept_small_n="yes")
 
 
 def test_different_codecs_are_said() -> None:

@@ -143,12 +143,12 @@ def test_the_test_holds_its_level_and_finds_a_shift() -> None:
 
 
 def test_the_tests_statistic_is_the_unbiased_distance() -> None:
-    x, y = drawn(24, shift=0.5), drawn(30, seed=1)
-    labels = [str(i % 9) for i in range(24)]
-    found = jedi_test(x, y, permutations=19, clusters=labels)
-    plain = kernel_interval(x, y, degree=2, coef0=0.0, clusters=labels)
+    x, y = drawn(27, shift=0.5), drawn(30, seed=1)
+    labels, theirs = [str(i % 9) for i in range(27)], [f"y{i % 10}" for i in range(30)]
+    found = jedi_test(x, y, permutations=19, clusters=labels, other_clusters=theirs)
+    plain = kernel_interval(x, y, degree=2, coef0=0.0, clusters=labels, other_clusters=theirs)
     assert found.statistic == pytest.approx(100 * plain.value, rel=1e-10)
-    assert found == jedi_test(x, y, permutations=19, clusters=labels)
+    assert found == jedi_test(x, y, permutations=19, clusters=labels, other_clusters=theirs)
     assert found.p >= 1 / 20
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.metrics.test_embedding_metrics_run import by_key
 from tests.tiny_bundled import NOTHING, VIDEO_WIDTH, install
 from tests.tiny_i3d import save_tiny_i3d
 from vgaudit.errors import Unavailable, UsageError
+from vgaudit.metrics import reference_build
 from vgaudit.metrics.fvd_reference import read_statistics
 from vgaudit.metrics.reference_build import (
     ReferencePart,
@@ -26,6 +28,7 @@ from vgaudit.metrics.reference_build import (
     write_part,
     write_reference,
 )
+from vgaudit.pipeline import reference
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.reference import build_part, find_videos, reference_metric
 from vgaudit.pipeline.run import execute
@@ -36,6 +39,7 @@ from vgaudit.suite import load_suite
 from vgaudit.video.encoding import EncoderSettings, encode
 
 N = 18
+VIDEO_FEATURES = 64
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +162,60 @@ def test_merged_parts_are_the_whole(drawn: Path, tmp_path: Path, shares: int) ->
         merged({name: parts[name] for name in others})
     with pytest.raises(UsageError, match="clips in common"):
         merged({**parts, "again": parts[first]})
+
+
+def test_a_share_in_which_every_clip_failed_is_merged(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of its clips told which network it was; the order of the shares changes nothing."""
+    whole = build(drawn / "real", keep_features=True, shard=(2, 2))
+    with monkeypatch.context() as broken:
+        broken.setattr(reference, "_embed", lambda *_: reference._Embedded(failed="cannot be read"))
+        empty = build(drawn / "real", keep_features=True, shard=(1, 2), max_failed=N)
+        other = build(drawn / "real", keep_features=True, shard=(2, 2), max_failed=N)
+    assert (empty.n, empty.weights_sha256) == (0, "")
+    write_part(tmp_path / "empty.safetensors", empty)
+    parts = {"empty": read_part(tmp_path / "empty.safetensors"), "whole": whole}
+    for order in (["empty", "whole"], ["whole", "empty"]):
+        joined = merged({name: parts[name] for name in order})
+        assert (joined.n, joined.weights, joined.weights_sha256) == (
+            whole.n, whole.weights, whole.weights_sha256,
+        )  # fmt: skip
+        np.testing.assert_array_equal(joined.moments.mean, whole.moments.mean)
+        np.testing.assert_array_equal(joined.features, whole.features)
+        assert (joined.failed, joined.left_out["cannot be read"]) == (empty.failed, empty.failed)
+    with pytest.raises(UsageError, match=r"whole and empty are not parts of one set: extractor"):
+        merged({"empty": replace(empty, extractor="another"), "whole": whole})
+    with pytest.raises(UsageError, match="network with sha256"):
+        merged({"whole": whole, "unsigned": replace(whole, weights_sha256="", shard=(1, 2))})
+    with pytest.raises(UsageError, match=r"no clip is in any of the 2 parts; .* x cannot be read"):
+        merged({"empty": empty, "other": other})
+
+
+@pytest.mark.parametrize("shard", [(1, 1), (1, 4)])
+def test_features_that_no_file_holds_are_refused_after_the_first_clip(
+    drawn: Path, monkeypatch: pytest.MonkeyPatch, shard: tuple[int, int]
+) -> None:
+    """Of a share too: its merged set would be refused after days of work."""
+    seen = []
+    embed = reference._embed
+    monkeypatch.setattr(reference, "_embed", lambda *a: (seen.append(1), embed(*a))[1])
+    clips = N + 1
+    room = (
+        reference_build._METADATA_BYTES
+        + clips * (4 * VIDEO_FEATURES + 40)
+        + 8 * VIDEO_FEATURES * (VIDEO_FEATURES + 1)
+    )
+    monkeypatch.setattr(reference_build, "MAX_BYTES", room)
+    assert build(drawn / "real", keep_features=True, shard=(1, 8)).n > 0
+    seen.clear()
+    monkeypatch.setattr(reference_build, "MAX_BYTES", room - 1)
+    with pytest.raises(
+        UsageError, match=rf"a file of {clips} clips, {VIDEO_FEATURES} features each, .* --features"
+    ):
+        build(drawn / "real", keep_features=True, shard=shard)
+    assert len(seen) <= 3  # a few clips are worked on ahead
+    assert build(drawn / "real", shard=(1, 8)).n > 0
 
 
 def test_a_share_that_is_there_is_given_back(drawn: Path) -> None:

@@ -178,10 +178,12 @@ def test_a_slice_counts_the_clips_its_metric_broke_on() -> None:
 def test_a_summary_knows_which_clips_of_every_group_never_reached_the_metric() -> None:
     """A group that is held against another one must count that one's too; samples without a clip are no such."""
     seen: dict[str, Any] = {}
+    failed: dict[str, dict[str, list[str]]] = {}
 
     class Seeing(Sliced):
         def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
             seen[context.group] = context.unmeasured
+            failed[context.group] = {g: [s.sample_id for s in found] for g, found in context.failed.items()}
             return super().summarize(measured, context)
 
     samples = [Sample(f"{g}{i}", f"p{i}", "", g) for g in ("model", "real") for i in range(4)]
@@ -206,3 +208,4 @@ def test_a_summary_knows_which_clips_of_every_group_never_reached_the_metric() -
     }
     assert (made["model"].detail["n_missing"], made["real"].detail["n_missing"]) == (1, 1)
     assert made["real"].detail["failed_samples"] == 1
+    assert failed["model"] == failed["real"] == {"model": [], "real": ["real0"]}  # a refusal is no failure

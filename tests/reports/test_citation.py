@@ -10,6 +10,7 @@ import pytest
 
 from tests.reports.synthetic import build
 from vgaudit.errors import UsageError
+from vgaudit.metrics.embedded_clips import count_reference
 from vgaudit.records import Result
 from vgaudit.reports.citation import HEAD, REQUIRED, citation, latex_row, method_sentence
 
@@ -44,11 +45,17 @@ def test_a_sentence_states_everything() -> None:
 
 
 def test_what_was_left_out_is_counted_and_what_must_not_be_compared_says_so() -> None:
-    left = {"n_missing": 3, "missing": {"shorter than 16 frames": 3}, "reference_left_out": 2}
+    own = {"n_missing": 3, "missing": {"shorter than 16 frames": 3}}
+    theirs = {"reference_left_out": 2, "reference_missing": {"features are not finite": 2}}
+    left, _ = count_reference(own | theirs, theirs)
     said = method_sentence(result(detail=left | {"out_of_domain": "out of domain: drawings only"}))
-    assert "(3 more were left out: 3 shorter than 16 frames)" in said
-    assert "(2 more were left out)" in said
+    assert "256 clips of 64 prompts (3 more were left out: 3 shorter than 16 frames)" in said
+    assert "512 clips of group real (2 more were left out: 2 features are not finite)" in said
     assert "NOT TO BE COMPARED (out of domain: drawings only)" in said
+    only_theirs = method_sentence(result(detail=count_reference(theirs, theirs)[0]))
+    assert "256 clips of 64 prompts, 16 frames" in only_theirs
+    assert "512 clips of group real (2 more were left out: 2 features are not finite)" in only_theirs
+    assert only_theirs.count("left out") == 1
 
 
 def test_stored_statistics_are_cited_by_their_file() -> None:

@@ -504,6 +504,75 @@ def test_without_a_home_folder(monkeypatch: pytest.MonkeyPatch, hub: Hub, tmp_pa
     assert pull().verdict == "ok"  # the hub's cache needs none
 
 
+def test_another_file_is_not_imported_under_a_name_that_says_its_digest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+) -> None:
+    """What is said is said of the file at hand: nothing was fetched."""
+    file = tmp_path / "from a stick"
+    file.write_bytes(DATA)
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth", None, sha256_prefix="00000000")
+    for stated in (None, SHA):
+        with pytest.raises(Unavailable) as caught:
+            store.take_in(file, "mine", sha256=stated)
+        assert caught.value.reason == (
+            f"{file} has sha256 {SHA}, but that of w.pth begins with 00000000, as its published name says"
+        )
+    assert not folder.exists()
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth")
+    real = store.file_sha256
+    copied = folder / "some" / "one" / "w.pth.copy"
+    monkeypatch.setattr(store, "file_sha256", lambda p: "2" * 64 if p == copied else real(p))
+    with pytest.raises(Unavailable) as caught:  # it changed under the hand
+        store.take_in(file, "mine")
+    assert caught.value.reason == f"{file} has sha256 {'2' * 64}, but mine is pinned to {SHA}"
+
+
+@pytest.mark.parametrize("how", ["relative", "link", "dots"])
+def test_a_folder_is_one_folder_however_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path, tmp_path: Path, how: str
+) -> None:
+    """Else a pin of a folder that comes first would go on counting, without a word."""
+    entry(monkeypatch, server.url, None)
+    first = tmp_path / "first"
+    first.mkdir()
+    monkeypatch.setenv("VGAUDIT_WEIGHTS", str(first))
+    folders.record_pin(first, "mine", "1" * 64)
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    written = {
+        "relative": folder.relative_to(tmp_path), "link": tmp_path / "link", "dots": folder / ".." / "weights",
+    }[how]  # fmt: skip
+    file = tmp_path / "w"
+    file.write_bytes(DATA)
+    for put in (
+        lambda **o: pull(sha256=SHA, folder=written, **o),
+        lambda **o: store.take_in(file, "mine", sha256=SHA, folder=written, **o),
+    ):
+        with pytest.raises(UsageError, match="--replace"):
+            put()
+        with pytest.raises(UsageError, match=f"{first} is looked into before {folder}, so the old one"):
+            put(replace=True)
+    assert (folders.pins(folder), server.asked) == ({}, [])
+    (first / folders.PINS).unlink()
+    damaged = first / "some" / "one" / "w.pth"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    with pytest.raises(Unavailable, match="is found first"):
+        store.take_in(file, "mine", sha256=SHA, folder=written)
+    damaged.unlink()
+    made = store.take_in(file, "mine", sha256=SHA, folder=written)
+    assert made.state.path == folder / "some" / "one" / "w.pth"
+
+
+def test_a_folder_that_is_a_circle_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    entry(monkeypatch, "http://127.0.0.1:9/w.pth")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises((UsageError, Unavailable), match=r"expected a folder|cannot be written"):
+        pull(folder=tmp_path / "a")
+
+
 def test_a_pin_is_replaced_only_if_that_is_said(
     monkeypatch: pytest.MonkeyPatch, server: Server, folder: Path, tmp_path: Path
 ) -> None:

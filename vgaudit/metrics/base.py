@@ -93,6 +93,8 @@ class SummaryContext:
         unmeasured: By group the samples whose clips are there but that never reached the metric, and why: an
             extractor, or the metric itself, broke on them. Those of the summarised group are counted for the metric;
             one that takes another group for a reference counts that one's.
+        failed: By group the samples that have no clip, or none that decodes. How many may fail is the suite's
+            ``max_failed`` to say, for all groups; they are stated and do not count as missing.
     """
 
     group: str
@@ -101,6 +103,7 @@ class SummaryContext:
     confidence: float = 0.95
     tag: tuple[str, str] | None = None
     unmeasured: Mapping[str, Sequence[tuple[Sample, str]]] = field(default_factory=dict)
+    failed: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
 
 
 @runtime_checkable

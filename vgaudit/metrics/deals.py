@@ -3,15 +3,18 @@
 Under the null hypothesis prompts of either side are draws of one population, and where a prompt is on both, its clips
 on one side and those on the other could as well stand the other way round. So prompts of one side only are dealt
 out, as many to each as before, and those on both are turned round or not. That keeps the joint distribution, so p
-holds its level at any n. Clips of one prompt are never dealt out one by one: those of one side can be more alike.
+holds its level at any n - if every prompt has as many clips: the mean of four clips is another draw than one clip, so
+prompts of four and prompts of one cannot change places. :func:`evened` brings all down to the fewest that any has.
+Clips of one prompt are never dealt out one by one: those of one side can be more alike.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, islice, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,29 +66,108 @@ class PermutationTest:
             both sets come from one population: small values speak against it.
         permutations: Permutations beside the one seen.
         exact: Whether those are all there are.
+        least: Smallest p that there can be: of all deals the one seen has a mirror image with the same distance where
+            both sides have as many prompts of their own.
+        clips_a_prompt: Of every prompt, on each side that it is on.
+        clips: Tested of both sets.
     """
 
     statistic: float
     p: float
     permutations: int
     exact: bool
+    least: float
+    clips_a_prompt: int
+    clips: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Even:
+    """Clips that a test takes: as many of each prompt on each side.
+
+    Attributes:
+        x: Features of the first side.
+        y: Of the second.
+        prompts: Prompt of each row of ``x``; every row its own where ``None``.
+        others: The same of ``y``.
+        all: How many clips there were on each side.
+    """
+
+    x: Float
+    y: Float
+    prompts: Sequence[str] | None
+    others: Sequence[str] | None
+    all: tuple[int, int]
+
+    @property
+    def whole(self) -> bool:
+        """Whether those are all there were."""
+        return (len(self.x), len(self.y)) == self.all
+
+    def said(self, test: PermutationTest) -> tuple[dict[str, Any], str]:
+        """Facts of which clips were tested, and what a reader is to be told of it, or nothing."""
+        facts: dict[str, Any] = {"clips_a_prompt": test.clips_a_prompt}
+        if self.whole:
+            return facts, ""
+        (a, b), (n, m) = test.clips, self.all
+        facts |= {"clips_tested": {"group": a, "reference": b}, "clips_there": {"group": n, "reference": m}}
+        each = f"{test.clips_a_prompt} clip{'' if test.clips_a_prompt == 1 else 's'}"
+        return facts, (
+            f"p is of {each} a prompt, chosen at random: {a} of {n} clips of the group and {b} of {m} of the "
+            "reference; prompts with more clips and prompts with fewer cannot change places"
+        )
+
+
+def evened(
+    x: Float, y: Float, prompts: Sequence[str] | None, others: Sequence[str] | None, seed: int
+) -> Even:
+    """Both sides with as many clips of each prompt: the fewest that any has on a side, chosen at random.
+
+    Args:
+        x: Features ``(n, d)``.
+        y: Features ``(m, d)``.
+        prompts: Prompt of each row of ``x``; every row its own where ``None``.
+        others: The same of ``y``.
+        seed: Of the choice, which looks at no features.
+    """
+    places: list[dict[object, list[int]]] = []
+    for rows, labels in ((x, prompts), (y, others)):
+        of: dict[object, list[int]] = {}
+        for i, prompt in enumerate(range(len(rows)) if labels is None else labels):
+            of.setdefault(prompt, []).append(i)
+        places.append(of)
+    counts = [len(rows) for of in places for rows in of.values()]
+    if len(set(counts)) <= 1:
+        return Even(x, y, prompts, others, (len(x), len(y)))
+    fewest = min(counts)
+    rng = np.random.default_rng([seed, 1])  # not the stream that deals
+    ours, theirs = (
+        sorted(i for rows in of.values() for i in rng.permutation(rows)[:fewest].tolist()) for of in places
+    )
+    return Even(
+        x[ours],
+        y[theirs],
+        None if prompts is None else [prompts[i] for i in ours],
+        None if others is None else [others[i] for i in theirs],
+        (len(x), len(y)),
+    )
 
 
 def permuted(blocks: Blocks, permutations: int, seed: int) -> PermutationTest:
     """The test from sums over pairs of prompts.
 
     Raises:
-        ValueError: ``permutations`` is below 1, or a prompt has more rows on one side than on the other: turned round
-            the sides would not be as large as before.
+        ValueError: ``permutations`` is below 1, or a prompt has more rows than another, see :func:`evened`.
     """
     if permutations < 1:
         raise ValueError(f"permutations is {permutations}; expected 1 or more")
-    deals = _Deals(blocks)
-    if uneven := int((blocks.sizes_a[deals.paired[:, 0]] != blocks.sizes_b[deals.paired[:, 1]]).sum()):
+    sizes = np.concatenate([blocks.sizes_a, blocks.sizes_b])
+    if (fewest := int(sizes.min())) != (most := int(sizes.max())):
         raise ValueError(
-            f"{uneven} prompts have more clips on one side than on the other, so their sides cannot be turned round: "
-            "no exact test of these; it takes as many clips of a prompt on both sides, or other prompts"
+            f"prompts have {fewest} to {most} clips, so they cannot change places: expected as many of each on both "
+            "sides, as `evened` takes them"
         )
+    deals = _Deals(blocks)
     seen = np.zeros((deals.total, 1), order="F")
     seen[: deals.first] = 1
     distances = _Distances(blocks, deals.paired)
@@ -97,7 +179,9 @@ def permuted(blocks: Blocks, permutations: int, seed: int) -> PermutationTest:
     for sides in deals.all() if exact else deals.drawn(permutations, seed):
         made += sides.shape[1]
         as_large += int((distances.of(sides) >= observed - tie).sum())
-    return PermutationTest(observed, (1 + as_large) / (1 + made), made, exact)
+    clips = int(blocks.sizes_a.sum()), int(blocks.sizes_b.sum())
+    least = (2 if exact and deals.mirrored else 1) / (1 + made)
+    return PermutationTest(observed, (1 + as_large) / (1 + made), made, exact, least, fewest, clips)
 
 
 class _Deals:
@@ -117,6 +201,11 @@ class _Deals:
     def count(self) -> int:
         """All deals, the one seen among them."""
         return int(math.comb(len(self._free), self._free_first) * 2 ** len(self.paired))
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the two sides can change places as a whole."""
+        return 2 * self._free_first == len(self._free)
 
     def all(self) -> Iterator[Float]:
         """Every deal but the one seen."""

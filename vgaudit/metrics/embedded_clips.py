@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vgaudit.metrics.base import Measured, SummaryContext
 from vgaudit.metrics.fvd_reference import clip_list_sha256
+from vgaudit.plan import Sample
 
 ROLE = "video"
 """Role of the features: ``embedding`` ``(k, d)`` and ``window_start`` ``(k,)``, a row a window."""
@@ -38,7 +39,7 @@ def usable(measured: Sequence[Measured], least: str) -> tuple[list[Measured], Co
 def reference_left_out(
     context: SummaryContext, group: str, left_out: Counter[str], tag: tuple[str, str] | None = None
 ) -> dict[str, Any]:
-    """Facts of clips that a reference group should have: ``left_out``, and those that were never embedded.
+    """Facts of clips that a reference group should have: ``left_out``, those never embedded, and failed samples.
 
     Args:
         context: Of the group that is held against it.
@@ -47,15 +48,20 @@ def reference_left_out(
         tag: Which of its clips are the reference; all where ``None``.
     """
     broken = Counter(
-        why
-        for sample, why in context.unmeasured.get(group, ())
-        if tag is None or sample.tags.get(tag[0]) == tag[1]
+        why for sample, why in context.unmeasured.get(group, ()) if tag is None or has_tag(sample, tag)
     )
+    failed = sum(tag is None or has_tag(sample, tag) for sample in context.failed.get(group, ()))
     every = left_out + broken
     return {
         "reference_left_out": every.total(),
         **({"reference_missing": dict(every)} if every else {}),
+        **({"reference_failed_samples": failed} if failed else {}),
     }
+
+
+def has_tag(sample: Sample, tag: tuple[str, str]) -> bool:
+    """Whether a sample has that key and value."""
+    return sample.tags.get(tag[0]) == tag[1]
 
 
 def count_reference(
@@ -63,15 +69,20 @@ def count_reference(
 ) -> tuple[dict[str, Any], list[str]]:
     """``facts`` of a result with what its reference lacks, and what to say: no gate passes on a rest of a reference.
 
+    Samples of the reference that failed are said too. They do not count as missing, as the group's own do not: the
+    suite's ``max_failed`` is for the samples of all groups.
+
     Args:
         facts: Of the result.
         reference: Of the reference, with those of :func:`reference_left_out`; a file has none.
     """
+    failed = int(reference.get("reference_failed_samples", 0))
+    notes = [f"{failed} samples of the reference failed: no clip, or none that decodes"] if failed else []
     if not (gone := int(reference.get("reference_left_out", 0))):
-        return dict(facts), []
+        return dict(facts), notes
     why = "; ".join(sorted(reference["reference_missing"]))
     n_missing = int(facts.get("n_missing", 0)) + gone
-    return {**facts, "n_missing": n_missing}, [f"{gone} clips of the reference left out: {why}"]
+    return {**facts, "n_missing": n_missing}, [f"{gone} clips of the reference left out: {why}", *notes]
 
 
 def rows(used: Sequence[Measured], row: int = 0) -> NDArray[np.float64]:

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vgaudit.metrics.deals import PERMUTATIONS, PermutationTest
+from vgaudit.metrics.deals import PERMUTATIONS, PermutationTest, evened
 from vgaudit.metrics.frechet import FrechetInterval, Statistics, frechet_interval
-from vgaudit.metrics.kernel_sums import KernelInterval, KernelSums, minus_distance
+from vgaudit.metrics.kernel_sums import KernelInterval, KernelSums, minus_distance, two_sets
 
 Float = NDArray[np.float64]
 
@@ -166,7 +166,9 @@ def permutation_test(
     All clusters are put together and dealt out anew, as many to each side as before. Of a cluster that is on both
     sides, the two parts are turned round or not. Every distance comes from one matrix, and
     ``p = (1 + count as large) / (1 + permutations)``, which holds its level at any n (Gretton et al. 2012; Phipson
-    and Smyth 2010). Where there are no more deals than ``permutations``, all are taken, and p is exact.
+    and Smyth 2010) if every cluster has as many rows. So only that many of each are tested, chosen at random: the
+    fewest that any has, see :func:`~vgaudit.metrics.deals.evened`. Where there are no more deals than
+    ``permutations``, all are taken, and p is exact.
 
     Args:
         x: Features ``(n, d)``.
@@ -174,19 +176,24 @@ def permutation_test(
         statistic: ``kernel``, the unbiased kernel distance of degree 3; or ``energy``, ``2 E|x - y| - E|x - x'| -
             E|y - y'|`` (Szekely and Rizzo 2013), less swayed by few extreme rows. Pairs of one cluster are left out.
         permutations: Random deals, 1 or more.
-        seed: Of the deals.
+        seed: Of the deals, and of which rows of a cluster are taken.
         clusters: Prompt of each row of ``x``. Default: every row its own.
         other_clusters: The same for ``y``; the same label is the same prompt.
 
     Raises:
-        ValueError: As :func:`kernel_interval`, an unknown ``statistic``, ``permutations`` below 1, or a cluster
-            that has more rows on one side than on the other.
+        ValueError: As :func:`kernel_interval`, an unknown ``statistic``, or ``permutations`` below 1.
     """
-    if statistic == "kernel":
-        return KernelSums.of(x, y, 3, 1.0, clusters, other_clusters).test(permutations, seed)
-    if statistic != "energy":
+    if statistic not in ("kernel", "energy"):
         raise ValueError(f"statistic is {statistic!r}; expected 'kernel' or 'energy'")
-    return KernelSums.by(lambda _: minus_distance, x, y, clusters, other_clusters).test(permutations, seed)
+    two_sets(x, y, clusters, other_clusters)  # says what is wrong with them
+    first, second = (np.asarray(side, dtype=np.float64) for side in (x, y))
+    even = evened(first, second, clusters, other_clusters, seed)
+    sides = even.x, even.y
+    if statistic == "kernel":
+        sums = KernelSums.of(*sides, clusters=even.prompts, other_clusters=even.others)
+    else:
+        sums = KernelSums.by(lambda _: minus_distance, *sides, even.prompts, even.others)
+    return sums.test(permutations, seed)
 
 
 def effective_rank(cov: ArrayLike) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from vgaudit.metrics.embedded_clips import (
     ROLE,
     codecs_of,
     count_reference,
+    has_tag,
     list_sha256,
     reference_left_out,
     rows,
@@ -258,14 +260,12 @@ class Fvd:
         return "" if wide == d else f"features have {wide} dimensions, the reference {d}: other networks"
 
     def _all_of_reference(self, context: SummaryContext) -> Sequence[Measured]:
-        """Clips of the reference group, restricted to the slice's tag where that has any."""
+        """Clips of the reference group, restricted to the slice's tag where the group has any sample of that."""
         if not isinstance(self.options.reference, GroupReference):
             return ()
         clips = context.all_groups.get(self.options.reference.group, ())
-        if context.tag is None:
-            return clips
-        key, value = context.tag
-        return [m for m in clips if m.sample.tags.get(key) == value] or clips
+        tag = _tag_of(context, self.options.reference.group)
+        return clips if tag is None else [m for m in clips if has_tag(m.sample, tag)]
 
     def _out_of_domain(
         self, measured: Sequence[Measured], context: SummaryContext, detail: Mapping[str, Any]
@@ -350,9 +350,14 @@ class Fvd:
             hint = nearest(reference.group, groups)
             return f"the run has no group {reference.group!r} to be the reference{hint} (groups: {', '.join(groups)})"
         clips, tag = self._all_of_reference(context), context.tag
+        tagged = _tag_of(context, reference.group)
+        of = f" of {'='.join(tagged)}" if tagged else ""
+        if tagged and not clips:
+            facts = reference_left_out(context, reference.group, Counter(), tagged)
+            why = sorted(facts.get("reference_missing", ()))
+            why += ["no clip, or none that decodes"] if "reference_failed_samples" in facts else []
+            return f"all reference clips{of} broke: {'; '.join(why)}"
         used, left_out = usable(clips, self.options.rules.least)
-        tagged = tag is not None and clips[0].sample.tags.get(tag[0]) == tag[1] if clips else False
-        of = f" of {'='.join(tag)}" if tag is not None and tagged else ""
         which = f"the reference {reference.group!r}"
         if len(used) < MIN_CLIPS:
             return f"{which} has {len(used)} usable clips{of}; expected at least {MIN_CLIPS}"
@@ -369,7 +374,7 @@ class Fvd:
                 "reference": f"group {reference.group}",
                 "reference_window": rules.reference_window,
                 **({} if tag is None else {"reference_tag": of[4:] or "none: all of the reference"}),
-                **reference_left_out(context, reference.group, left_out, tag if tagged else None),
+                **reference_left_out(context, reference.group, left_out, tagged),
                 "reference_list_sha256": list_sha256(used, 1 if rules.random_reference else 0),
             },
             codecs=frozenset(codecs_of(used)),
@@ -416,6 +421,16 @@ def _result(
         None if found.low is None else context.confidence, len(used), len({m.sample.prompt_id for m in used}),
         unit=spec.unit, higher_is_better=spec.higher_is_better, reason="; ".join(notes), detail=detail,
     )  # fmt: skip
+
+
+def _tag_of(context: SummaryContext, group: str) -> tuple[str, str] | None:
+    """The slice's tag where a sample of the reference has it, whatever became of its clip; else ``None``."""
+    if context.tag is None:
+        return None
+    samples = [m.sample for m in context.all_groups.get(group, ())]
+    samples += [sample for sample, _ in context.unmeasured.get(group, ())]
+    samples += context.failed.get(group, ())
+    return context.tag if any(has_tag(sample, context.tag) for sample in samples) else None
 
 
 def _whole_reference(tag: tuple[str, str]) -> str:

@@ -16,6 +16,22 @@ MIN_WORDS = 5
 """Different words a reason for ``accept_small_n`` has at least; a bare yes is none."""
 
 
+def in_words(reason: str) -> str:
+    """A reason for ``accept_small_n`` with single spaces, or nothing.
+
+    Raises:
+        ValueError: It has fewer than :data:`MIN_WORDS` different words.
+    """
+    reason = " ".join(reason.split())
+    words = {word.lower() for word in re.findall(r"[^\W\d_]{2,}", reason)}
+    if reason and len(words) < MIN_WORDS:
+        raise ValueError(
+            f"accept_small_n says {reason!r}; expected a reason of {MIN_WORDS} different words or more, which "
+            "every report prints, or nothing"
+        )
+    return reason
+
+
 class GroupReference(BaseModel):
     """Another group of the same run as reference: its real clips."""
 
@@ -52,14 +68,7 @@ class FvdOptions(BaseModel):
     @field_validator("accept_small_n")
     @classmethod
     def _in_words(cls, reason: str) -> str:
-        reason = " ".join(reason.split())
-        words = {word.lower() for word in re.findall(r"[^\W\d_]{2,}", reason)}
-        if reason and len(words) < MIN_WORDS:
-            raise ValueError(
-                f"accept_small_n says {reason!r}; expected a reason of {MIN_WORDS} different words or more, which "
-                "every report prints, or nothing"
-            )
-        return reason
+        return in_words(reason)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.metrics.base import ValueSpec
-from vgaudit.metrics.deals import PERMUTATIONS
+from vgaudit.metrics.deals import PERMUTATIONS, evened
 from vgaudit.metrics.estimators import extrapolated_from, sample_warning
 from vgaudit.metrics.evidence import disqualified, without_variation
 from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
@@ -307,18 +307,27 @@ class Estimates:
         kernel = self._kernel
         if isinstance(kernel, str):
             return Found(None, notes=(kernel,))
-        made = kernel.test(PERMUTATIONS, seed_from_ids([*self.sides.ids, *self.sides.y_ids]))
+        s = self.sides
+        assert s.y is not None  # else there are no sums
+        seed = seed_from_ids([*s.ids, *s.y_ids])
+        even = evened(s.x, s.y, s.prompts, s.y_prompts, seed)
+        if not even.whole:
+            kernel = KernelSums.of(even.x, even.y, clusters=even.prompts, other_clusters=even.others)
+        made = kernel.test(PERMUTATIONS, seed)
+        facts, note = even.said(made)
         detail = {
             "statistic": made.statistic,
             "permutations": made.permutations,
             "exact": made.exact,
-            "least": 1 / (1 + made.permutations),
+            "least": made.least,
+            **facts,
             "null": "prompts of both sides are draws of one population"
             + ("; of a prompt on both, the two sides could be turned round" if self._shared else ""),
             **self._shared,
             **self._few_prompts,
         }
-        return Found(made.p, notes=("no interval: a p has none",), detail=detail)
+        notes = ("no interval: a p has none", *((note,) if note else ()))
+        return Found(made.p, notes=notes, detail=detail)
 
     @property
     def _few_prompts(self) -> dict[str, str]:

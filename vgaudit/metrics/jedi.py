@@ -9,13 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import ExtractorSpec
 from vgaudit.extractors.vjepa_embedding import FRAMES, JEDI_PROTOCOLS, JediProtocol
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
-from vgaudit.metrics.deals import PERMUTATIONS
+from vgaudit.metrics.deals import PERMUTATIONS, evened
 from vgaudit.metrics.embedded_clips import (
     ROLE,
     codecs_of,
@@ -26,9 +26,9 @@ from vgaudit.metrics.embedded_clips import (
     usable,
 )
 from vgaudit.metrics.evidence import clips_twice, digests, disqualified, without_variation
-from vgaudit.metrics.frechet import Statistics
+from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
 from vgaudit.metrics.fvd_floor import shared_note, shared_prompts
-from vgaudit.metrics.fvd_options import GroupReference
+from vgaudit.metrics.fvd_options import GroupReference, in_words
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
 from vgaudit.plan import Sample
@@ -68,6 +68,15 @@ class JediOptions(BaseModel):
         None, pattern="^[0-9a-fA-F]{64}$", description="Digest of the probe's file; needed with a name."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+    accept_small_n: str = Field(
+        "",
+        description="Why gates may take a distance of too few prompts, in words; printed beside every such value.",
+    )
+
+    @field_validator("accept_small_n")
+    @classmethod
+    def _in_words(cls, reason: str) -> str:
+        return in_words(reason)
 
     @property
     def rules(self) -> JediProtocol:
@@ -97,7 +106,8 @@ class Jedi:
     better, 0 for equal sets. Luo et al. 2024 (arXiv:2410.05203), by a named protocol
     (:mod:`vgaudit.extractors.vjepa_embedding`). All pairs means a bias upward by about 1/n, so the interval states
     its target: the expected number *at these numbers of clips*. The unbiased number, with its own interval, stands in
-    ``detail.unbiased``.
+    ``detail.unbiased``. Of fewer than eight prompts on a side gates take no distance, unless ``accept_small_n`` says
+    why they should.
     """
 
     name: ClassVar[str] = "jedi"
@@ -230,10 +240,11 @@ class Jedi:
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": list_sha256(used),
         }
-        twice, said = clips_twice(used, found.clips)
+        few, said = self._few(found, prompts)
+        twice, same = clips_twice(used, found.clips)
         still = without_variation(x, against)
-        detail = disqualified(detail, twice, still)
-        notes = [*([still["insufficient"]] if still else []), *said, *notes]
+        detail = disqualified(detail | few, twice, still)
+        notes = [*([still["insufficient"]] if still else []), *same, *said, *notes]
         notes += [interval.reason] if interval.reason else []
         if shared := shared_prompts(prompts, found.clusters):
             notes.append(f"{shared_note(shared)}, and the interval takes the two sides for independent")
@@ -243,6 +254,20 @@ class Jedi:
             None if interval.low is None else context.confidence, len(used), len(set(prompts)),
             reason="; ".join(notes), detail=detail, **common,
         )  # fmt: skip
+
+    def _few(self, reference: _Reference, prompts: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """What makes gates refuse the distance, or the suite's reason why they should not; and what is said of it."""
+        few = min(
+            len(set(prompts)), reference.n if reference.clusters is None else len(set(reference.clusters))
+        )
+        if few >= MIN_GROUPS:
+            return {}, []
+        text = f"{few} independent prompts on a side; expected {MIN_GROUPS} or more"
+        if accepted := self.options.accept_small_n:
+            facts = {"small_n": text, "accepted_small_n": accepted}
+            return facts, [f"few prompts, accepted by the suite: {accepted}", text]
+        why = f"{text} (where that must do, `accept_small_n` of jedi says why, in words)"
+        return {"insufficient": why}, [text]
 
     def _caveats(
         self, used: Sequence[Measured], reference: _Reference, detail: Mapping[str, Any]
@@ -370,11 +395,19 @@ def _compared(
     kernel = jedi_kernel(x, y, prompts, theirs)
     plain = kernel.interval(confidence)
     facts = shared_prompts(prompts, theirs)
-    try:
-        made = kernel.test(PERMUTATIONS, seed)
-        test = {"status": "computed", "p": made.p, "permutations": made.permutations, **facts}
-    except ValueError as error:  # prompts on both sides with unequal numbers of clips
-        test = {"status": "not computed", "reason": str(error), **facts}
+    even = evened(x, y, prompts, theirs, seed)
+    tested = kernel if even.whole else jedi_kernel(even.x, even.y, even.prompts, even.others)
+    made = tested.test(PERMUTATIONS, seed)
+    clips, note = even.said(made)
+    test = {
+        "status": "computed",
+        "p": made.p,
+        "permutations": made.permutations,
+        "least": made.least,
+        **clips,
+        **({"reason": note} if note else {}),
+        **facts,
+    }
     ends = [None if end is None else SCALE * end for end in (plain.low, plain.high)]
     return {
         "unbiased": {

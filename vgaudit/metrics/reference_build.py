@@ -38,6 +38,9 @@ from vgaudit.zoo.resolve import file_sha256
 NAMED = 20
 """Left-out clips that a file names; all are counted."""
 _PART = "2"
+_METADATA_BYTES = 1 << 20
+_CLIP_BYTES = 40
+"""Of a clip without its features: its digest and the first frame of its window."""
 _ARRAYS = ("n", "mean", "scatter", "clip_sha256", "window_start", "features")
 
 
@@ -110,22 +113,35 @@ def merged(parts: Mapping[str, ReferencePart]) -> ReferencePart:
 
     Raises:
         UsageError: They are of different protocols, networks, extractors or guards, share a clip, some kept features
-            and some did not, or are not all the shares of their list.
+            and some did not, are not all the shares of their list, or none has a usable clip.
     """
-    names, every = list(parts), list(parts.values())
-    first = every[0]
+    every = list(parts.values())
+    leader = next((name for name, part in parts.items() if part.n), None)
+    if leader is None:
+        why = Counter[str]()
+        for part in every:
+            why.update(part.left_out)
+        raise UsageError(
+            f"no clip is in any of the {len(every)} parts; expected {MIN_CLIPS} or more; left out: {_left_out(why)}"
+        )
+    first = parts[leader]
     for name, part in parts.items():
         for what, ours, theirs in (
             ("protocol", first.protocol, part.protocol),
-            ("network with sha256", first.weights_sha256, part.weights_sha256),
+            # Where every clip failed none told its network; the extractor's fingerprint is that one's too.
+            (
+                "network with sha256",
+                first.weights_sha256,
+                part.weights_sha256 or (None if not part.n else ""),
+            ),
             ("extractor (version, device, release of torch)", first.extractor, part.extractor),
             ("domain guard", first.guard or "none", part.guard or "none"),
             ("features kept", first.features is not None, part.features is not None),
-            ("width", len(first.moments.mean), len(part.moments.mean) if part.n and first.n else None),
+            ("width", len(first.moments.mean), len(part.moments.mean) if part.n else None),
         ):
             if theirs is not None and ours != theirs:
                 raise UsageError(
-                    f"{names[0]} and {name} are not parts of one set: {what} is {ours} in the first and {theirs} in "
+                    f"{leader} and {name} are not parts of one set: {what} is {ours} in the first and {theirs} in "
                     "the second; expected the same in all parts"
                 )
     owner: dict[str, str] = {}
@@ -139,8 +155,8 @@ def merged(parts: Mapping[str, ReferencePart]) -> ReferencePart:
         owner |= {sha256: name for sha256, _ in part.clips}
     _all_shares(parts)
     moments = first.moments
-    for part in every[1:]:
-        moments = moments if not part.n else part.moments if not moments.n else moments.merge(part.moments)
+    for part in every:
+        moments = moments.merge(part.moments) if part.n and part is not first else moments
     clips = [clip for part in every for clip in part.clips]
     order = sorted(range(len(clips)), key=clips.__getitem__)
     rows = [part.features for part in every if part.features is not None and part.n]
@@ -190,6 +206,24 @@ def _all_shares(parts: Mapping[str, ReferencePart]) -> None:
                 f"parts of one list of clips: expected each of 1/{of} to {of}/{of} once, found {given}; a set "
                 "without one of them is not the list's"
             )
+
+
+def refuse_too_large(n: int, d: int) -> None:
+    """That a file can hold a row of features of each clip.
+
+    Args:
+        n: Clips, as far as is known.
+        d: Features of each.
+
+    Raises:
+        UsageError: It would be too large to be read again.
+    """
+    size = n * (d * 4 + _CLIP_BYTES) + 8 * d * (d + 1)
+    if size > MAX_BYTES - _METADATA_BYTES:
+        raise UsageError(
+            f"with --features a file of {n:,} clips, {d:,} features each, would have about {size:,} bytes, and at "
+            f"most {MAX_BYTES:,} are read again; leave --features out, or take fewer clips"
+        )
 
 
 def write_part(path: Path, part: ReferencePart) -> None:
@@ -431,7 +465,7 @@ def _write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str
     from safetensors.numpy import save
 
     size = sum(array.nbytes for array in arrays.values()) + sum(len(t.encode()) for t in metadata.values())
-    if size > MAX_BYTES - (1 << 20):
+    if size > MAX_BYTES - _METADATA_BYTES:
         raise UsageError(
             f"{path.name} would have {size:,} bytes, and at most {MAX_BYTES:,} are read again; leave --features "
             "out, or take fewer clips"

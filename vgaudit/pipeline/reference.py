@@ -29,7 +29,7 @@ from vgaudit.metrics.embedded_clips import ROLE
 from vgaudit.metrics.fvd import Fvd
 from vgaudit.metrics.fvd_options import FvdOptions
 from vgaudit.metrics.moments import Moments
-from vgaudit.metrics.reference_build import NAMED, ReferencePart
+from vgaudit.metrics.reference_build import NAMED, ReferencePart, refuse_too_large
 from vgaudit.pipeline.binding import ExtractorPool
 from vgaudit.plan import Sample
 from vgaudit.progress import Progress, Silent
@@ -174,7 +174,8 @@ def build_part(
         progress: Is told.
 
     Raises:
-        UsageError: ``shard`` is wrong, or has no clip.
+        UsageError: ``shard`` is wrong, or has no clip; or the features of all shares' clips are too many bytes for a
+            file: that is known after the first clip, if clips that are left out later are not too many.
         Unavailable: The network is not there, too many clips failed, or one is none that the network may judge.
     """
     share, shares = shard
@@ -213,6 +214,7 @@ def build_part(
         _refuse_failed(failed, asked, max_failed)
         readable = [s for s in mine if unique[s].name not in failed]
         tally = _Tally(metric, keep_features)
+        most = len(unique) - len(mine) + len(readable)  # of the merged set
 
         def work(sha256: str) -> _Embedded:
             return _embed(unique[sha256], sha256, metric, extractors)
@@ -221,6 +223,8 @@ def build_part(
             done = _in_order(threads, work, readable, workers)
             for sha256, clip in zip(readable, done, strict=True):
                 name = unique[sha256].name
+                if keep_features and clip.row is not None:
+                    refuse_too_large(most, len(clip.row))
                 tally.add(sha256, name, clip)
                 if clip.failed:
                     failed[name] = clip.failed

@@ -180,10 +180,14 @@ def summarize(collected: Collected, confidence: float, gated: Collection[str] = 
             bound.unavailable = str(error)
             groups = {}
         unmeasured = {group: _unmeasured(bound, group, clips, collected) for group, clips in groups.items()}
+        failed = {
+            group: [s for s in _planned(group, collected) if _failed(collected.records[s.sample_id])]
+            for group in groups
+        }
         for group in collected.plan.groups:
             context = SummaryContext(
                 group=group, planned=_planned(group, collected), all_groups=groups, confidence=confidence,
-                unmeasured=unmeasured,
+                unmeasured=unmeasured, failed=failed,
             )  # fmt: skip
             results += _of_group(bound, context, collected, gated)
     return results

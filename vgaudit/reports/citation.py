@@ -67,11 +67,12 @@ def method_sentence(result: Result) -> str:
     """
     d = _facts(result)
     clips = f"{result.n} clips of {result.n_clusters} prompts"
-    if left_out := int(d.get("n_missing", 0)):
-        clips += f" ({left_out} more were left out: {_counted(d.get('missing', {}))})"
+    missing = d.get("missing", {})
+    if left_out := sum(missing.values()):  # not `n_missing`: that counts the reference's too
+        clips += f" ({left_out} more were left out: {_counted(missing)})"
     reference = f"{d['n_reference']} clips of {d['reference']}"
     if left_out := int(d.get("reference_left_out", 0)):
-        reference += f" ({left_out} more were left out)"
+        reference += f" ({left_out} more were left out: {_counted(d.get('reference_missing', {}))})"
     made = d.get("reference_sha256") or d.get("reference_list_sha256")
     parts = [
         f"{d['protocol']} of {result.group} is {_number(result.value)}",

@@ -72,6 +72,21 @@ def first_folder() -> Path:
     return folders[0]
 
 
+def known_folder(named: Path) -> Path:
+    """A folder as :func:`weights_folders` writes it where it is one of those, else its whole path.
+
+    So ``weights``, its whole path and a link to it are one folder.
+
+    Raises:
+        UsageError: It begins with a ``~`` that is nobody's home, or its links go round in a circle.
+    """
+    try:
+        whole = expanded(named).resolve()
+        return next((known for known in weights_folders() if known.resolve() == whole), whole)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"--to {named}: {error}; expected a folder") from error
+
+
 def pins(folder: Path) -> dict[str, str]:
     """Name -> sha256 as hex that a user pinned in a folder; empty where there is no ``pins.json``.
 

@@ -24,6 +24,7 @@ from vgaudit.zoo.fetch import discard, fetch
 from vgaudit.zoo.folders import (
     PINS,
     first_folder,
+    known_folder,
     pinned_by_user,
     pins,
     record_pin,
@@ -163,6 +164,7 @@ def pull(
     entry = entry_of(name)
     if entry.bundled:
         return check(entry)
+    folder = known_folder(folder) if folder else None
     pin = _stated(entry, sha256, folder, replace) or pinned_by_user(name)
     state = state_of(entry)
     here, damaged = state.path, False
@@ -234,6 +236,7 @@ def take_in(
     entry = entry_of(name)
     if entry.bundled:
         raise UsageError(f"{name} ships with vgaudit; nothing is to be imported for it")
+    folder = known_folder(folder) if folder else None
     try:
         if not path.is_file():
             raise UsageError(f"no file at {path}")
@@ -241,6 +244,12 @@ def take_in(
     except (OSError, Unavailable) as error:
         why = error.reason if isinstance(error, Unavailable) else f"{path} cannot be read: {error.strerror}"
         raise UsageError(f"{why}; expected a file of weights that you may read") from error
+    if not found.startswith(entry.sha256_prefix):
+        raise Unavailable(
+            f"{path} has sha256 {found}, but that of {entry.filename} begins with {entry.sha256_prefix}, as its "
+            "published name says",
+            f"it is another file: import the one of {source_of(entry)}",
+        )
     pin = _stated(entry, sha256, folder, replace) or pinned_by_user(name)
     if pin is None:
         raise UsageError(
@@ -255,7 +264,7 @@ def take_in(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):
-            return _settled(entry, _copy(path, target), pin, target, folder, sha256)
+            return _settled(entry, _copy(path, target), pin, target, folder, sha256, str(path))
     except OSError as error:
         raise unwritable(target, error) from error
 
@@ -299,15 +308,17 @@ def _pin_may_be_written(name: str, sha256: str, home: Path, replace: bool) -> No
 
 
 def _settled(
-    entry: Weights, fetched: Path, pin: str | None, target: Path, folder: Path | None, stated: str | None
-) -> Checked:
+    entry: Weights, fetched: Path, pin: str | None, target: Path, folder: Path | None, stated: str | None,
+    imported: str = "",
+) -> Checked:  # fmt: skip
     """Verify what was fetched, put it in its place, and write down a digest that only the user vouches for."""
+    what = imported or f"{target.name} from {source_of(entry)}"
     found = file_sha256(fetched)
     if not found.startswith(entry.sha256_prefix):
         if fetched != target:
             fetched.unlink()
         raise Unavailable(
-            f"{target.name} from {source_of(entry)} has sha256 {found}, but its name says {entry.sha256_prefix}...",
+            f"{what} has sha256 {found}, but its name says {entry.sha256_prefix}...",
             "it is another file, such as a page that asks to log in: fetch it another way and import it",
         )
     if pin is None:
@@ -319,7 +330,7 @@ def _settled(
             fetched.unlink()  # what only a stated digest contradicts is kept: that may be mistyped
         by_now = "but --sha256 states" if stated and not entry.sha256 else f"but {entry.name} is pinned to"
         raise Unavailable(
-            f"{target.name} from {source_of(entry)} has sha256 {found}, {by_now} {pin}",
+            f"{what} has sha256 {found}, {by_now} {pin}",
             "the file is damaged, was changed, or is another one; it is not used"
             + _where(fetched, found if stated and not entry.sha256 else ""),
         )
