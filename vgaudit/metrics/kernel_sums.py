@@ -171,7 +171,8 @@ class KernelSums:
         """Whether both could be draws of one population, see :func:`~vgaudit.metrics.estimators.permutation_test`.
 
         Raises:
-            ValueError: ``permutations`` is below 1, or a prompt has more clips on one side than on the other.
+            ValueError: ``permutations`` is below 1, or prompts have unequal numbers of clips (see
+                :func:`~vgaudit.metrics.deals.evened`).
         """
         return permuted(self.blocks, permutations, seed)
 

@@ -93,7 +93,7 @@ def method_sentence(result: Result) -> str:
     if accepted := d.get("accepted_small_n"):
         parts.insert(1, f"FEW CLIPS ({d.get('small_n', '')}), accepted because: {accepted}")
     elif few := d.get("insufficient"):
-        parts.insert(1, f"TOO FEW CLIPS ({few})")
+        parts.insert(1, f"NOT ENOUGH TO GO BY ({few})")
     return "; ".join(parts) + "."
 
 
