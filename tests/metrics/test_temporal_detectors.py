@@ -51,6 +51,7 @@ def quiet(n: int = 24) -> Signals:
         shift=np.zeros((n - 1, 2)),
         side=128,
         residual=np.full((n - 1, 8, 8), 2.0),
+        drifted=np.zeros(n - 1, bool),
         statistics=np.zeros((n - 1, len(STATISTICS))),
     )
 
@@ -240,7 +241,8 @@ def test_a_later_detector_does_not_tell_a_moment_again() -> None:
 def test_repeated_frames_in_a_row_are_a_stretch(pattern: str, expected: list[tuple[int, int]]) -> None:
     repeat = np.array([c == "r" for c in pattern])
     total = len(repeat) + 1
-    s = replace(quiet(total), total=total, frame=np.flatnonzero(np.r_[True, ~repeat]))
+    first = np.flatnonzero(np.r_[True, ~repeat])
+    s = replace(quiet(total), total=total, frame=first, drifted=np.zeros(len(first) - 1, bool))
     assert np.array_equal(s.repeat, repeat)
     assert spans("duplicate_frames", s) == expected
 

@@ -30,8 +30,8 @@ sizes its pyramid by the width alone and reads past the end of wide pictures, wh
 CELLS = 8
 """Cells along each side of what is left of differences."""
 
-SPARSE = 8
-"""The median flow is that of every so many pixels."""
+SPARSE = 4
+"""The median flow is that of every so many points of the grid."""
 
 Float32 = NDArray[np.float32]
 
@@ -64,6 +64,9 @@ class MotionExtractor:
     * ``pts_s`` float64 ``(T,)``: seconds from the clip's first frame.
     * ``far_*`` ``(T-1,)``: the arrays of :class:`~vgaudit.extractors.motion_far.FarMotion`.
     * ``quality_*`` ``(T-1, ...)``: the arrays of :class:`~vgaudit.extractors.motion_quality.MotionQuality`.
+
+    A pair that ends a picture by drift (see ``quality_drift``) is that of this picture's first frame and the second
+    frame, but for ``motion_*``, which are of the frames beside each other.
 
     Facts: ``height`` and ``width`` of the pictures the flow ran on, and ``too_small``.
     """
@@ -151,11 +154,14 @@ class MotionExtraction:
             self._residuals.append(np.zeros((CELLS, CELLS), np.float32))
             return 0.0, 0.0, 0.0, 0.0, False
         forward, backward = dense_flow(first, second), dense_flow(second, first)
-        pair = compare(first, second, forward, backward)
+        beside = compare(first, second, forward, backward)
+        pair = self._quality.push(first, second, beside)
+        self._moved = pair.motion_top5
         self._residuals.append(cv2.resize(pair.left, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
-        coarse = forward[SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE]
-        x, y = np.median(coarse.reshape(-1, 2), axis=0).astype(np.float64) / min(first.shape)
-        self._shifts.append((float(x), float(y)))
-        self._moved = self._quality.push(first, second, pair).motion_top5
+        x, y = (
+            float(np.median(part[SPARSE // 2 :: SPARSE, SPARSE // 2 :: SPARSE])) / pair.side
+            for part in pair.forward
+        )
+        self._shifts.append((x, y))
         share = float(np.count_nonzero(pair.occluded)) / pair.occluded.size
-        return pair.warp_error, share, pair.motion_top5, pair.motion_mean, bool(pair.seen.any())
+        return pair.warp_error, share, beside.motion_top5, beside.motion_mean, bool(pair.seen.any())

@@ -87,7 +87,7 @@ class _Step:
 
 
 class MotionQuality:
-    """Takes one clip's pairs in order; holds four pictures at half resolution and one flow, whatever the length.
+    """Takes one clip's pairs in order; holds five pictures, four of them halved, and one flow, whatever the length.
 
     A pair that repeats its picture is passed over: the next pair continues where the picture last changed, so that a
     clip whose frames are each shown twice gives the numbers of the clip itself. Arrays, for a clip of T frames, all
@@ -97,6 +97,7 @@ class MotionQuality:
       :data:`SURE_REPEAT` grey levels, or at most :data:`REPEAT_SHARE` of the median of the moving pairs so far and
       at most :data:`LARGEST_REPEAT`; and the second frame differs by no more than :data:`LARGEST_DRIFT` from the
       first one of that picture. Where it does, the pair is of these two, and not of the frames beside each other.
+    * ``drift`` bool: the picture before was never left at once: it became the second frame's slowly.
     * ``chain`` int64: how many pairs of distinct pictures came before this one, 2 if more; -1 for a repeat and for a
       pair without flow (a picture too small), neither of which has any of the statistics below but ``difference``.
     * ``difference``, 0..255: mean absolute luma difference.
@@ -129,6 +130,7 @@ class MotionQuality:
         self._rows: list[dict[str, float]] = []
         self._chain: list[int] = []
         self._repeat: list[bool] = []
+        self._drift: list[bool] = []
         self._differences: list[float] = []  # of distinct pictures, the least first
         self._kept: UInt8 | None = None  # the first frame of the picture that goes on
         self._step: _Step | None = None
@@ -147,6 +149,7 @@ class MotionQuality:
         self._moments.append({})
         self._chain.append(-1)
         self._repeat.append(False)
+        self._drift.append(False)
 
     def push(self, first: UInt8, second: UInt8, pair: FlowPair) -> FlowPair:
         """Take the next pair; gives it back, or that of the pictures that it is about.
@@ -164,9 +167,11 @@ class MotionQuality:
             share = REPEAT_SHARE * statistics.median(self._differences)
             limit = max(limit, min(LARGEST_REPEAT, share))
         if self._kept is None:
-            self._kept = first
+            self._kept = first.copy()
         repeats = difference <= limit
-        if repeats and (drift := _apart(self._kept, second)) > LARGEST_DRIFT:
+        drifted = repeats and (drift := _apart(self._kept, second)) > LARGEST_DRIFT
+        self._drift.append(drifted)
+        if drifted:
             repeats, difference, first = False, drift, self._kept
             row["difference"] = drift
             pair = compare(first, second, dense_flow(first, second), dense_flow(second, first))
@@ -175,7 +180,7 @@ class MotionQuality:
             self._chain.append(-1)
             self._moments.append({})
             return pair
-        self._kept = second
+        self._kept = second.copy()  # a view would keep its whole block in memory
         self._chain.append(min(2, len(self._differences)))
         bisect.insort(self._differences, difference)
         if not self._pictures:
@@ -199,6 +204,7 @@ class MotionQuality:
             for name in STATISTICS
         }
         out["repeat"] = np.array(self._repeat, dtype=bool)
+        out["drift"] = np.array(self._drift, dtype=bool)
         out["chain"] = np.array(self._chain, dtype=np.int64)
         for name, shape in (("before", BEFORE), ("after", AFTER), ("around", AROUND)):
             nothing = np.zeros(shape)

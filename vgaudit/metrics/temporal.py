@@ -28,8 +28,11 @@ ASKED_STILL = f"{NOT_APPLICABLE_PREFIX} the prompt asks for a still shot"
 IDENTITY_DRIFT = "temporal.identity_drift"
 """Found only where the option ``faces`` is on."""
 
-COLOUR_ALONE = 1.0
-"""Grey levels by which means of cells (32x32, RGB) may differ on average in what the flow's luma calls a repeat."""
+UNSEEN = 1.0
+"""Grey levels by which means of 32x32 cells, RGB, may differ on average from the picture that a frame repeats, ..."""
+
+UNSEEN_PART = 4.0
+"""... and those of any of 8x8 cells, or it is no repeat."""
 
 FEWEST_FRAMES = 4
 """Distinct pictures below which nothing can be looked for: three changes in a row are the least that most take."""
@@ -52,29 +55,30 @@ class TemporalOptions(BaseModel):
 class Temporal:
     """Temporal metric; ``docs/metrics/temporal.md`` gives the formulas, their sources and their limits.
 
-    * ``warp_error``, [0, 1], lower is better: mean over pairs of frames of the photometric error that is left
-      after the next frame is warped back along the optical flow, over pixels that are not occluded.
-    * ``motion``, >= 0, neither end is good: sum over pairs of the mean of the largest 5 % of flow magnitudes
-      (fraction of the frame's short side) divided by the clip's duration: short sides per second.
-    * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
-      (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
-      no motion (``motion: static``).
-    * ``dynamic_degree``, [0, 1], neither end is good: share of the time in which the motion is faster than
-      3/16 short side a second (:mod:`vgaudit.metrics.motion_asked`). Of size and frame rate it knows nothing
-      (VBench's ``dynamic_degree`` does).
-    * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
-      "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
+        * ``warp_error``, [0, 1], lower is better: mean over pairs of frames of the photometric error that is left
+          after the next frame is warped back along the optical flow, over pixels that are not occluded.
+        * ``motion``, >= 0, neither end is good: sum over pairs of the mean of the largest 5 % of flow magnitudes
+          (fraction of the frame's short side) divided by the clip's duration: short sides per second.
+        * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
+          (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
+          no motion (``motion: static``).
+        * ``dynamic_degree``, [0, 1], neither end is good: share of the time in which the motion is faster than
+          3/16 short side a second (:mod:`vgaudit.metrics.motion_asked`). Of size and frame rate it knows nothing
+          (VBench's ``dynamic_degree`` does).
+        * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
+          "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
 
-    Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
+        Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
     that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of
-    light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the picture
-    that pop or are swapped; each with the detector's series. ``temporal.too_still`` and ``temporal.too_lively``: the
-    clip does not move as its prompt's ``motion`` asks. With the option ``faces``, ``temporal.identity_drift``
-    (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the shot goes on. A clip too small for
-    flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, or with a statistic that is no finite
-    number is not assessed, nor is one whose pictures differ in colour alone. One more than a tenth of whose pictures
-    are in shots of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` is not assessed for ghosts
-    and warping, and one whose faces were asked for and could not be compared not for these.
+    light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the
+    picture that pop or are swapped; each with the detector's series. ``temporal.too_still`` and
+    ``temporal.too_lively``: the clip does not move as its prompt's ``motion`` asks. With the option ``faces``,
+    ``temporal.identity_drift`` (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the
+    shot goes on. A clip too small for flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, or
+    with a statistic that is no finite number is not assessed; one whose pictures differ in colour alone, or
+    slowly in a part, is not for any of these but freezes. One more than a tenth of whose pictures are in shots
+    of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` is not assessed for ghosts and
+    warping, and one whose faces were asked for and could not be compared not for these.
     """
 
     name: ClassVar[str] = "temporal"
@@ -210,6 +214,8 @@ class Temporal:
             more = artifacts(clip.sample.sample_id, pixels, motion, clip.info)
             findings, shown = _without_held(findings, more.findings), more.series
             kinds |= more.unassessed
+            if unseen := _changes_unseen(pixels, motion):
+                kinds |= dict.fromkeys(KINDS, unseen)
             if self.options.faces:
                 from vgaudit.metrics.identity_drift import identity_drift
 
@@ -253,8 +259,6 @@ def _why_nothing(pixels: Features, motion: Features) -> str:
         return f"the clip has {count} frames; {few}"
     if 1 < pictures < FEWEST_FRAMES:
         return f"the clip shows {pictures} different pictures; {few}"
-    if unseen := _changes_unseen(pixels, motion):
-        return unseen
     for features in (pixels, motion):
         for name, array in features.arrays.items():
             if not np.isfinite(array).all():
@@ -263,13 +267,18 @@ def _why_nothing(pixels: Features, motion: Features) -> str:
 
 
 def _changes_unseen(pixels: Features, motion: Features) -> str:
-    """Whether frames that repeat their picture by luma show another one in colour."""
+    """Whether frames that repeat their picture by luma, all in all, show another one in colour, or in a part."""
     repeat = np.asarray(motion["quality_repeat"], dtype=bool)
-    apart = np.abs(np.diff(np.asarray(pixels["thumb"], dtype=np.int16), axis=0)).mean(axis=(1, 2, 3))
-    count = int(np.count_nonzero(apart[repeat] > COLOUR_ALONE))
+    thumb = np.asarray(pixels["thumb"], dtype=np.float64)
+    shown = np.maximum.accumulate(np.where(np.r_[True, ~repeat], np.arange(len(thumb)), 0))
+    apart = np.abs(thumb - thumb[shown]).mean(axis=3)
+    parts = apart.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).max(axis=(1, 2))
+    count = int(np.count_nonzero((apart.mean(axis=(1, 2)) > UNSEEN) | (parts > UNSEEN_PART)))
     if not count:
         return ""
-    return f"{count} pairs of frames differ in colour alone, so artifacts could not be looked for"
+    if count == 1:
+        return "1 frame differs from the picture that it repeats, in colour alone or in a part"
+    return f"{count} frames differ from the pictures that they repeat, in colour alone or in a part"
 
 
 def _pictures(motion: Features) -> int:

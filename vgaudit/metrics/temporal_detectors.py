@@ -159,6 +159,7 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
     """
     series = s.change
     at = np.flatnonzero(cuts(s, threshold)).tolist()
+    all_of = set(at)
     done = 0
     for i, p in enumerate(at):
         if p < done:
@@ -166,14 +167,15 @@ def jump_cut(s: Signals, threshold: float) -> Iterator[Found]:
         later = [q for q in at[i + 1 :] if q - p <= LONGEST_SHOT * len(s)]
         back = next((q for j, q in enumerate(later) if _comes_back(s, p, q, between=j)), None)
         last = p
-        while last + 1 in at and s.unrelated[p : last + 2].all():
+        while last + 1 in all_of and s.unrelated[p : last + 2].all():
             last += 1
         if back is not None:
             done = back + 1
             yield s.span(p + 1, back + 1, float(series[p]))
         elif last > p:
             done = last + 1
-            yield replace(s.span(p + 1, last + 2, float(series[p : last + 1].max())), said=CUTS_SAID)
+            found = s.span(p + 1, last + 1, float(series[p : last + 1].max()))
+            yield replace(found, end=int(s.frame[last + 1]) + 1, said=CUTS_SAID)
         else:
             done = p + 1
             found = s.span(p + 1, p + 2, float(series[p]))
@@ -247,6 +249,7 @@ def duplicate_frames(s: Signals, threshold: float) -> Iterator[Found]:
     """
     starts = np.flatnonzero(np.r_[True, ~s.repeat])
     lengths = np.diff(np.r_[starts, s.total])
+    lengths[:-1][s.drifted] = 1  # was never the same for two frames
     for first, end in runs((lengths >= threshold) & (lengths <= MOST_HELD)):
         begin, stop = int(starts[first]), int(starts[end]) if end < len(starts) else s.total
         if end - first >= SHORTEST_RUN and stop - begin <= MOST_OF_CLIP * s.total:
@@ -335,6 +338,9 @@ INSERTS = ("subject_swap", "popping")
 LASTING = ("ghosting", "warping")
 """Kinds that see much of the same statistics: of a moment, the one further over its threshold is told."""
 
+BESIDE_CUTS = ("flicker", "noise_burst")
+"""Kinds that are told of cuts in a row as well: what blinks or is all noise may look like them."""
+
 WHOLE = ("blur_pulse", *LASTING)
 DOUBT = 1.1
 """Times less far over its threshold that what the whole picture does may be: it explains more."""
@@ -376,7 +382,8 @@ def _told_once(
         if kind in out:
             continue
         together = LASTING if kind in LASTING else (kind,)
-        left = {k: [f for f in found[k] if not any(_covers(t, f) for t in told)] for k in together}
+        known = [t for t in told if t.said != CUTS_SAID or kind not in BESIDE_CUTS]
+        left = {k: [f for f in found[k] if not any(_covers(t, f) for t in known)] for k in together}
         out |= _clearest(left, thresholds)
         told += [moment for k in together for f in out[k] for moment in _accounted(s, k, f)]
     return out

@@ -38,8 +38,21 @@ SAME_SHIFTED = 0.8
 """Correlation of two pictures' 16x16 RGB, one of them shifted, from which on they are taken for the same shot."""
 
 UNRELATED = 0.55
-"""The same correlation under which neighbouring pictures have nothing to do with each other: of pictures of different
-clips nine in ten have less, of pairs in a shot one in 300. Two such pairs in a row are cuts."""
+"""The same correlation, of luma, under which neighbouring pictures have nothing to do
+with each other: of pictures of different clips nine in ten have less, of pairs in a shot one in 300. Where another
+such pair is near, ..."""
+
+UNRELATED_NEAR = 2
+"""... at most so many pairs away, both are cuts, ..."""
+
+UNRELATED_CHANGED = 0.75
+"""... if so much of the picture changes, ..."""
+
+UNRELATED_CONTENT = 4.0
+"""... and each shows something: grey levels, the standard deviation of its 16x16 luma."""
+
+AT_ONCE = 256
+"""Pairs whose shifts are compared at a time."""
 
 ENOUGH = 8
 """Pictures of a shot from which on it has a median of its own; shorter ones are held against the clip's."""
@@ -82,6 +95,7 @@ class Signals:
         shift: ``(N-1, 2)``: median flow, short sides.
         side: Short side in pixels of the picture that the flow ran on.
         residual: ``(N-1, 8, 8)``: differences left after motion compensation, grey levels.
+        drifted: bool ``(N-1,)``: the picture before became this one slowly, and was not held.
         statistics: ``(N-1, S)``: :func:`~vgaudit.metrics.temporal_windows.pair_statistics`.
     """
 
@@ -95,6 +109,7 @@ class Signals:
     shift: Floats
     side: int
     residual: Floats
+    drifted: NDArray[np.bool_]
     statistics: Floats
 
     @classmethod
@@ -125,6 +140,7 @@ class Signals:
             per_pair(motion["shift"]),
             side,
             per_pair(motion["residual"]),
+            np.asarray(motion["quality_drift"], dtype=bool)[pair],
             pair_statistics(motion, pair),
         )
 
@@ -224,9 +240,15 @@ def _medians_of_shots(s: Signals, values: Floats) -> Floats:
 
 
 def jitter_series(s: Signals) -> Floats:
-    """``(N-1,)``, short sides: how far a pair's median flow lies off the middle of its neighbours'."""
+    """``(N-1,)``, short sides: how far a pair's median flow lies off the middle of its neighbours'.
+
+    0 beside a cut.
+    """
     bends = np.stack([bend(s.shift[:, i]) for i in (0, 1)], axis=1)
-    return np.hypot(bends[:, 0], bends[:, 1])
+    found: Floats = np.hypot(bends[:, 0], bends[:, 1])
+    beside = np.r_[False, s.cut, False]
+    found[beside[:-2] | beside[1:-1] | beside[2:]] = 0.0
+    return found
 
 
 def cut_series(s: Signals) -> Floats:
@@ -244,7 +266,12 @@ def cut_series(s: Signals) -> Floats:
         near[rows_, i] = (
             change[max(0, offset) : len(change) + min(0, offset)] if abs(offset) < len(change) else np.nan
         )
-    found: Floats = change - 3 * (np.nanmedian(near, axis=1) if len(change) > 1 else np.zeros(1))
+    for i, offset in enumerate(o for o in range(-NEAR, NEAR + 1) if o):
+        beside = np.arange(len(change)) + offset
+        beside = np.where((beside >= 0) & (beside < len(change)), beside, 0)
+        near[s.unrelated[beside], i] = np.nan
+    near[np.isnan(near).all(axis=1)] = 0.0
+    found: Floats = change - 3 * np.nanmedian(near, axis=1)
     found[s.unrelated] = change[s.unrelated]
     return found
 
@@ -258,39 +285,50 @@ def other_shots(s: Signals) -> NDArray[np.bool_]:
     if len(s) < 2:
         return np.zeros(0, dtype=bool)
     sudden = (s.local > CUT_LEVEL).mean(axis=(1, 2)) > CUT_SHARE
-    found: NDArray[np.bool_] = (s.change > 0) & sudden & _half_changes(s)
+    found: NDArray[np.bool_] = (s.change > 0) & sudden & (_changed(s) >= CUT_CHANGED)
     at = np.flatnonzero(found)
     found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < SAME_SHIFTED
     return found | s.unrelated
 
 
 def unrelated_pairs(s: Signals) -> NDArray[np.bool_]:
-    """``(N-1,)``: pairs beside each other of pictures that have nothing to do with each other (:data:`UNRELATED`).
+    """``(N-1,)``: pairs near each other of pictures that have nothing to do with each other (:data:`UNRELATED`).
 
-    Where one cut follows another at once, neither is sudden beside the other.
+    Where one cut follows another at once, neither is sudden beside the other. Light that blinks, in colours too,
+    changes what is shown no more than noise on a plain ground does.
     """
     found = np.zeros(max(len(s) - 1, 0), dtype=bool)
     if len(s) < 3:
         return found
-    other = _half_changes(s)
-    other &= _beside(other)
+    plain = luma(s.thumb)[..., None]
+    content = plain.std(axis=(1, 2, 3)) > UNRELATED_CONTENT
+    other = (_changed(s) >= UNRELATED_CHANGED) & content[1:] & content[:-1]
+    rows = plain.reshape(len(s), -1)
+    other[other] = (
+        correlations(rows[:-1][other], rows[1:][other]) < UNRELATED
+    )  # not shifting is one of the shifts
+    other &= _near(other)
     at = np.flatnonzero(other)
-    found[at] = shifted_correlation(s.thumb[at], s.thumb[at + 1]) < UNRELATED
-    out: NDArray[np.bool_] = found & _beside(found)
+    for first in range(0, len(at), AT_ONCE):
+        part = at[first : first + AT_ONCE]
+        found[part] = shifted_correlation(plain[part], plain[part + 1]) < UNRELATED
+    out: NDArray[np.bool_] = found & _near(found)
     return out
 
 
-def _beside(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether the flag before or after is set."""
-    none = np.zeros(1, dtype=bool)
-    out: NDArray[np.bool_] = np.concatenate([none, flags[:-1]]) | np.concatenate([flags[1:], none])
+def _near(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether another flag is set, at most :data:`UNRELATED_NEAR` before or after."""
+    out = np.zeros(len(flags), dtype=bool)
+    for offset in range(1, UNRELATED_NEAR + 1):
+        out[offset:] |= flags[:-offset]
+        out[:-offset] |= flags[offset:]
     return out
 
 
-def _half_changes(s: Signals) -> NDArray[np.bool_]:
-    """``(N-1,)``: whether half of the picture changes."""
+def _changed(s: Signals) -> Floats:
+    """``(N-1,)``: share of the picture that changes (:data:`CUT_CHANGE`)."""
     cells = np.abs(np.diff(s.thumb, axis=0)).mean(axis=3) > CUT_CHANGE
-    found: NDArray[np.bool_] = cells.mean(axis=(1, 2)) >= CUT_CHANGED
+    found: Floats = cells.mean(axis=(1, 2))
     return found
 
 
@@ -364,7 +402,7 @@ def shifted_correlation(before: Floats, after: Floats) -> Floats:
     alike wherever one looks. Where no shift does, as of plain pictures, they are compared in place.
 
     Args:
-        before: ``(n, h, w, 3)``.
+        before: ``(n, h, w, k)``: of colours, or of luma alone.
         after: The same; half of both pictures at least is compared.
     """
     n, height, width = before.shape[:3]
