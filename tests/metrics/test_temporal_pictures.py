@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.motion import MotionExtractor, MotionOptions
 from vgaudit.extractors.pixels import PixelsExtractor
+from vgaudit.metrics import temporal_signals
 from vgaudit.metrics.base import ClipView, MetricContext
 from vgaudit.metrics.temporal import Temporal, TemporalOptions
-from vgaudit.metrics.temporal_signals import Signals
+from vgaudit.metrics.temporal_signals import Signals, unrelated_pairs
 from vgaudit.metrics.temporal_windows import models, scores
 from vgaudit.plan import Sample
 from vgaudit.records import Measurement
@@ -70,6 +71,35 @@ def test_pictures_that_have_nothing_to_do_with_each_other_are_cuts() -> None:
 def test_cuts_in_a_row_end_with_the_first_frame_of_the_last_shot() -> None:
     frames = np.concatenate([scene(0, 10), scene(1, 1), scene(2, 1), np.repeat(scene(3, 1), 20, axis=0)])
     assert cuts(measure(frames)) == [(1.0, 1.3)]
+
+
+def test_what_is_only_somewhat_like_before_does_not_come_back() -> None:
+    first, other = scene(0, 9), scene(2, 9)
+    mixed = np.clip((first.astype(np.float64) + other - 256) * 0.7 + 128, 0, 255).astype(np.uint8)
+    found = measure(np.concatenate([first, scene(1, 1), mixed]))
+    assert cuts(found) == [(0.9, 1.1)]
+    back = measure(np.concatenate([scene(0, 18)[:9], scene(1, 1), scene(0, 18)[9:]]))
+    assert cuts(back) == [(0.9, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("correlations", "unrelated"),
+    [
+        ([0.9, 0.5, 0.9, 0.9, 0.9, 0.5, 0.9], []),
+        ([0.9, 0.5, 0.5, 0.9, 0.9, 0.9, 0.9], [1, 2]),
+        ([0.9, 0.5, 0.9, 0.5, 0.9, 0.9, 0.5], [1, 3]),
+        ([0.9, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6], []),
+    ],
+)
+def test_one_pair_alone_that_is_unlike_may_be_fast_motion(
+    correlations: list[float], unrelated: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = features(np.concatenate([scene(seed, 1) for seed in range(8)]))
+    signals = Signals.of(found["pixels"].arrays, found["motion"].arrays, min(SHAPE))
+    monkeypatch.setattr(
+        temporal_signals, "shifted_correlation", lambda before, after: np.array(correlations)[: len(before)]
+    )
+    assert np.flatnonzero(unrelated_pairs(signals)).tolist() == unrelated
 
 
 @pytest.mark.parametrize("length", [2, 3, 4])
@@ -224,7 +254,7 @@ def test_what_changes_in_colour_alone_passes_no_gate() -> None:
 
 
 def test_a_grainy_shot_beside_a_clean_one_is_no_burst_of_noise() -> None:
-    clean, grainy = scene(0, 20), scene(1, 12)
+    clean, grainy = scene(0, 20), scene(1, 9)
     rng = np.random.default_rng(0)
     grainy = np.clip(grainy + rng.normal(0, 12, grainy.shape), 0, 255).astype(np.uint8)
     found = measure(np.concatenate([clean, grainy]))

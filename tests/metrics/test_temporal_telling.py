@@ -312,6 +312,17 @@ def test_light_that_steps_back_after_three_pictures_is_told_from_where_it_steppe
     assert spans("exposure_shift", lit(light)) == [(8, 11)]
 
 
+def test_light_is_not_said_to_change_across_a_cut() -> None:
+    light = np.full(24, 5.0)
+    light[12:] = 5.6
+    s = lit(light)
+    assert spans("exposure_shift", s) == [(12, 24)]
+    cut = np.zeros(23, bool)
+    cut[11] = True
+    s.__dict__.update(cut=cut)
+    assert spans("exposure_shift", s) == []
+
+
 # -- too few pictures ------------------------------------------------------------------------------
 
 
