@@ -35,7 +35,7 @@ from vgaudit.metrics.embedded_clips import (
     usable,
 )
 from vgaudit.metrics.evidence import clips_twice, digests, disqualified
-from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
+from vgaudit.metrics.frechet import Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
@@ -46,6 +46,7 @@ from vgaudit.metrics.fvd_reference import (
     video_facts,
 )
 from vgaudit.metrics.fvd_results import SLICED, VALUES, Estimates, Found, Sides
+from vgaudit.metrics.leave_out import MIN_GROUPS
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Measurement, Result, Status
 from vgaudit.registry import nearest
@@ -85,7 +86,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = VALUES
     sliced: ClassVar[tuple[str, ...]] = SLICED

@@ -18,9 +18,10 @@ from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.deals import PERMUTATIONS, evened
 from vgaudit.metrics.estimators import extrapolated_from, sample_warning
 from vgaudit.metrics.evidence import disqualified, without_variation
-from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
+from vgaudit.metrics.frechet import FrechetInterval, Statistics, frechet_interval, statistics
 from vgaudit.metrics.fvd_floor import floors, shared_note, shared_prompts
 from vgaudit.metrics.kernel_sums import KernelSums
+from vgaudit.metrics.leave_out import MIN_GROUPS
 from vgaudit.metrics.prdc import Neighbourhoods, precision_recall_density_coverage
 from vgaudit.stats import seed_from_ids
 

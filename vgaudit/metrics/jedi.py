@@ -26,11 +26,12 @@ from vgaudit.metrics.embedded_clips import (
     usable,
 )
 from vgaudit.metrics.evidence import clips_twice, digests, disqualified, without_variation
-from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
+from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.fvd_floor import shared_note, shared_prompts
 from vgaudit.metrics.fvd_options import GroupReference, in_words
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
+from vgaudit.metrics.leave_out import MIN_GROUPS
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
