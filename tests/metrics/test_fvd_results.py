@@ -512,9 +512,10 @@ def test_sums_in_another_order_are_no_variation() -> None:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(D, 2048)).astype(np.float32)
     activations = rng.normal(size=2048).astype(np.float32)
+    weights[2] -= (weights[2] @ activations) / (activations @ activations) * activations
     x = np.stack([weights[:, i] @ activations[i] for i in (rng.permutation(2048) for _ in range(40))])
     own = np.ptp(x, axis=0) / np.abs(x).max(axis=0)
-    assert own.max() > 4 * np.finfo(np.float32).eps  # a sum near 0 has the rounding of its terms
+    assert own.max() > 1e-2  # a sum near 0 has the rounding of its terms
     made = results(fvd(), model=clips("model", x), real=clips("real", rows(60, 1)))
     assert made["distance"].detail["unvarying_features"] == ["group"]
     x[0, 1] += 2e-4 * np.abs(x).max()
