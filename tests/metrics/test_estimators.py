@@ -28,6 +28,7 @@ from vgaudit.metrics.frechet import (
     statistics,
 )
 from vgaudit.metrics.kernel_sums import KernelSums
+from vgaudit.metrics.leave_out import dealt, jackknife_groups
 
 
 def draws(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -230,7 +231,8 @@ def test_a_group_of_prompts_on_both_sides_is_left_out_of_both_anew() -> None:
     x, y = draws(20, 3, 0), draws(27, 3, 1, 0.4)
     cx = [f"p{i % 10}" for i in range(20)]
     cy = [f"p{i}" for i in range(4, 13)] * 3  # p4 to p9 on both sides
-    order = [*(f"p{i}" for i in range(13))]  # of the first only, of both, of the second only
+    runs = (range(4), range(4, 10), range(10, 13))  # of the first only, of both, of the second only
+    order = [name for run in runs for name in dealt(f"p{i}" for i in run)]
     slot = {name: i % 9 for i, name in enumerate(order)}  # 10 % 9 + 9 % 9 is the least remainder
     plain, parts, shares = frechet_distance_from_features(x, y), [], []
     for group in range(9):
@@ -329,8 +331,12 @@ def test_rotation_order_and_sides_do_not_matter(of: str) -> None:
     once = value(x, y)
     assert value(x @ turn, y @ turn) == pytest.approx(once, rel=1e-9)
     assert value(y, x) == pytest.approx(once, rel=1e-9)
-    if of != "extrapolated":  # its groups are taken in the order of the rows
+    if of != "extrapolated":  # its groups are of rows by their numbers where they have no names
         assert value(x[::-1], y) == pytest.approx(once, rel=1e-9)
+        return
+    names = [f"p{i}" for i in range(64)]
+    turned = extrapolated_distance(x[::-1], y, clusters=names[::-1]).value
+    assert extrapolated_distance(x, y, clusters=names).value == pytest.approx(turned, rel=1e-9)
 
 
 @pytest.mark.parametrize("of", ["kernel", "extrapolated"])
@@ -354,15 +360,12 @@ def test_the_extrapolated_distance_is_the_jackknifes(fixed: bool) -> None:
     x, y = draws(48, 20, 0), draws(64, 20, 1, 0.2, 1.5)
     reference = statistics(y) if fixed else y
     plain = frechet_distance_from_features(x, y)
-    left = [
-        frechet_distance_from_features(np.delete(x, range(3 * g, 3 * g + 3), axis=0), y) for g in range(16)
-    ]
+    out = [jackknife_groups([str(i) for i in range(n)], 16) for n in (48, 64)]
+    assert [{len(rows) for rows in side} for side in out] == [{3}, {4}]
+    left = [frechet_distance_from_features(np.delete(x, rows, axis=0), y) for rows in out[0]]
     bias = 15 * (np.mean(left) - plain)
     if not fixed:
-        left = [
-            frechet_distance_from_features(x, np.delete(y, range(4 * g, 4 * g + 4), axis=0))
-            for g in range(16)
-        ]
+        left = [frechet_distance_from_features(x, np.delete(y, rows, axis=0)) for rows in out[1]]
         bias += 15 * (np.mean(left) - plain)
     found = extrapolated_distance(x, reference)
     assert found.plain == pytest.approx(plain, rel=1e-9)
@@ -390,7 +393,9 @@ def test_groups_that_leave_prompts_over_extrapolate_too() -> None:
         return frechet_distance(own.mean, own.cov, reference.mean, reference.cov)
 
     plain = to_reference(x)
-    left = np.mean([to_reference(np.delete(x, range(6 * g, 6 * g + 6), axis=0)) for g in range(11)])
+    out = jackknife_groups([str(i) for i in range(67)], 16)
+    assert [len(rows) for rows in out] == [6] * 11
+    left = np.mean([to_reference(np.delete(x, rows, axis=0)) for rows in out])
     slope = (left - plain) / (1 / 61 - 1 / 67)
     assert extrapolated_distance(x, reference).value == pytest.approx(plain - slope / 67, rel=1e-8)
 

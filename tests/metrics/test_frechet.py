@@ -15,10 +15,10 @@ from vgaudit.metrics.frechet import (
     frechet_distance,
     frechet_distance_from_features,
     frechet_interval,
-    jackknife_groups,
     kernel_distance,
     statistics,
 )
+from vgaudit.metrics.leave_out import dealt, jackknife_groups, joint_groups
 
 
 def gaussian(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
@@ -142,8 +142,58 @@ def test_jackknife_groups_are_even_and_never_split_a_prompt() -> None:
     assert [len(g) for g in jackknife_groups([str(i) for i in range(64)], 16)] == [4] * 16
     assert [len(g) for g in jackknife_groups([str(i) for i in range(18)], 16)] == [2] * 9
     groups = jackknife_groups([f"p{i // 2}" for i in range(32)], 16)
-    assert [list(g) for g in groups[:2]] == [[0, 1], [2, 3]]
+    assert sorted(list(g) for g in groups) == [[2 * i, 2 * i + 1] for i in range(16)]
     assert jackknife_groups(["a", "b"] * 40, 16) == []
+
+
+def test_prompts_are_dealt_by_a_digest_of_their_names_on_every_machine() -> None:
+    assert dealt(["c", "a", "b", "a"]) == ["c", "b", "a"]  # 2e7d..., 3e23..., ca97... of SHA-256
+    names = [f"p{i:03}" for i in range(64)]
+    assert [len(set(np.diff(g))) for g in jackknife_groups(names, 16)].count(1) < 4  # runs of four names
+    turned = [names[i] for i in np.random.default_rng(0).permutation(64)]
+    groups = [{given[i] for i in rows} for given in (names, turned) for rows in jackknife_groups(given, 16)]
+    assert groups[:16] == groups[16:]
+
+
+def test_groups_of_both_sides_have_as_many_prompts_of_each_or_one_more() -> None:
+    ours = [f"p{i:02}" for i in range(60)]
+    theirs = [*ours[::3], *ours[1::6], *(f"q{i}" for i in range(25))]  # those on both lie between the others
+    groups = joint_groups(ours, theirs, 16)
+    for side, names in enumerate((ours, theirs)):
+        sizes = [len(pair[side]) for pair in groups]
+        assert max(sizes) - min(sizes) <= 1
+        assert sorted(np.concatenate([pair[side] for pair in groups])) == list(range(len(names)))
+    for rows_a, rows_b in groups:  # a prompt of both is left out of both at once
+        left = {ours[i] for i in rows_a}, {theirs[i] for i in rows_b}
+        assert left[0] & set(theirs) == left[1] & set(ours)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("form", ["{topic:02}-{i:03}", "{i:03}-{topic:02}"])  # by topic; topics in turn
+def test_how_prompts_are_called_moves_neither_bias_nor_interval(form: str, shared: bool) -> None:
+    """Sixteen topics far apart, eight prompts each, as many as groups: rows come in the order of their names."""
+    topics = np.repeat(np.arange(16), 8)
+    counts = np.tile(np.arange(8), 16)
+    for seed in range(4):
+        rng = np.random.default_rng([seed, shared])
+        centres = 2 * rng.normal(size=(16, 4))
+        x = centres[topics] + rng.normal(size=(128, 4))
+        y = (x if shared else centres[topics] + rng.normal(size=(128, 4))) + 0.6 * rng.normal(size=(128, 4))
+
+        def made(names: list[str], x: np.ndarray = x, y: np.ndarray = y) -> frechet.FrechetInterval:
+            order = np.argsort(names)
+            ours = [names[i] for i in order]
+            theirs = ours if shared else [f"other {n}" for n in ours]
+            return frechet_interval(x[order], y[order], clusters=ours, reference_clusters=theirs)
+
+        told = made([form.format(topic=t, i=i) for t, i in zip(topics, counts, strict=True)])
+        drawn = [made([rng.bytes(8).hex() for _ in topics]) for _ in range(8)]
+        errors = [(d.high - d.value) / 2.131 for d in drawn]  # type: ignore[operator]
+        error = float(np.mean(errors))
+        bias = float(np.mean([d.bias for d in drawn]))  # type: ignore[arg-type]
+        assert told.value == pytest.approx(drawn[0].value, rel=1e-9)
+        assert abs(told.bias - bias) < error  # type: ignore[operator]
+        assert 0.6 < (told.high - told.value) / 2.131 / error < 1.6  # type: ignore[operator]
 
 
 def test_both_ways_to_leave_out_agree() -> None:
@@ -167,7 +217,7 @@ def test_too_few_prompts_give_no_interval() -> None:
 @pytest.mark.parametrize("reference_is_fixed", [True, False])
 def test_interval_covers_the_expectation_at_this_n(reference_is_fixed: bool) -> None:
     rng = np.random.default_rng(7)
-    d, n, runs = 6, 48, 160
+    d, n, runs = 6, 48, 600
     mix = rng.normal(size=(d, d)) / np.sqrt(d)
     real = Statistics(10**6, np.zeros(d), np.eye(d))
 

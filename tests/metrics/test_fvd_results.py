@@ -21,6 +21,7 @@ from vgaudit.metrics.estimators import (
     permutation_test,
     sample_warning,
 )
+from vgaudit.metrics.evidence import disqualified
 from vgaudit.metrics.frechet import Statistics, frechet_distance_from_features, frechet_interval, statistics
 from vgaudit.metrics.fvd import Fvd, FvdOptions
 from vgaudit.metrics.fvd_results import VALUES, Estimates, Sides
@@ -80,7 +81,8 @@ def test_each_value_is_what_its_function_gives() -> None:
         pytest.approx((kernel.value, kernel.low, kernel.high))
     )
     assert made["kernel_distance"].detail["interval_target"] == "distance of the populations"
-    infinite = extrapolated_distance(x, y, ddof=0)
+    names = [[m.sample.prompt_id for m in clips(*side)] for side in (("model", x), ("real", y))]
+    infinite = extrapolated_distance(x, y, ddof=0, clusters=names[0], reference_clusters=names[1])
     assert made["extrapolated"].value == pytest.approx(infinite.value)
     assert made["extrapolated"].detail["plain"] == pytest.approx(made["distance"].value)
     assert made["extrapolated"].low is None
@@ -199,9 +201,15 @@ def test_prompts_on_both_sides_are_left_out_across_them_and_said() -> None:
     joint = frechet_interval(x, y, ddof=0, clusters=prompts, reference_clusters=prompts)
     assert (made["distance"].low, made["distance"].high) == pytest.approx((joint.low, joint.high))
     assert made["extrapolated"].value == pytest.approx(joint.value - joint.bias)  # type: ignore[operator]
-    floor = "40 prompts are on both sides: the floor is of other prompts; of the same ones it lies lower"
-    assert floor in made["distance"].reason
-    assert "40 prompts are on both sides, and were left out of both at once" in made["extrapolated"].reason
+    both = "40 prompts have the same prompt id on both sides"
+    assert both in made["distance"].reason
+    assert made["distance"].detail["floor"]["status"] == "not computed"  # 40 of 40 leave none
+    assert "it may lie lower" not in made["distance"].reason
+    more = results(fvd(), model=model, real=[*real, *clips("more", rows(45, 2))])["distance"]
+    assert f"{both}: the floor is of other prompts; of the same ones it may lie lower" in more.reason
+    one = results(fvd(), model=model, real=[real[0], *clips("more", rows(59, 2))])
+    assert "1 prompt has the same prompt id on both sides" in one["distance"].reason
+    assert f"{both}: left out of both at once" in made["extrapolated"].reason
     for name in ("distance", "extrapolated"):
         assert (made[name].detail["shared_prompts"], "shared_prompts" in apart[name].detail) == (40, False)
         assert "left out of both sides at once" in str(made[name].detail["interval"])
@@ -362,7 +370,8 @@ def test_a_reference_file_of_another_protocol_is_refused(tmp_path: Path) -> None
 def test_the_interval_is_that_of_both_sides() -> None:
     x, y = rows(60, 0), rows(60, 1)
     found = Estimates(_sides(x, y)).of("distance")
-    made = frechet_interval(x, y)
+    sides = _sides(x, y)
+    made = frechet_interval(x, y, clusters=sides.prompts, reference_clusters=sides.y_prompts)
     assert (found.value, found.low, found.high) == pytest.approx((made.value, made.low, made.high))
 
 
@@ -383,6 +392,7 @@ def test_gates_take_nothing_of_clips_that_are_on_both_sides(same: int) -> None:
     for result in made.values():
         assert (result.detail["same_clips"], result.detail["copied_clips"]) == (same, 0)
         assert result.reason.startswith(f"{same} of 40 clips are on the reference side too, byte for byte")
+        assert result.detail["insufficient"].startswith(f"{same} of 40 clips are on the reference side too")
         assert "take them out of the group" in result.detail["insufficient"]
         assert "accepted_small_n" not in result.detail
         assert size_note(result) == "clips on both sides: insufficient"
@@ -390,6 +400,42 @@ def test_gates_take_nothing_of_clips_that_are_on_both_sides(same: int) -> None:
     assert all(passes(apart).values())
     assert {r.detail["same_clips"] for r in apart.values()} == {0}
     assert not any("byte for byte" in r.reason for r in apart.values())
+
+
+def test_few_clips_are_neither_accepted_nor_to_be_where_more_is_wrong() -> None:
+    """The suite's words are for few clips; where clips are on both sides too, nothing invites to write any."""
+    real = clips("real", rows(30, 1, d=24))
+    model = [
+        *clips("model", rows(19, 0, d=24)),
+        replace(real[0], sample=replace(real[0].sample, group="model")),
+    ]
+    for words in ({}, {"accept_small_n": WORDS}):
+        for name in ("distance", "extrapolated"):
+            made = results(fvd(**words), model=model, real=real)[name]
+            same = "1 of 20 clips are on the reference side too, byte for byte"
+            few = "group: 20 clips are fewer than the 24 feature dimensions"
+            assert made.detail["insufficient"].startswith(same)
+            assert few in made.detail["insufficient"]
+            assert few in made.detail["small_n"]
+            assert "accepted_small_n" not in made.detail
+            assert made.reason.startswith(same)
+            assert few in made.reason
+            assert "accept" not in f"{made.reason} {made.detail['insufficient']} {made.detail['small_n']}"
+
+
+def test_what_is_wrong_with_the_clips_is_said_before_all_else() -> None:
+    real = clips("real", rows(60, 1))
+    still = clips("model", np.full((40, D), 0.3))
+    still[1:] = [replace(m, measurement=still[0].measurement) for m in still[1:]]  # one clip over and over
+    for result in results(fvd(), model=still, real=real).values():
+        assert result.reason.startswith("the features of the group do not vary")
+        assert "; 40 of 40 clips have the bytes of another clip of the group; " in result.reason
+    both = [replace(m, measurement=real[0].measurement) for m in still]
+    for result in results(fvd(), model=both, real=real).values():
+        first, second = result.detail["insufficient"].split("; the features")
+        assert first.startswith("40 of 40 clips are on the reference side too")
+        assert second.startswith(" of the group do not vary")
+        assert result.reason.startswith(f"{first}; the features{second}")
 
 
 def test_copies_within_a_group_are_counted() -> None:
@@ -450,12 +496,43 @@ def test_gates_take_nothing_of_features_that_do_not_vary(still: str, level: floa
         assert "accept_small_n" not in f"{result.reason} {result.detail['insufficient']}"
 
 
-def test_stored_moments_that_do_not_vary_are_no_evidence(tmp_path: Path) -> None:
-    np.savez(tmp_path / "r.npz", num_clips=60, mean=np.full(D, 0.3), cov_biased=np.zeros((D, D)))
+@pytest.mark.parametrize(("spread", "still"), [(0.0, True), (3e-5, True), (1e-3, False)])
+def test_stored_moments_that_do_not_vary_are_no_evidence(spread: float, still: bool, tmp_path: Path) -> None:
+    """Of the largest mean: a variance is a difference of sums, which in float32 leaves some of their rounding."""
+    mean = np.array([0.001, 3.0, 0.2, 0.0])  # it is the largest, not each one's own
+    np.savez(tmp_path / "r.npz", num_clips=60, mean=mean, cov_biased=np.eye(D) * (3 * spread) ** 2)
     made = results(fvd("r.npz", tmp_path), model=clips("model", rows(40, 0)))
-    assert made["distance"].detail["unvarying_features"] == ["reference"]
-    assert not passes(made)["distance"]
-    assert not passes(made)["extrapolated"]
+    for name in ("distance", "extrapolated"):
+        assert ("unvarying_features" in made[name].detail) is still
+        assert passes(made)[name] is not still
+
+
+def test_sums_in_another_order_are_no_variation() -> None:
+    """One clip's features 40 times, each a float32 dot product of 2,048 terms taken in another order."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(D, 2048)).astype(np.float32)
+    activations = rng.normal(size=2048).astype(np.float32)
+    weights[2] -= (weights[2] @ activations) / (activations @ activations) * activations
+    x = np.stack([weights[:, i] @ activations[i] for i in (rng.permutation(2048) for _ in range(40))])
+    own = np.ptp(x, axis=0) / np.abs(x).max(axis=0)
+    assert own.max() > 1e-2  # a sum near 0 has the rounding of its terms
+    made = results(fvd(), model=clips("model", x), real=clips("real", rows(60, 1)))
+    assert made["distance"].detail["unvarying_features"] == ["group"]
+    x[0, 1] += 2e-4 * np.abs(x).max()
+    varied = results(fvd(), model=clips("model", x), real=clips("real", rows(60, 1)))
+    assert "unvarying_features" not in varied["distance"].detail
+
+
+def test_doubts_come_first_and_take_back_what_was_accepted() -> None:
+    few = {"small_n": "9 clips", "accepted_small_n": WORDS}
+    assert disqualified(few, {"same_clips": 0}) == {**few, "same_clips": 0}
+    made = disqualified(few, {"same_clips": 1, "insufficient": "copied"}, {"insufficient": "still"})
+    assert made == {"small_n": "9 clips", "same_clips": 1, "insufficient": "copied; still; 9 clips"}
+    invited = {"small_n": "9 clips", "insufficient": "9 clips (say why)"}
+    assert disqualified(invited, {"insufficient": "copied"})["insufficient"] == "copied; 9 clips"
+    assert (
+        disqualified({"insufficient": "7 prompts"}, {"insufficient": "a"})["insufficient"] == "a; 7 prompts"
+    )
 
 
 def test_features_far_from_0_that_vary_do_vary() -> None:

@@ -110,8 +110,14 @@ def test_prompts_on_both_sides_are_left_out_across_them() -> None:
     made = whole.detail
     assert made["shared_prompts"] == 20
     assert (
-        "20 prompts are on both sides: the floor is of other prompts; of the same ones it lies"
+        "20 prompts have the same prompt id on both sides; the interval takes the two sides for independent"
         in whole.reason
+    )
+    assert whole.detail["floor"]["status"] == "not computed"
+    more = {**groups, "real": [*real, *clips("more", 60, 2)]}
+    assert (
+        "20 prompts have the same prompt id on both sides: the floor is of other prompts; of the same ones it may "
+        "lie lower; the interval takes" in result(against({"group": "real"}), more).reason
     )
     names = [m.sample.prompt_id for m in real]
     plain = kernel_interval(
@@ -369,3 +375,36 @@ def test_gates_take_nothing_of_features_that_do_not_vary(still: str) -> None:
     assert made.value is not None
     assert held(made) is Outcome.NOT_COMPUTED
     assert made.detail["unvarying_features"] == ["group" if still == "model" else "reference"]
+    assert made.reason.startswith(
+        f"the features of the {'group' if still == 'model' else 'reference'} do not vary"
+    )
+
+
+def test_what_is_wrong_is_said_first_and_accepted_by_no_words() -> None:
+    """Clips on both sides, features that do not vary, seven prompts: in this order, whatever the suite accepts."""
+    real = clips("real", 60, 0)
+    same = Features({"embedding": np.full((1, D), 0.3), "window_start": np.zeros(1, np.int64)}, FACTS)
+    model = [replace(m, features={"video": same}) for m in clips("model", 28, 1, per_prompt=4)]
+    model[0] = replace(model[0], measurement=real[0].measurement)
+    for words in ({}, {"accept_small_n": WORDS}):
+        made = result(against({"group": "real"}, **words), {"real": real, "model": model})
+        first, second, third = made.detail["insufficient"].split("; the ")[0], "the features", "7 independent"
+        assert first.startswith("1 of 28 clips are on the reference side too, byte for byte")
+        for text in (made.detail["insufficient"], made.reason):
+            assert 0 == text.index("1 of 28 clips are") < text.index(second) < text.index(third)
+            assert "accept" not in text
+        assert made.detail["small_n"] == "7 independent prompts on a side; expected 8 or more"
+        assert "accepted_small_n" not in made.detail
+        assert held(made) is Outcome.NOT_COMPUTED
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_file_that_names_its_clips_knows_them_again(says: bool, tmp_path: Path) -> None:
+    model = clips("model", 20, 1)
+    own = [str(m.measurement.facts["clip_sha256"]) for m in [*model[:2], *clips("real", 78, 0)]]
+    digests = np.frombuffer(bytes.fromhex("".join(own)), np.uint8).reshape(80, 32)
+    stored(tmp_path / "real.npz", clip_sha256=digests if says else None)
+    made = result(against("real.npz", tmp_path, **DIGESTS), {"model": model})
+    assert made.detail["same_clips"] == (2 if says else "unknown")
+    assert held(made) is (Outcome.NOT_COMPUTED if says else Outcome.PASSED)
+    assert ("2 of 20 clips are on the reference side too" in made.reason) is says

@@ -58,6 +58,18 @@ def test_what_was_left_out_is_counted_and_what_must_not_be_compared_says_so() ->
     assert only_theirs.count("left out") == 1
 
 
+def test_clips_on_both_sides_are_not_called_few() -> None:
+    same = "2 of 256 clips are on the reference side too, byte for byte"
+    said = method_sentence(result(detail={"same_clips": 2, "insufficient": same}))
+    assert f"; NOT ENOUGH TO GO BY ({same}); " in said
+    assert "FEW CLIPS" not in said
+    few = {"small_n": "20 clips are fewer than the 400 dimensions", "accepted_small_n": "all that there are"}
+    assert "FEW CLIPS (20 clips are fewer than the 400 dimensions), accepted because: all that there are" in (
+        method_sentence(result(detail=few))
+    )
+    assert "NOT ENOUGH" not in method_sentence(result())
+
+
 def test_stored_statistics_are_cited_by_their_file() -> None:
     stored = {"reference": "ucf.npz", "reference_sha256": "12" * 32}
     assert "(file 121212121212)" in method_sentence(result(detail=stored))

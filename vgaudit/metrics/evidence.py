@@ -11,12 +11,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from vgaudit.metrics.base import Measured
 from vgaudit.metrics.frechet import Statistics
 
-_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of a feature: what it may differ by and still be the same
+_ROUNDING = 64 * float(np.finfo(np.float32).eps)
+"""Of the largest feature: what sums in another order, as other batches have them, may differ by."""
+
+_ROUNDING_OF_MOMENTS = 1e-4
+"""Of the largest mean: what a standard deviation of nothing may be, made from float32 sums of squares."""
 
 
 def digests(clips: Sequence[Measured]) -> list[str]:
@@ -35,7 +39,7 @@ def clips_twice(
 
     Returns:
         ``same_clips``, a count or ``unknown``, and ``copied_clips``, for a result's detail; with ``insufficient``
-        where a clip is on both sides. And what is to be said of it.
+        where a clip is on both sides, see :func:`doubted`. And what is to be said of copies within the group.
     """
     own = Counter(digests(used))
     copied = sum(count for count in own.values() if count > 1)
@@ -50,22 +54,19 @@ def clips_twice(
         f"{same} of {len(used)} clips are on the reference side too, byte for byte: copies bring a distance to 0 "
         "whatever made them; take them out of the group, or hold it against a reference without them"
     )
-    return facts | {"insufficient": why}, [why, *notes]
+    return facts | {"insufficient": why}, notes
 
 
 def unvarying(features: ArrayLike) -> bool:
-    """Whether all rows of ``features`` ``(n, d)`` are the same, up to float32 rounding."""
+    """Whether all rows of ``features`` ``(n, d)`` are the same, up to float32 rounding of the largest of them."""
     x = np.asarray(features, dtype=np.float64)
-    return _still(np.ptp(x, axis=0), np.abs(x).max(axis=0))
+    return bool(np.ptp(x, axis=0).max() <= _ROUNDING * np.abs(x).max())
 
 
 def unvarying_moments(stored: Statistics) -> bool:
-    """The same of a set that is known by its moments."""
-    return _still(np.sqrt(np.clip(np.diag(stored.cov), 0, None)), np.abs(stored.mean))
-
-
-def _still(spread: NDArray[np.float64], size: NDArray[np.float64]) -> bool:
-    return bool((spread <= _ROUNDING * size).all())
+    """The same of a set that is known by its moments, whose variances may be differences of float32 sums."""
+    spread = float(np.sqrt(max(0.0, float(np.diag(stored.cov).max()))))
+    return spread <= _ROUNDING_OF_MOMENTS * float(np.abs(stored.mean).max())
 
 
 def without_variation(group: ArrayLike, reference: ArrayLike | Statistics) -> dict[str, Any]:
@@ -86,11 +87,21 @@ def without_variation(group: ArrayLike, reference: ArrayLike | Statistics) -> di
     return {"unvarying_features": found, "insufficient": why}
 
 
+def doubted(*doubts: Mapping[str, Any]) -> list[str]:
+    """Why each of ``doubts`` that is ``insufficient`` is: what a reason begins with."""
+    return [str(part["insufficient"]) for part in doubts if part.get("insufficient")]
+
+
 def disqualified(detail: Mapping[str, Any], *doubts: Mapping[str, Any]) -> dict[str, Any]:
-    """``detail`` with the facts of ``doubts``; where one is ``insufficient``, all is said, and nothing accepted."""
-    every = [str(part["insufficient"]) for part in (detail, *doubts) if part.get("insufficient")]
+    """``detail`` with the facts of ``doubts``; where one is ``insufficient``, all is said, and nothing accepted.
+
+    Doubts are said first: no words of a suite lift them. After them comes what few clips there are (``small_n``),
+    without the advice to accept those.
+    """
     joined = {key: value for part in (detail, *doubts) for key, value in part.items()}
-    if not any(part.get("insufficient") for part in doubts):
+    if not (every := doubted(*doubts)):
         return joined
     joined.pop("accepted_small_n", None)
-    return {**joined, "insufficient": "; ".join(dict.fromkeys(every))}
+    if own := detail.get("small_n") or detail.get("insufficient"):
+        every.append(str(own))
+    return {**joined, "insufficient": "; ".join(every)}

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Float = NDArray[np.float64]
-Rows = NDArray[np.int64]
+from vgaudit.metrics.leave_out import MIN_GROUPS, Rows, jackknife_groups, joint_groups
 
-MIN_GROUPS = 8
-"""Fewest jackknife groups an interval is made from."""
+Float = NDArray[np.float64]
 
 _BLOCK = 8  # columns at once in the reduction to a tridiagonal matrix
 
@@ -245,7 +243,8 @@ def frechet_interval(
         groups: Jackknife groups; fewer are used where that makes them more even.
         confidence: Coverage.
         ddof: Covariances are divided by ``n - ddof``.
-        clusters: Prompt of each row of ``x``; a prompt is never split. Default: every row its own.
+        clusters: Prompt of each row of ``x``; a prompt is never split. Which prompts are left out together goes by a
+            digest of their names, so the order of rows does not matter. Default: every row its own, by its number.
         reference_clusters: The same for ``reference``; the same label is the same prompt. Where any is on both sides,
             groups are of the prompts of both, and a group is left out of both at once: what the sides have in common
             is in neither bias nor spread of their distance.
@@ -284,39 +283,6 @@ def frechet_interval(
     half = float(stdtrit(min(made) - 1, 0.5 + confidence / 2)) * float(np.sqrt(variance))
     bias = sum(part.bias for part in parts)
     return FrechetInterval(value, max(0.0, value - half), value + half, min(made), bias=bias)
-
-
-def jackknife_groups(clusters: Sequence[str], groups: int) -> list[Rows]:
-    """Rows to leave out in turn: equally many whole clusters each, as many groups as is even, at most ``groups``.
-
-    Leaving out unequal numbers would mix the bias (about 1/n) into the spread. Clusters that do not divide
-    evenly are never left out. Empty where there are fewer than :data:`MIN_GROUPS` clusters.
-    """
-    names = list(dict.fromkeys(clusters))
-    if len(names) < MIN_GROUPS:
-        return []
-    count = min(range(min(groups, len(names)), MIN_GROUPS - 1, -1), key=lambda g: len(names) % g)
-    share = len(names) // count
-    order = {name: i for i, name in enumerate(names)}
-    slot = np.array([order[name] // share for name in clusters])
-    return [np.flatnonzero(slot == g) for g in range(count)]
-
-
-def _joint_groups(clusters: Sequence[str], others: Sequence[str], groups: int) -> list[tuple[Rows, Rows]]:
-    """Rows of both sides to leave out in turn: every prompt of either in one group, on whichever sides it is.
-
-    Prompts of one side only, of both, and of the other only are dealt out in a row, so that groups have as many
-    prompts of a side as each other, or one more. As many groups as is even, as :func:`jackknife_groups` has it.
-    """
-    ours, theirs = dict.fromkeys(clusters), dict.fromkeys(others)
-    fewest = min(len(ours), len(theirs))
-    if fewest < MIN_GROUPS:
-        return []
-    count = min(range(min(groups, fewest), MIN_GROUPS - 1, -1), key=lambda g: len(ours) % g + len(theirs) % g)
-    row = [*(c for c in ours if c not in theirs), *(c for c in ours if c in theirs)]
-    slot = {c: i % count for i, c in enumerate([*row, *(c for c in theirs if c not in ours)])}
-    a, b = (np.array([slot[c] for c in names]) for names in (clusters, others))
-    return [(np.flatnonzero(a == g), np.flatnonzero(b == g)) for g in range(count)]
 
 
 @dataclass(frozen=True)
@@ -380,7 +346,7 @@ def _jackknife_of_both(
     Groups of unequal size are weighed by pseudo-values (Busing, Meijer and van der Leeden 1999), as bias goes by the
     share of a side that is left out: the mean of the two sides' shares.
     """
-    a, b, out = _Side(x, ddof, clusters), _Side(y, ddof, others), _joint_groups(clusters, others, groups)
+    a, b, out = _Side(x, ddof, clusters), _Side(y, ddof, others), joint_groups(clusters, others, groups)
     if not out or min(len(s.x) - max(len(pair[i]) for pair in out) for i, s in enumerate((a, b))) < 2 + ddof:
         return _LeftOut(0, 0.0, 0.0)
     values = []

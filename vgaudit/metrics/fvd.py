@@ -34,8 +34,8 @@ from vgaudit.metrics.embedded_clips import (
     rows,
     usable,
 )
-from vgaudit.metrics.evidence import clips_twice, digests, disqualified
-from vgaudit.metrics.frechet import MIN_GROUPS, Statistics, statistics
+from vgaudit.metrics.evidence import clips_twice, digests, disqualified, doubted, without_variation
+from vgaudit.metrics.frechet import Statistics, statistics
 from vgaudit.metrics.fvd_options import FvdOptions, GroupReference
 from vgaudit.metrics.fvd_reference import (
     ReferenceStatistics,
@@ -46,6 +46,7 @@ from vgaudit.metrics.fvd_reference import (
     video_facts,
 )
 from vgaudit.metrics.fvd_results import SLICED, VALUES, Estimates, Found, Sides
+from vgaudit.metrics.leave_out import MIN_GROUPS
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED, Measurement, Result, Status
 from vgaudit.registry import nearest
@@ -85,7 +86,7 @@ class Fvd:
     """
 
     name: ClassVar[str] = "fvd"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     Options: ClassVar[type[BaseModel]] = FvdOptions
     values: ClassVar[tuple[ValueSpec, ...]] = VALUES
     sliced: ClassVar[tuple[str, ...]] = SLICED
@@ -232,14 +233,19 @@ class Fvd:
             rows(used, 0), prompts, [m.sample.sample_id for m in used],
             found.statistics, found.features, found.clusters, found.ids, self.options.rules.ddof,
         )  # fmt: skip
-        twice, said = clips_twice(used, found.clips)
-        estimates = Estimates(sides, context.confidence, self.options.accept_small_n)
+        twice, copied = clips_twice(used, found.clips)
+        still = without_variation(sides.x, found.statistics if found.features is None else found.features)
+        accepted = (
+            "" if doubted(twice, still) else self.options.accept_small_n
+        )  # words that lift no such doubt
+        estimates = Estimates(sides, context.confidence, accepted)
         caveats = self._caveats(used, found, made)
         results = []
         for spec in specs:
             value = estimates.of(spec.name)
-            value = replace(value, detail=disqualified(value.detail, twice))
-            before = [*said, *notes, *value.notes]
+            doubts = (twice,) if value.value is None else (twice, still)
+            value = replace(value, detail=disqualified(value.detail, *doubts))
+            before = [*doubted(*doubts), *copied, *notes, *value.notes]
             if spec.name == "distance":
                 value, before = (
                     replace(value, detail={**own, **value.detail}),

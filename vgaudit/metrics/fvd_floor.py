@@ -6,7 +6,7 @@ fewer prompts has no one floor: it lies between that of n scenes (if clips of a 
 as many scenes as prompts (if they were all alike). Both are given then, and neither stands for the other.
 
 The two parts of the reference have no prompt in common. A group of the reference's own prompts has: what clips of a
-prompt have in common is then in no distance, and its floor lies below the one that is given.
+prompt have in common is then in no distance, and its floor may lie below the one that is given.
 """
 
 from __future__ import annotations
@@ -42,14 +42,20 @@ def shared_prompts(prompts: Sequence[str], others: Sequence[str] | None) -> dict
     return {"shared_prompts": len(both)} if both else {}
 
 
-def shared_note(shared: Mapping[str, int]) -> str:
-    """What prompts on both sides, counted by :func:`shared_prompts`, make of a floor; empty where there are none."""
-    if not shared:
+def shared_words(shared: Mapping[str, int]) -> str:
+    """How many prompts are on both sides, as :func:`shared_prompts` counts them; empty where there are none."""
+    if not (count := shared.get("shared_prompts", 0)):
         return ""
-    return (
-        f"{shared['shared_prompts']} prompts are on both sides: the floor is of other prompts; "
-        "of the same ones it lies lower"
-    )
+    return f"{count} {'prompt has' if count == 1 else 'prompts have'} the same prompt id on both sides"
+
+
+def shared_note(shared: Mapping[str, int], detail: Mapping[str, Any]) -> str:
+    """The same, with what it makes of the floors in ``detail``, where one was computed."""
+    words = shared_words(shared)
+    made = any(detail.get(key, {}).get("status") == "computed" for key in ("floor", "floor_of_prompts"))
+    if not words or not made:
+        return words
+    return f"{words}: the floor is of other prompts; of the same ones it may lie lower"
 
 
 def floors(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from vgaudit.metrics.base import ValueSpec
 from vgaudit.metrics.deals import PERMUTATIONS, evened
 from vgaudit.metrics.estimators import extrapolated_from, sample_warning
-from vgaudit.metrics.evidence import disqualified, without_variation
-from vgaudit.metrics.frechet import MIN_GROUPS, FrechetInterval, Statistics, frechet_interval, statistics
-from vgaudit.metrics.fvd_floor import floors, shared_note, shared_prompts
+from vgaudit.metrics.frechet import FrechetInterval, Statistics, frechet_interval, statistics
+from vgaudit.metrics.fvd_floor import floors, shared_note, shared_prompts, shared_words
 from vgaudit.metrics.kernel_sums import KernelSums
+from vgaudit.metrics.leave_out import MIN_GROUPS
 from vgaudit.metrics.prdc import Neighbourhoods, precision_recall_density_coverage
 from vgaudit.stats import seed_from_ids
 
@@ -164,7 +164,8 @@ class Estimates:
     Args:
         sides: The features.
         confidence: Coverage of intervals.
-        accepted: Why the suite takes distances of few clips, in its words; empty where it does not.
+        accepted: Why the suite takes distances of few clips, in its words; empty where it does not, or where more is
+            wrong with the clips than that they are few.
     """
 
     def __init__(self, sides: Sides, confidence: float = 0.95, accepted: str = "") -> None:
@@ -179,19 +180,9 @@ class Estimates:
             "p_value": self._p_value,
         }
         try:
-            found = made[name]() if name in made else self._neighbour(name)
+            return made[name]() if name in made else self._neighbour(name)
         except (ArithmeticError, ValueError, MemoryError) as error:
             return Found(None, notes=(f"{type(error).__name__}: {error}",))
-        if found.value is None or not self._still:
-            return found
-        detail = disqualified(found.detail, self._still)
-        return replace(found, notes=(self._still["insufficient"], *found.notes), detail=detail)
-
-    @cached_property
-    def _still(self) -> dict[str, Any]:
-        """What is to be said of a side whose features do not vary."""
-        s = self.sides
-        return without_variation(s.x, s.reference if s.y is None else s.y)
 
     @cached_property
     def _frechet(self) -> FrechetInterval:
@@ -240,7 +231,7 @@ class Estimates:
 
     def _held_to_size(self, found: Found) -> Found:
         """``found`` with what few clips make of a biased distance: gates refuse it, or read the suite's reason."""
-        if found.value is None or not self._few or self._still:  # which no words lift
+        if found.value is None or not self._few:
             return found
         text = "; ".join(self._few)
         if self._accepted:
@@ -248,7 +239,7 @@ class Estimates:
             notes = (f"few clips, accepted by the suite: {self._accepted}", *self._few)
         else:
             why = f"{text} (where that must do, `accept_small_n` of fvd says why, in words)"
-            facts, notes = {"insufficient": why}, self._few
+            facts, notes = {"small_n": text, "insufficient": why}, self._few
         return replace(found, notes=(*notes, *found.notes), detail={**found.detail, **facts})
 
     def _distance(self) -> Found:
@@ -261,7 +252,9 @@ class Estimates:
             **floor.detail,
             **self._shared,
         }
-        notes = tuple(note for note in (interval.reason, floor.note, shared_note(self._shared)) if note)
+        notes = tuple(
+            note for note in (interval.reason, floor.note, shared_note(self._shared, floor.detail)) if note
+        )
         return self._held_to_size(Found(interval.value, interval.low, interval.high, notes, detail))
 
     def _extrapolated(self) -> Found:
@@ -276,9 +269,7 @@ class Estimates:
                 f"the reference's {s.reference.n} clips are taken for its population: their bias stays"
             )
         if self._shared and made.value is not None:
-            notes.append(
-                f"{self._shared['shared_prompts']} prompts are on both sides, and were left out of both at once"
-            )
+            notes.append(f"{shared_words(self._shared)}: left out of both at once")
         detail = {
             "plain": made.plain,
             "interval": self._jackknifed,

@@ -25,12 +25,13 @@ from vgaudit.metrics.embedded_clips import (
     rows,
     usable,
 )
-from vgaudit.metrics.evidence import clips_twice, digests, disqualified, without_variation
-from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
+from vgaudit.metrics.evidence import clips_twice, digests, disqualified, doubted, without_variation
+from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.fvd_floor import shared_note, shared_prompts
 from vgaudit.metrics.fvd_options import GroupReference, in_words
 from vgaudit.metrics.fvd_reference import ReferenceStatistics, differing_video, read_statistics, video_facts
 from vgaudit.metrics.jedi_estimate import MAX_CLUSTERS, SCALE, jedi_floor, jedi_interval, jedi_kernel
+from vgaudit.metrics.leave_out import MIN_GROUPS
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Measurement, Result
 from vgaudit.registry import nearest
@@ -240,14 +241,15 @@ class Jedi:
             "reference_codecs": sorted(found.codecs) if found.codecs else "unknown",
             "list_sha256": list_sha256(used),
         }
-        few, said = self._few(found, prompts)
-        twice, same = clips_twice(used, found.clips)
+        twice, copied = clips_twice(used, found.clips)
         still = without_variation(x, against)
+        doubts = doubted(twice, still)
+        few, said = self._few(found, prompts, "" if doubts else self.options.accept_small_n)
         detail = disqualified(detail | few, twice, still)
-        notes = [*([still["insufficient"]] if still else []), *same, *said, *notes]
+        notes = [*doubts, *said, *copied, *notes]
         notes += [interval.reason] if interval.reason else []
         if shared := shared_prompts(prompts, found.clusters):
-            notes.append(f"{shared_note(shared)}, and the interval takes the two sides for independent")
+            notes.append(f"{shared_note(shared, detail)}; the interval takes the two sides for independent")
         notes += self._caveats(used, found, detail)
         return Result(
             name, group, interval.value, interval.low, interval.high,
@@ -255,7 +257,9 @@ class Jedi:
             reason="; ".join(notes), detail=detail, **common,
         )  # fmt: skip
 
-    def _few(self, reference: _Reference, prompts: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    def _few(
+        self, reference: _Reference, prompts: Sequence[str], accepted: str
+    ) -> tuple[dict[str, str], list[str]]:
         """What makes gates refuse the distance, or the suite's reason why they should not; and what is said of it."""
         few = min(
             len(set(prompts)), reference.n if reference.clusters is None else len(set(reference.clusters))
@@ -263,11 +267,11 @@ class Jedi:
         if few >= MIN_GROUPS:
             return {}, []
         text = f"{few} independent prompts on a side; expected {MIN_GROUPS} or more"
-        if accepted := self.options.accept_small_n:
+        if accepted:
             facts = {"small_n": text, "accepted_small_n": accepted}
             return facts, [f"few prompts, accepted by the suite: {accepted}", text]
         why = f"{text} (where that must do, `accept_small_n` of jedi says why, in words)"
-        return {"insufficient": why}, [text]
+        return {"small_n": text, "insufficient": why}, [text]
 
     def _caveats(
         self, used: Sequence[Measured], reference: _Reference, detail: Mapping[str, Any]

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vgaudit.metrics.frechet import MIN_GROUPS, Statistics
+from vgaudit.metrics.frechet import Statistics
 from vgaudit.metrics.kernel_sums import KernelSums
+from vgaudit.metrics.leave_out import MIN_GROUPS
 
 Float = NDArray[np.float64]
 Codes = NDArray[np.int64]

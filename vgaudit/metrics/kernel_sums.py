@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vgaudit.metrics.deals import PERMUTATIONS, Blocks, PermutationTest, permuted
-from vgaudit.metrics.frechet import MIN_GROUPS
+from vgaudit.metrics.leave_out import MIN_GROUPS
 
 Float = NDArray[np.float64]
 Codes = NDArray[np.int64]
