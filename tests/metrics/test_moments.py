@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import reduce
 from pathlib import Path
 
@@ -163,3 +164,22 @@ def test_arrays_that_are_no_moments(change: dict[str, np.ndarray | None], says: 
     arrays = {**Moments.of([[1.0, 2.0], [3.0, 5.0]]).arrays(), **change}
     with pytest.raises(ValueError, match=says):
         Moments.from_arrays({k: v for k, v in arrays.items() if v is not None})
+
+
+def test_memory_is_that_of_one_batch_however_many_there_are() -> None:
+    """Twenty times as many vectors; features of all of them would take five times the limit."""
+    batch = np.random.default_rng(0).normal(size=(256, 64))
+
+    def peak(batches: int) -> int:
+        tracemalloc.start()
+        found = Moments.empty(64)
+        for _ in range(batches):
+            found = found.update(batch)
+        assert found.n == 256 * batches
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    few, many = peak(10), peak(200)
+    assert many < 1.1 * few
+    assert many < 256 * 200 * 64 * 8 / 5
