@@ -250,7 +250,7 @@ def test_it_holds_few_frames() -> None:
 
 
 def test_the_extractor_says_that_it_changed() -> None:
-    assert MotionExtractor.version == 7
+    assert MotionExtractor.version == 8
     assert MotionExtractor(MotionOptions()).fingerprint
 
 

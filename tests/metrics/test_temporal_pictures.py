@@ -20,6 +20,7 @@ from vgaudit.records import Measurement
 from vgaudit.video import ClipInfo, Frames
 
 LASTING = {"temporal.ghosting", "temporal.warping"}
+RUSHED = LASTING | {"temporal.jitter"}
 SHAPE = (128, 192)
 
 
@@ -65,7 +66,20 @@ def test_pictures_that_have_nothing_to_do_with_each_other_are_cuts() -> None:
     assert cuts(found) == [(0.1, 1.2)]
     (cut,) = [f for f in found.findings if f.kind == "temporal.jump_cut"]
     assert cut.message == "The clip cuts to another shot with every picture from 0.10 s to the end."
-    assert set(found.unassessed_kinds) == LASTING
+    assert set(found.unassessed_kinds) == RUSHED
+
+
+def test_cuts_in_a_row_are_told_in_tinted_pictures_too() -> None:
+    tint = np.array([0.8, 0.4, 0.2])
+    frames = np.concatenate([scene(seed, 1) for seed in range(12)])[..., :1] * tint + (50, 10, 0)
+    assert cuts(measure(frames.astype(np.uint8))) == [(0.1, 1.2)]
+
+
+@pytest.mark.parametrize(("length", "sought"), [(3, False), (6, False), (7, True), (8, True)])
+def test_shots_too_short_to_shake_in_pass_no_gate_on_jitter(length: int, sought: bool) -> None:
+    found = measure(np.concatenate([scene(seed, length) for seed in range(5)]))
+    assert len(cuts(found)) == 4
+    assert ("temporal.jitter" not in found.unassessed_kinds) is sought
 
 
 def test_cuts_in_a_row_end_with_the_first_frame_of_the_last_shot() -> None:
@@ -108,7 +122,7 @@ def test_short_shots_are_cuts_each(length: int) -> None:
     begins = [round(length * k / 10, 3) for k in range(1, 8)]
     assert [first for first, _ in cuts(found)] == begins
     assert {f.kind for f in found.findings} <= {"temporal.jump_cut", "temporal.colour_shift"}
-    assert set(found.unassessed_kinds) == LASTING
+    assert set(found.unassessed_kinds) == RUSHED
 
 
 def blinking(colours: list[tuple[int, int, int]], noise: float = 0.0) -> NDArray[np.uint8]:

@@ -72,7 +72,7 @@ class MotionExtractor:
     """
 
     name: ClassVar[str] = "motion"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     Options: ClassVar[type[BaseModel]] = MotionOptions
     unit: ClassVar[Unit] = "pair"
 

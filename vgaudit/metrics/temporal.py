@@ -55,20 +55,20 @@ class TemporalOptions(BaseModel):
 class Temporal:
     """Temporal metric; ``docs/metrics/temporal.md`` gives the formulas, their sources and their limits.
 
-        * ``warp_error``, [0, 1], lower is better: mean over pairs of frames of the photometric error that is left
-          after the next frame is warped back along the optical flow, over pixels that are not occluded.
-        * ``motion``, >= 0, neither end is good: sum over pairs of the mean of the largest 5 % of flow magnitudes
-          (fraction of the frame's short side) divided by the clip's duration: short sides per second.
-        * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
-          (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
-          no motion (``motion: static``).
-        * ``dynamic_degree``, [0, 1], neither end is good: share of the time in which the motion is faster than
-          3/16 short side a second (:mod:`vgaudit.metrics.motion_asked`). Of size and frame rate it knows nothing
-          (VBench's ``dynamic_degree`` does).
-        * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
-          "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
+    * ``warp_error``, [0, 1], lower is better: mean over pairs of frames of the photometric error that is left
+      after the next frame is warped back along the optical flow, over pixels that are not occluded.
+    * ``motion``, >= 0, neither end is good: sum over pairs of the mean of the largest 5 % of flow magnitudes
+      (fraction of the frame's short side) divided by the clip's duration: short sides per second.
+    * ``freeze_fraction``, [0, 1], lower is better: share of frame pairs inside a freeze
+      (:mod:`vgaudit.metrics.freezes`); not applicable to clips in which nothing moves, or whose prompt asks for
+      no motion (``motion: static``).
+    * ``dynamic_degree``, [0, 1], neither end is good: share of the time in which the motion is faster than
+      3/16 short side a second (:mod:`vgaudit.metrics.motion_asked`). Of size and frame rate it knows nothing
+      (VBench's ``dynamic_degree`` does).
+    * ``quality``, [0, 1], higher is better: how people would rate the clip's motion, 0 for "very bad" and 1 for
+      "excellent" (:mod:`vgaudit.metrics.temporal_quality`); not applicable where the freeze fraction is not.
 
-        Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
+    Findings ``temporal.freeze``: one per freeze; the score is its length and the threshold the shortest length
     that counts, both in seconds. Findings of :mod:`vgaudit.metrics.temporal_findings`: cuts, flicker, steps of
     light, drifting colours, noise, blur, jitter, stutter, missing frames, ghosts, warping, and parts of the
     picture that pop or are swapped; each with the detector's series. ``temporal.too_still`` and
@@ -76,13 +76,13 @@ class Temporal:
     ``temporal.identity_drift`` (:mod:`vgaudit.metrics.identity_drift`): a face becomes another one while the
     shot goes on. A clip too small for flow, of fewer than :data:`FEWEST_FRAMES` frames or different pictures, or
     with a statistic that is no finite number is not assessed; one whose pictures differ in colour alone, or
-    slowly in a part, is not for any of these but freezes. One more than a tenth of whose pictures are in shots
-    of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` is not assessed for ghosts and
-    warping, and one whose faces were asked for and could not be compared not for these.
+    slowly in a part, is not for any of these but freezes, the motion asked for, and faces. One more than a tenth
+    of whose pictures are in shots of fewer than :data:`~vgaudit.metrics.temporal_windows.FEWEST_PICTURES` is not
+    assessed for ghosts and warping, and one whose faces were asked for and could not be compared not for these.
     """
 
     name: ClassVar[str] = "temporal"
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     Options: ClassVar[type[BaseModel]] = TemporalOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(

@@ -39,6 +39,7 @@ from vgaudit.metrics.temporal_signals import (
     dropped_series,
     exposure_series,
     flicker_series,
+    held_lengths,
     jitter_series,
     luma,
     noise_series,
@@ -248,8 +249,7 @@ def duplicate_frames(s: Signals, threshold: float) -> Iterator[Found]:
     number of frames a picture.
     """
     starts = np.flatnonzero(np.r_[True, ~s.repeat])
-    lengths = np.diff(np.r_[starts, s.total])
-    lengths[:-1][s.drifted] = 1  # was never the same for two frames
+    lengths = held_lengths(s)
     for first, end in runs((lengths >= threshold) & (lengths <= MOST_HELD)):
         begin, stop = int(starts[first]), int(starts[end]) if end < len(starts) else s.total
         if end - first >= SHORTEST_RUN and stop - begin <= MOST_OF_CLIP * s.total:
@@ -284,7 +284,7 @@ DETECTORS: Mapping[str, Detector] = {
     "jump_cut": Detector(jump_cut, lambda s: s.change, "1 - correlation", "Another shot is shown{when}."),
     "duplicate_frames": Detector(
         duplicate_frames,
-        lambda s: np.diff(np.flatnonzero(np.r_[True, ~s.repeat, True])).astype(np.float64),
+        lambda s: held_lengths(s).astype(np.float64),
         "frames a picture",
         "Frames are shown {score} times each{when}: the clip stutters.",
     ),

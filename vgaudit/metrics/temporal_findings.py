@@ -20,6 +20,9 @@ from vgaudit.video import ClipInfo
 MOST_OUT_OF_REACH = 0.1
 """Share of a clip's pictures that may be in shots too short to look for lasting faults in."""
 
+FEWEST_TO_SHAKE = 7
+"""Pictures of a shot between cuts from which on four pairs are left that are not beside one: what jitter takes."""
+
 MAJOR = 2.0
 """Times its threshold from which a finding is major."""
 
@@ -76,6 +79,12 @@ def artifacts(sample_id: str, pixels: Features, motion: Features, info: ClipInfo
             "too few to look for what lasts"
         )
         unassessed = {f"temporal.{kind}": few for kind in LASTING}
+    rushed = _in_shots_under(FEWEST_TO_SHAKE, signals)
+    if rushed > MOST_OUT_OF_REACH:
+        unassessed["temporal.jitter"] = (
+            f"{_percent(rushed)} of the pictures are in shots of fewer than {FEWEST_TO_SHAKE} different pictures, "
+            "too few to tell shaking from cuts"
+        )
     return Artifacts(
         tuple(sorted(findings, key=lambda f: (f.start_s, f.kind))),
         series,
@@ -117,6 +126,14 @@ def _finding(
             "unit": DETECTORS[kind].unit,
         },
     )
+
+
+def _in_shots_under(fewest: int, s: Signals) -> float:
+    """Share of the pictures that are in shots between cuts of fewer pictures; 0 where nothing cuts."""
+    if not s.cut.any():
+        return 0.0
+    pictures = np.diff(np.r_[0, np.flatnonzero(s.cut) + 1, len(s)])
+    return float(pictures[pictures < fewest].sum()) / len(s)
 
 
 def _percent(share: float) -> str:

@@ -195,6 +195,13 @@ class Signals:
         return Found(int(self.frame[first]), last, float(score), box)
 
 
+def held_lengths(s: Signals) -> NDArray[np.int64]:
+    """``(N,)``: frames for which each picture is shown; 1 for one that slowly became the next, and was never held."""
+    found: NDArray[np.int64] = np.diff(np.r_[s.frame, s.total])
+    found[:-1][s.drifted] = 1
+    return found
+
+
 def flicker_series(s: Signals) -> Floats:
     """``(N,)``: how far a picture's light lies off the middle of its neighbours', signed; 0 at both ends."""
     return bend(s.light)
@@ -272,7 +279,8 @@ def cut_series(s: Signals) -> Floats:
         near[s.unrelated[beside], i] = np.nan
     near[np.isnan(near).all(axis=1)] = 0.0
     found: Floats = change - 3 * np.nanmedian(near, axis=1)
-    found[s.unrelated] = change[s.unrelated]
+    light = luma(s.thumb).reshape(len(s), -1)  # which decided: colours of a tinted picture are all alike
+    found[s.unrelated] = (1 - correlations(light[1:], light[:-1]))[s.unrelated]
     return found
 
 
