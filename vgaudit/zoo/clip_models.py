@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vgaudit.errors import Unavailable
 from vgaudit.records import digest
@@ -154,6 +154,9 @@ def check_model_name(model: str) -> None:
 
 
 _loaded: dict[str, ClipModel] = {}
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+
 _lock = threading.Lock()
 
 
@@ -192,12 +195,14 @@ def _load(choice: ClipChoice) -> ClipModel:
         ) from error
     network = network.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
     preprocess_cfg = transform.PreprocessCfg(**network.visual.preprocess_cfg)
+    # A tokenizer of transformers keeps whether it pads: counting in one thread took the padding off another's.
+    tokenizing = threading.Lock()
     return ClipModel(
         network=network,
         preprocess=transform.image_transform_v2(preprocess_cfg, is_train=False),
-        tokenize=tokenizer,
-        count_tokens=_counter(tokenizer),
-        unknown_words=_unknown_words(tokenizer),
+        tokenize=_locked(tokenizing, tokenizer),
+        count_tokens=_locked(tokenizing, _counter(tokenizer)),
+        unknown_words=_locked(tokenizing, _unknown_words(tokenizer)),
         context_length=int(tokenizer.context_length),
         device=device,
         facts={
@@ -328,6 +333,16 @@ def _place(file: Path, where: Path) -> None:
         where.symlink_to(file.resolve())
     except OSError:
         shutil.copyfile(file, where)
+
+
+def _locked(lock: threading.Lock, function: Callable[[Asked], Told]) -> Callable[[Asked], Told]:
+    """The same function, of which, and of others with that lock, one runs at a time."""
+
+    def locked(asked: Asked) -> Told:
+        with lock:
+            return function(asked)
+
+    return locked
 
 
 def _counter(tokenizer: Any) -> Callable[[str], int]:
