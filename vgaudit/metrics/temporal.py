@@ -269,11 +269,13 @@ def _why_nothing(pixels: Features, motion: Features) -> str:
 def _changes_unseen(pixels: Features, motion: Features) -> str:
     """Whether frames that repeat their picture by luma, all in all, show another one in colour, or in a part."""
     repeat = np.asarray(motion["quality_repeat"], dtype=bool)
-    thumb = np.asarray(pixels["thumb"], dtype=np.float64)
+    thumb = np.asarray(pixels["thumb"], dtype=np.uint8)
     shown = np.maximum.accumulate(np.where(np.r_[True, ~repeat], np.arange(len(thumb)), 0))
-    apart = np.abs(thumb - thumb[shown]).mean(axis=3)
-    parts = apart.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).max(axis=(1, 2))
-    count = int(np.count_nonzero((apart.mean(axis=(1, 2)) > UNSEEN) | (parts > UNSEEN_PART)))
+    count = 0
+    for frame in (np.flatnonzero(repeat) + 1).tolist():  # one by one: long clips have many
+        apart = np.abs(thumb[frame].astype(np.int16) - thumb[shown[frame]]).mean(axis=2)
+        parts = apart.reshape(8, 4, 8, 4).mean(axis=(1, 3))
+        count += bool(apart.mean() > UNSEEN or parts.max() > UNSEEN_PART)
     if not count:
         return ""
     if count == 1:

@@ -13,7 +13,7 @@ from vgaudit.metrics.temporal_detectors import DETECTORS, LASTING, detect
 from vgaudit.metrics.temporal_floors import floors
 from vgaudit.metrics.temporal_parts import cuts
 from vgaudit.metrics.temporal_signals import Box, Found, Signals
-from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, out_of_reach
+from vgaudit.metrics.temporal_windows import FEWEST_PICTURES, out_of_reach, pictures_of_shots
 from vgaudit.records import Finding, Series, Severity
 from vgaudit.video import ClipInfo
 
@@ -132,8 +132,7 @@ def _in_shots_under(fewest: int, s: Signals) -> float:
     """Share of the pictures that are in shots between cuts of fewer pictures; 0 where nothing cuts."""
     if not s.cut.any():
         return 0.0
-    pictures = np.diff(np.r_[0, np.flatnonzero(s.cut) + 1, len(s)])
-    return float(pictures[pictures < fewest].sum()) / len(s)
+    return sum(n for n in pictures_of_shots(s.cut) if n < fewest) / len(s)
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,6 @@ the rate, or animated on twos, is judged by its pictures. ``docs/metrics/tempora
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.metrics.temporal_windows import STATISTICS, medians_beside, pair_statistics
+from vgaudit.metrics.temporal_windows import STATISTICS, medians_beside, pair_statistics, pictures_of_shots
 
 Floats = NDArray[np.float64]
 Box = tuple[float, float, float, float]
@@ -38,9 +37,8 @@ SAME_SHIFTED = 0.8
 """Correlation of two pictures' 16x16 RGB, one of them shifted, from which on they are taken for the same shot."""
 
 UNRELATED = 0.55
-"""The same correlation, of luma, under which neighbouring pictures have nothing to do
-with each other: of pictures of different clips nine in ten have less, of pairs in a shot one in 300. Where another
-such pair is near, ..."""
+"""The same correlation, of luma, under which neighbouring pictures have nothing to do with each other: of pictures of
+different clips nearly nine in ten have less, of pairs in a shot one in 100. Where another such pair is near, ..."""
 
 UNRELATED_NEAR = 2
 """... at most so many pairs away, both are cuts, ..."""
@@ -239,9 +237,10 @@ def blur_series(s: Signals) -> Floats:
 def _medians_of_shots(s: Signals, values: Floats) -> Floats:
     """``(N,)``: median over the shot that a picture is of, or over the clip where it has few (:data:`ENOUGH`)."""
     out = np.full(len(values), np.median(values) if len(values) else 0.0)
-    ends = np.r_[0, np.flatnonzero(s.cut) + 1, len(values)]
-    for first, end in itertools.pairwise(ends.tolist()):
-        if end - first >= ENOUGH:
+    end = 0
+    for count in pictures_of_shots(s.cut) if len(values) else ():
+        first, end = end, end + count
+        if count >= ENOUGH:
             out[first:end] = np.median(values[first:end])
     return out
 
@@ -267,16 +266,10 @@ def cut_series(s: Signals) -> Floats:
         return np.zeros(0)
     rows = s.thumb.reshape(len(s), -1)
     change = 1 - correlations(rows[1:], rows[:-1])
-    near = np.full((len(change), 2 * NEAR), np.nan)
-    for i, offset in enumerate(o for o in range(-NEAR, NEAR + 1) if o):
-        rows_ = slice(max(0, -offset), len(change) - max(0, offset))
-        near[rows_, i] = (
-            change[max(0, offset) : len(change) + min(0, offset)] if abs(offset) < len(change) else np.nan
-        )
-    for i, offset in enumerate(o for o in range(-NEAR, NEAR + 1) if o):
-        beside = np.arange(len(change)) + offset
-        beside = np.where((beside >= 0) & (beside < len(change)), beside, 0)
-        near[s.unrelated[beside], i] = np.nan
+    none = np.full(NEAR, np.nan)
+    padded = np.concatenate([none, np.where(s.unrelated, np.nan, change), none])
+    offsets = [offset for offset in range(2 * NEAR + 1) if offset != NEAR]
+    near = np.stack([padded[offset : offset + len(change)] for offset in offsets], axis=1)
     near[np.isnan(near).all(axis=1)] = 0.0
     found: Floats = change - 3 * np.nanmedian(near, axis=1)
     light = luma(s.thumb).reshape(len(s), -1)  # which decided: colours of a tinted picture are all alike
@@ -312,9 +305,8 @@ def unrelated_pairs(s: Signals) -> NDArray[np.bool_]:
     content = plain.std(axis=(1, 2, 3)) > UNRELATED_CONTENT
     other = (_changed(s) >= UNRELATED_CHANGED) & content[1:] & content[:-1]
     rows = plain.reshape(len(s), -1)
-    other[other] = (
-        correlations(rows[:-1][other], rows[1:][other]) < UNRELATED
-    )  # not shifting is one of the shifts
+    # Not shifting is one of the shifts.
+    other[other] = correlations(rows[:-1][other], rows[1:][other]) < UNRELATED
     other &= _near(other)
     at = np.flatnonzero(other)
     for first in range(0, len(at), AT_ONCE):

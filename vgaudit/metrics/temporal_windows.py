@@ -322,6 +322,12 @@ def shots(barred: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(begins, ends, strict=True) if b > a]
 
 
+def pictures_of_shots(barred: NDArray[np.bool_]) -> list[int]:
+    """How many pictures each shot of a clip has; together one more than there are pairs."""
+    found: list[int] = np.diff(np.r_[0, np.flatnonzero(barred) + 1, len(barred) + 1]).tolist()
+    return found
+
+
 def out_of_reach(barred: NDArray[np.bool_]) -> float:
     """Share of a clip's pictures that are in shots without any window: :func:`scores` says nothing of them.
 
@@ -332,8 +338,7 @@ def out_of_reach(barred: NDArray[np.bool_]) -> float:
     """
     if not len(barred):
         return 0.0
-    pictures = np.diff(np.r_[0, np.flatnonzero(barred) + 1, len(barred) + 1]).tolist()
-    missed: int = sum(n for n in pictures if not len(windows(n - 1)[0]))
+    missed = sum(n for n in pictures_of_shots(barred) if not len(windows(n - 1)[0]))
     return missed / (len(barred) + 1)
 
 
