@@ -235,9 +235,8 @@ class Fvd:
         )  # fmt: skip
         twice, copied = clips_twice(used, found.clips)
         still = without_variation(sides.x, found.statistics if found.features is None else found.features)
-        accepted = (
-            "" if doubted(twice, still) else self.options.accept_small_n
-        )  # words that lift no such doubt
+        # No words of a suite lift such a doubt.
+        accepted = "" if doubted(twice, still) else self.options.accept_small_n
         estimates = Estimates(sides, context.confidence, accepted)
         caveats = self._caveats(used, found, made)
         results = []
