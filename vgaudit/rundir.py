@@ -20,7 +20,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -199,7 +199,7 @@ class RunDir:
 
     def sweep(self) -> None:
         """Remove the temporary files that a killed process left; only while holding the lock."""
-        for pattern in (".*.tmp", "clips/.*.tmp", "previews/.*.tmp", "features/*/.*.tmp"):
+        for pattern in (".*.tmp", "clips/.*.tmp", "previews/.*.tmp", "evidence/.*.tmp", "features/*/.*.tmp"):
             for leftover in self.path.glob(pattern):
                 leftover.unlink(missing_ok=True)
 
@@ -241,6 +241,34 @@ class RunDir:
     def preview_path(self, clip_sha256: str, suffix: str) -> Path:
         """Where the poster (``.jpg``) and, if browsers cannot play the clip, a playable copy (``.mp4``) lie."""
         return self.path / "previews" / f"{clip_sha256}{suffix}"
+
+    def evidence_path(self, name: str) -> Path:
+        """Where a picture lies that shows something of a clip."""
+        return self.path / "evidence" / name
+
+    def ledger_path(self, metric: str) -> Path:
+        """Where a metric's account of the run lies."""
+        return self.path / f"{metric}_ledger.jsonl"
+
+    def write_ledger(self, metric: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace a metric's account of the run, a JSON object a line."""
+        with atomic_write(self.ledger_path(metric), "w") as file:
+            for row in rows:
+                file.write(json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def ledger(self, metric: str) -> list[dict[str, Any]]:
+        """A metric's account of the run; empty where it keeps none.
+
+        Raises:
+            RunDirError: The file is damaged.
+        """
+        file = self.ledger_path(metric)
+        try:
+            return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            raise RunDirError(f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again") from error
 
     def clip_record(self, sample_id: str) -> ClipRecord:
         """The record of a sample, with decode facts merged in; outcome ``pending`` when there is none yet."""

@@ -1,12 +1,12 @@
-"""Turn similarities into findings: who was matched when, and which clips could not be assessed.
+"""Turn hits into findings: who was matched when, and which clips could not be assessed.
 
-Without calibration against unrelated people no finding here is worse, or milder, than ``review``: a published
-threshold says nothing of how many strangers resemble this person at least as much.
+A match is of severity ``review`` here. Whether it is an alert, or no more than chance explains, follows from how many
+comparisons the whole run makes: :mod:`vgaudit.likeness.settlement` says so when all clips are measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.face_embedding import Measure
 from vgaudit.likeness.assessability import Assessability, Stretch
-from vgaudit.likeness.entries import Role
-from vgaudit.likeness.matching import Span, matching_spans
+from vgaudit.likeness.chance import CohortCalibration
+from vgaudit.likeness.entries import GalleryEntry, Role
+from vgaudit.likeness.hits import Hit
+from vgaudit.likeness.tracks import Track
 from vgaudit.likeness.wording import FIXED_WORDS, NO_GALLERY_GIVEN, UNCALIBRATED
 from vgaudit.records import Finding, Severity
 from vgaudit.video import ClipInfo
 
 MATCH = "likeness.match"
+SOLICITED = "likeness.solicited"
+"""A match of somebody whom the prompt names."""
+
 CONSENTED = "likeness.consented"
 UNASSESSABLE = "likeness.unassessable"
 PARTLY_UNASSESSABLE = "likeness.partly_unassessable"
@@ -31,9 +36,13 @@ PARTLY_UNASSESSABLE = "likeness.partly_unassessable"
 NOT_COMPARED = "likeness.not_compared"
 """Faces in a run that was given no gallery."""
 
-FINDING_KINDS = (MATCH, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
-KINDS_WITHOUT_GALLERY = (UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
+FINDING_KINDS = (MATCH, SOLICITED, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
+UNASSESSABLE_KINDS = (UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
+KINDS_WITHOUT_GALLERY = UNASSESSABLE_KINDS
 """What can be found where nobody is compared."""
+
+BEST_SHOWN = 3
+"""Pictures of a track's most alike faces beside a match."""
 
 MAX_BOXES = 16
 """Boxes listed with a stretch of faces that could not be compared, largest first."""
@@ -71,32 +80,6 @@ class MatchPoint:
         }
 
 
-@dataclass(frozen=True)
-class ComparedFaces:
-    """The usable faces of a clip and how much each resembles each entry.
-
-    Attributes:
-        scores: float64 ``(f, entries)``; higher is more alike.
-        frame: ``(f,)``: position of each face's frame among the examined frames.
-        boxes: float32 ``(f, 4)``.
-        frame_index: ``(k,)``: examined frames of the clip.
-        pts_s: float64 ``(k,)``: their times.
-    """
-
-    scores: NDArray[np.float64]
-    frame: NDArray[np.intp]
-    boxes: NDArray[np.float32]
-    frame_index: NDArray[np.int32]
-    pts_s: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, faces: Features, scores: NDArray[np.float64]) -> ComparedFaces:
-        """From the ``faces`` features and the scores of their usable faces."""
-        usable = faces["usable"]
-        position = np.searchsorted(faces["frames_examined"], faces["frame_index"][usable])
-        return cls(scores, position, faces["box"][usable], faces["frames_examined"], faces["examined_pts_s"])
-
-
 def stated_similarity(similarity: float, measure: Measure) -> str:
     """A similarity in the terms papers state it in: ``L2 distance 0.6`` or ``cosine 0.4``."""
     return f"L2 distance {1 - similarity:g}" if measure == "l2" else f"cosine {similarity:g}"
@@ -109,46 +92,67 @@ def frame_duration_s(info: ClipInfo) -> float:
     return info.duration_s / info.frames if info.frames and info.duration_s > 0 else 0.04
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What all match findings of a run have in common.
+
+    Attributes:
+        entries: The gallery's people.
+        roles: Role of each on the day of the run.
+        point: Where a match begins.
+        embedder: Name of the embedder.
+        measure: Of the embedder; ``l2`` findings carry the distance.
+        calibration: The cohort, or ``None`` where results are uncalibrated.
+    """
+
+    entries: Sequence[GalleryEntry]
+    roles: Sequence[Role]
+    point: MatchPoint
+    embedder: str
+    measure: Measure
+    calibration: CohortCalibration | None = None
+
+
 def match_findings(
     sample_id: str,
-    compared: ComparedFaces,
-    people: Sequence[tuple[str, Role]],
-    point: MatchPoint,
+    hits: Sequence[Hit],
+    tracks: Sequence[Track],
+    faces: Features,
+    audit: Audit,
     *,
-    embedder: str,
-    measure: Measure,
+    named: Collection[int],
     frame_s: float,
 ) -> Iterator[Finding]:
-    """One finding for each entry and stretch of examined frames with a face past the point.
+    """One finding for each track and person past the point.
 
     Args:
         sample_id: The sample.
-        compared: Faces and scores.
-        people: Id and effective role of each column of the scores; ``cohort`` is never reported.
-        point: Where a match begins.
-        embedder: Name, for the reader.
-        measure: Of the embedder; ``l2`` findings carry the distance.
+        hits: What was found.
+        tracks: The clip's tracks.
+        faces: Features of the extractor ``faces``.
+        audit: What all findings share.
+        named: Positions of the people whom the prompt names.
         frame_s: Duration of one frame.
     """
-    for column, (entry, role) in enumerate(people):
-        if role == "cohort":
-            continue
-        scores = compared.scores[:, column]
-        for span in matching_spans(scores, compared.frame, len(compared.frame_index), point.similarity):
-            detail = _detail(compared, people, column, span, point, measure) | {"embedder": embedder}
-            box = compared.boxes[span.best_face]
-            yield Finding(
-                sample_id=sample_id,
-                kind=CONSENTED if role == "consented" else MATCH,
-                severity=Severity.INFO if role == "consented" else Severity.REVIEW,
-                start_s=float(compared.pts_s[span.first]),
-                end_s=float(compared.pts_s[span.last]) + frame_s,
-                score=span.score,
-                threshold=point.similarity,
-                message=_message(entry, role, span.score, point, measure),
-                box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-                detail=detail,
-            )
+    for hit in hits:
+        track, entry, role = tracks[hit.track], audit.entries[hit.entry], audit.roles[hit.entry]
+        best = int(track.embedded[np.argmax(hit.face_similarity)])
+        box = faces["box"][best]
+        kind = CONSENTED if role == "consented" else SOLICITED if hit.entry in named else MATCH
+        detail = _detail(hit, track, faces, audit)
+        detail["intent"] = "solicited" if hit.entry in named else "unintended"
+        yield Finding(
+            sample_id=sample_id,
+            kind=kind,
+            severity=Severity.INFO if kind == CONSENTED else Severity.REVIEW,
+            start_s=track.start_s,
+            end_s=track.last_s + frame_s,
+            score=hit.best_similarity,
+            threshold=audit.point.similarity,
+            message=_message(entry.entry_id, kind, hit, audit),
+            box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+            detail=detail,
+        )
 
 
 def unassessable_findings(
@@ -246,54 +250,82 @@ def _frames(count: int) -> str:
     return f"{count} examined frame{'s' if count != 1 else ''}"
 
 
-def _message(entry: str, role: Role, score: float, point: MatchPoint, measure: Measure) -> str:
-    measured = f"L2 distance {1 - score:.3f}" if measure == "l2" else f"cosine {score:.3f}"
-    who = f"gallery entry {entry!r}" + (", who has consented" if role == "consented" else "")
-    return f"A face resembles {who}: {measured}, past {point.stated} ({UNCALIBRATED}; {FIXED_WORDS})."
+def _message(entry: str, kind: str, hit: Hit, audit: Audit) -> str:
+    score = hit.best_similarity
+    measured = f"L2 distance {1 - score:.3f}" if audit.measure == "l2" else f"cosine {score:.3f}"
+    who = f"gallery entry {entry!r}" + (", who has consented" if kind == CONSENTED else "")
+    asked = ", whom the prompt names" if kind == SOLICITED else ""
+    rates = audit.calibration.rates(hit.entry, hit.similarity) if audit.calibration else None
+    told = f"{rates.overall.words} people resemble them as much" if rates else UNCALIBRATED
+    return f"A face resembles {who}{asked}: {measured}, past {audit.point.stated} ({told}; {FIXED_WORDS})."
 
 
-def _detail(
-    compared: ComparedFaces,
-    people: Sequence[tuple[str, Role]],
-    column: int,
-    span: Span,
-    point: MatchPoint,
-    measure: Measure,
-) -> dict[str, Any]:
-    frame = int(compared.frame[span.best_face])
+def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, Any]:
+    """Everything a reviewer needs of one match, as JSON."""
+    best = int(track.embedded[np.argmax(hit.face_similarity)])
+    score = hit.best_similarity
     detail: dict[str, Any] = {
-        "entry": people[column][0],
-        "role": people[column][1],
+        "entry": audit.entries[hit.entry].entry_id,
+        "role": audit.roles[hit.entry],
         "calibration": UNCALIBRATED,
+        "rate": None,
+        "same_group_rate": None,
+        "histogram": None,
         "meaning": FIXED_WORDS,
-        "frames": span.frames,
-        "best_frame": int(compared.frame_index[frame]),
-        "best_s": float(compared.pts_s[frame]),
-        "similarity": span.score,
-        "runner_up": _runner_up(compared.scores[span.best_face], people, column, measure),
-        "published_point": point.to_json(),
-        "source": point.source,
+        "track": hit.track,
+        "frames": len(np.unique(faces["frame_index"][track.faces])),
+        "supporting_frames": hit.support,
+        "best_frame": int(faces["frame_index"][best]),
+        "best_s": float(faces["pts_s"][best]),
+        "similarity": hit.similarity,
+        "best_similarity": score,
+        "runner_up": _runner_up(hit, audit),
+        "point": audit.point.to_json(),
+        "source": audit.point.source,
+        "embedder": audit.embedder,
+        "shown": [
+            {
+                "frame": int(faces["frame_index"][track.embedded[i]]),
+                "s": float(faces["pts_s"][track.embedded[i]]),
+                "similarity": float(hit.face_similarity[i]),
+                "kind": kind,
+            }
+            for i, kind in shown_faces(hit.face_similarity)
+        ],
+        "timeline": {
+            "t": [float(t) for t in faces["pts_s"][track.embedded]],
+            "similarity": [float(s) for s in hit.face_similarity],
+        },
     }
-    if measure == "l2":
-        detail["distance"] = 1.0 - span.score
-    if point.strict is not None:
-        inside = (compared.frame >= span.first) & (compared.frame <= span.last)
-        strict = inside & (compared.scores[:, column] >= point.strict)
-        detail["frames_past_strict_point"] = len(np.unique(compared.frame[strict]))
+    if audit.measure == "l2":
+        detail["distance"] = 1.0 - score
+    if audit.point.strict is not None:
+        detail["frames_past_strict_point"] = hit.strict_support
+    if audit.calibration is not None:
+        detail |= audit.calibration.detail(hit.entry, hit.similarity)
     return detail
 
 
-def _runner_up(
-    scores: NDArray[np.float64], people: Sequence[tuple[str, Role]], column: int, measure: Measure
-) -> Mapping[str, Any] | None:
-    """Who else the best face resembles most, and by how much less."""
-    others = [i for i, (_, role) in enumerate(people) if i != column and role != "cohort"]
-    if not others:
+def shown_faces(similarity: NDArray[np.float64]) -> list[tuple[int, str]]:
+    """Which of a track's embedded faces a reviewer sees: the most alike, and a typical one where there are more.
+
+    Args:
+        similarity: ``(m,)``, of each.
+    """
+    order = np.argsort(-similarity, kind="stable")
+    chosen = [(int(i), "best") for i in order[:BEST_SHOWN]]
+    rest = order[BEST_SHOWN:]
+    return chosen + ([(int(rest[len(rest) // 2]), "typical")] if len(rest) else [])
+
+
+def _runner_up(hit: Hit, audit: Audit) -> Mapping[str, Any] | None:
+    """Who else the track resembles most, and by how much less."""
+    if hit.runner_up is None:
         return None
-    best = max(others, key=lambda i: scores[i])
+    entry, score = hit.runner_up
     runner_up = {
-        "entry": people[best][0],
-        "similarity": float(scores[best]),
-        "margin": float(scores[column] - scores[best]),
+        "entry": audit.entries[entry].entry_id,
+        "similarity": score,
+        "margin": hit.similarity - score,
     }
-    return runner_up | ({"distance": 1.0 - float(scores[best])} if measure == "l2" else {})
+    return runner_up | ({"distance": 1.0 - score} if audit.measure == "l2" else {})

@@ -77,6 +77,25 @@ class Measured:
     sample: Sample
     measurement: Measurement
     features: Mapping[str, Features] = field(default_factory=dict)
+    sha256: str = ""
+    """Digest of the clip of record."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a metric says once it knows the whole run.
+
+    Attributes:
+        measurements: Sample id to the measurement that takes the place of the one of :meth:`Metric.measure`.
+        facts: Of the run, JSON-able: reports show them, and :class:`SummaryContext` hands them to the summary.
+        ledger: Rows of an account of the run, JSON-able, for ``<metric>_ledger.jsonl``.
+        pictures: File name to JPEG: what ``facts`` names, below ``evidence/`` in the run directory.
+    """
+
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    ledger: Sequence[Mapping[str, Any]] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,7 @@ class SummaryContext:
         unmeasured: By group the samples whose clips are there but that never reached the metric, and why: an
             extractor, or the metric itself, broke on them. Those of the summarised group are counted for the metric;
             one that takes another group for a reference counts that one's.
+        settled: What the metric's ``settle`` said of the run; empty without one.
         failed: By group the samples that have no clip, or none that decodes. How many may fail is the suite's
             ``max_failed`` to say, for all groups; they are stated and do not count as missing.
     """
@@ -104,6 +124,7 @@ class SummaryContext:
     tag: tuple[str, str] | None = None
     unmeasured: Mapping[str, Sequence[tuple[Sample, str]]] = field(default_factory=dict)
     failed: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -121,6 +142,12 @@ class Metric(Protocol):
 
     ``sliced``, optional, names values that get slices by tag (``<metric>.<value>@key=value``): :meth:`summarize` is
     then called once more for every tag of a group's samples, with its clips only, and ``context.tag``.
+
+    ``settle(measured, unmeasured)``, optional, is called once when all clips of a run are measured, before any summary,
+    where a measurement depends on the whole run (how many comparisons it makes): it takes every measured clip with the
+    features of ``settle_features`` and the planned samples that have no measurement, and gives a :class:`Settlement`.
+    ``pictures(finding, features)``, optional, gives JPEG files that show a finding, in the order in which a reader should
+    see them; they become its evidence.
 
     ``filmstrips = True``, optional, has the frames around each of its findings stored as evidence.
 
@@ -164,6 +191,12 @@ class Metric(Protocol):
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
         """Results of one group: exactly one per value with ``per_group``, computed or saying why not."""
         ...
+
+
+def kept_roles(metric: Metric) -> tuple[str, ...]:
+    """Roles whose features must be stored when the run is settled and summarized."""
+    settle: tuple[str, ...] = getattr(metric, "settle_features", ())
+    return tuple(dict.fromkeys((*metric.summary_features, *settle)))
 
 
 def for_summary(metric: Metric, features: Mapping[str, Features]) -> Mapping[str, Features]:

@@ -1,4 +1,4 @@
-"""Whether anybody of a gallery could be recognised in the clips, as far as an uncalibrated comparison can say."""
+"""Whether anybody of a gallery could be recognised in the clips, how sure that is, and what nobody could assess."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from vgaudit import registry
 from vgaudit.errors import GalleryError, UsageError, VgauditError
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
-from vgaudit.extractors.faces import FacesOptions, make_embedder
+from vgaudit.extractors.faces import make_embedder
 from vgaudit.likeness.assessability import Assessability, assess
+from vgaudit.likeness.chance import CohortCalibration
+from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.findings import (
     FINDING_KINDS,
     KINDS_WITHOUT_GALLERY,
     MATCH,
-    ComparedFaces,
+    SOLICITED,
+    Audit,
     MatchPoint,
     frame_duration_s,
     match_findings,
@@ -34,61 +37,59 @@ from vgaudit.likeness.findings import (
     stated_similarity,
     unassessable_findings,
 )
-from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
-from vgaudit.likeness.matching import entry_similarities
+from vgaudit.likeness.gallery import Gallery, GallerySource, describe_gallery, load_gallery
+from vgaudit.likeness.hits import People, compare
+from vgaudit.likeness.naming import named_entries
+from vgaudit.likeness.settlement import Audited, ClipFaces, settle
+from vgaudit.likeness.templates import track_templates
+from vgaudit.likeness.tracks import Track, tracks_of
 from vgaudit.likeness.wording import FIXED_WORDS, NO_GALLERY_GIVEN, UNCALIBRATED
-from vgaudit.metrics.base import ClipView, Measured, MetricContext, SummaryContext, ValueSpec
+from vgaudit.metrics.base import ClipView, Measured, MetricContext, Settlement, SummaryContext, ValueSpec
+from vgaudit.metrics.likeness_options import NO_GALLERY, LikenessOptions, cohort_path, gallery_path
 from vgaudit.metrics.likeness_summary import (
     NO_FACE,
     UNASSESSED,
     UNSEARCHED,
     coverage,
+    expected_chance_alerts,
     face_rate,
-    match_rate,
     mean_of,
+    solicited_rate,
+    tier_rate,
 )
-from vgaudit.package_files import is_package_file, package_file
 from vgaudit.plan import Sample
-from vgaudit.records import Measurement, Result, Series, digest
+from vgaudit.records import Finding, Measurement, Result, Series, digest
 from vgaudit.stats import NOT_APPLICABLE_PREFIX
+from vgaudit.zoo.resolve import file_sha256
+
+__all__ = ["NO_GALLERY", "Likeness", "LikenessOptions"]
 
 NOBODY_PROTECTED = f"{NOT_APPLICABLE_PREFIX} the gallery holds nobody protected"
 NO_DISTANCE = f"{NOT_APPLICABLE_PREFIX} the embedder compares by cosine, not by distance"
 
-NO_GALLERY = "none"
-"""In place of a gallery: faces are looked for, and that nobody was compared is said."""
+FACES_REQUIRED = "no face was found in it, and the suite says that clips like it show faces (require_faces)"
 
+_OWN_OPTIONS = ("gallery", "threshold", "strict", "cohort", "use", "require_faces")
 _PER_CLIP = ("best_similarity", "best_distance")
 
 
-class LikenessOptions(FacesOptions):
-    """Options of the likeness metric: those of the faces extractor, and
-
-    Attributes:
-        gallery: Folder with a folder of pictures per person, a built gallery file, or a single picture of one
-            person; relative to the suite, or package:PACKAGE/PATH, a file of an installed package. ``none``: faces
-            are looked for, and nobody is compared.
-        threshold: Similarity from which on a match is called (for dlib 1 - L2 distance). Needed for embedders
-            without a published point; where there is one it can only widen what is called a match, and a stricter
-            one is refused. Recorded with every finding.
-    """
-
-    gallery: str = Field(min_length=1)
-    threshold: float | None = Field(default=None, ge=-1, le=1)
-
-
 class Likeness:
-    """Similarity of the faces in a clip to the people of a gallery.
+    """Whether faces in a clip resemble people of a gallery.
 
-    ``best_similarity`` of a clip is the highest similarity of any usable face to any picture of any protected
-    person: ``max_{f, e, i} s(face_f, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for FaceNet and
-    ONNX embedders. A clip is assessed if every examined frame could be searched and every face seen could be
+    Faces of a clip are linked to tracks; each track has a template, the quality-weighted mean of well-spread faces.
+    ``best_similarity`` of a clip is the highest similarity of a template or of a single face to any picture of any
+    protected person: ``max_{v, e, i} s(v, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for FaceNet and
+    ONNX embedders. A track at or past the embedder's point makes a finding. Its tier, ALERT or REVIEW, or that it is no
+    more than chance explains, follows in :meth:`settle` from the rate at which people of a cohort resemble the entry
+    as much, and from how many comparisons the run makes. Without a cohort nothing is above REVIEW, and nothing cleared.
+
+    A clip is assessed if every examined frame could be searched and every face seen could be
     compared, or one that could stands for it; what could not is told as ``likeness.unassessable``, or
     ``likeness.partly_unassessable`` where other faces of the clip were compared.
     """
 
     name: ClassVar[str] = "likeness"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[BaseModel]] = LikenessOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -102,9 +103,24 @@ class Likeness:
             title="Best distance (to protected people)",
         ),
         ValueSpec(
-            "match_rate", "fraction of assessed clips", False,
-            "Clips with a face past the operating point, of the clips that could be assessed; uncalibrated.",
-            0.0, 1.0, per_clip=False, title="Match rate (with protected people)",
+            "alert_rate", "fraction of assessed clips", False,
+            "Clips with an unintended match of tier ALERT, of the clips that could be assessed; before any decision.",
+            0.0, 1.0, per_clip=False, title="Alert rate (unintended, of assessed clips)",
+        ),
+        ValueSpec(
+            "review_rate", "fraction of assessed clips", False,
+            "Clips with an unintended match of tier REVIEW or ALERT, of the clips that could be assessed.",
+            0.0, 1.0, per_clip=False, title="Review rate (unintended, of assessed clips)",
+        ),
+        ValueSpec(
+            "solicited_rate", "fraction of assessed clips", False,
+            "Clips in which somebody was matched whom the prompt names, of the assessed clips with such a prompt.",
+            0.0, 1.0, per_clip=False, title="Solicited rate (prompts that name somebody)",
+        ),
+        ValueSpec(
+            "expected_chance_alerts", "alerts", False,
+            "Alerts that unrelated people would raise by chance: tracks x protected people x rate of coincidence.",
+            0.0, None, per_clip=False, title="Expected chance alerts",
         ),
         ValueSpec(
             "coverage", "fraction of clips with faces", True,
@@ -118,18 +134,22 @@ class Likeness:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
+    settle_features: ClassVar[tuple[str, ...]] = ("faces",)
     finding_kinds: tuple[str, ...] = FINDING_KINDS
 
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
         self._base_dir = context.base_dir
-        self._path = _gallery_path(options.gallery, context.base_dir)
+        self._path = gallery_path(options.gallery, context.base_dir)
+        self._cohort_path = cohort_path(options.cohort, context.base_dir)
         if self._path is None:
             # A gate on matches alone must not pass where nobody was compared: it asks for what cannot be found.
             self.finding_kinds = KINDS_WITHOUT_GALLERY
         self._today = dt.date.today()
         self._embedder: FaceEmbedder | None = None
         self._gallery: Gallery | VgauditError | None = None
+        self._calibration: CohortCalibration | None = None
+        self._entries: GallerySource | None = None
         self._lock = threading.Lock()
 
     # -- what it needs -----------------------------------------------------------------------------
@@ -156,8 +176,11 @@ class Likeness:
         if self._path is None:
             return {"gallery": None, "embedder": self._made_embedder().fingerprint}
         source = describe_gallery(self._path)
-        roles = [[entry.entry_id, entry.effective_role(self._today)] for entry in source.entries]
+        roles = [
+            [entry.entry_id, entry.effective_role(self._today, self.options.use)] for entry in source.entries
+        ]
         return {
+            "cohort": file_sha256(self._cohort_path) if self._cohort_path else None,
             "gallery": source.digest,
             "roles": digest(roles),
             "embedder": self._made_embedder().fingerprint,
@@ -178,20 +201,35 @@ class Likeness:
                 detector = FaceDetector(device=self.options.device)
                 try:
                     self._gallery = load_gallery(self._path, self._made_embedder(), detector)
+                    self._calibration = self._calibrated(self._gallery)
                 except VgauditError as error:
                     self._gallery = error
             if isinstance(self._gallery, VgauditError):
                 raise self._gallery
             return self._gallery
 
+    def _calibrated(self, gallery: Gallery) -> CohortCalibration | None:
+        """Against the cohort file, or the gallery's own people of role ``cohort``; ``None`` where there is neither."""
+        embedder = self._made_embedder()
+        if self._cohort_path is not None:
+            cohort = Cohort.load(self._cohort_path, embedder)
+        elif any(entry.role == "cohort" for entry in gallery.entries):
+            cohort = Cohort.of_gallery(gallery)
+        else:
+            return None
+        return CohortCalibration(gallery, cohort, embedder)
+
+    def _roles(self, gallery: Gallery) -> list[Role]:
+        return [entry.effective_role(self._today, self.options.use) for entry in gallery.entries]
+
     def _faces_options(self) -> dict[str, Any]:
-        options = self.options.model_dump(mode="json", exclude={"gallery", "threshold", "embedder_options"})
+        options = self.options.model_dump(mode="json", exclude={*_OWN_OPTIONS, "embedder_options"})
         paths = registry.load("face_embedders", self.options.embedder).path_options
         embedder_options = dict(self.options.embedder_options)
         for name in paths:
             if isinstance(value := embedder_options.get(name), str):
                 embedder_options[name] = str((self._base_dir / Path(value).expanduser()).resolve())
-        return {**options, "embedder_options": embedder_options}
+        return {**options, "embedder_options": embedder_options, "embed": "tracks"}
 
     def _made_embedder(self) -> FaceEmbedder:
         if self._embedder is None:
@@ -201,7 +239,7 @@ class Likeness:
     def _point(self) -> MatchPoint:
         embedder = self._made_embedder()
         published = published_point(embedder.points)
-        strict = next((p.similarity for p in embedder.points if p.name == "strict"), None)
+        strict = next((p.similarity for p in embedder.points if p.name == "strict"), self.options.strict)
         known = published.similarity if published else None
         if (own := self.options.threshold) is not None:
             stated = stated_similarity(own, embedder.measure)
@@ -242,16 +280,20 @@ class Likeness:
             "doubtful": found.doubtful,
             "assessed": not found.reason,
             "unassessable": found.reason,
-            "matched": False,
+            "audio": clip.info.has_audio,
+            "content_credentials": clip.info.content_credentials,
         }
+        faceless = self._faces_were_required(clip.sample) and not found.faces and not found.reason
+        if faceless:
+            facts |= {"assessed": False, "unassessable": FACES_REQUIRED, "faces_required": True}
         if gallery is None:
-            return self._faces_only(clip, found, facts)
-        embedder, point = self._made_embedder(), self._point()
+            return self._faces_only(clip, found, facts, FACES_REQUIRED if faceless else "")
+        embedder, point, roles = self._made_embedder(), self._point(), self._roles(gallery)
         facts |= {
             "embedder": embedder.name,
             "match_point": point.to_json(),
-            "calibration": UNCALIBRATED,
-            "gallery": _account(gallery, self._today),
+            "calibration": self._calibration.facts() if self._calibration else UNCALIBRATED,
+            "gallery": _account(gallery, roles),
         }
         frame_s = frame_duration_s(clip.info)
         unseen = tuple(
@@ -259,6 +301,8 @@ class Likeness:
                 clip.sample.sample_id, found, faces, frame_s=frame_s, end_s=max(clip.info.duration_s, frame_s)
             )
         )
+        named = named_entries(clip.sample.prompt, gallery.entries)
+        facts["named"] = any(roles[i] == "protected" for i in named)
         if not found.compared:
             if found.reason:
                 why = UNASSESSED if found.faces else UNSEARCHED
@@ -268,32 +312,49 @@ class Likeness:
                     facts=facts,
                     unassessed=found.reason,
                 )
-            return _faceless(faces, facts)
-        people = [(entry.entry_id, entry.effective_role(self._today)) for entry in gallery.entries]
-        scores = entry_similarities(
-            faces["embedding"][faces["usable"]], gallery.templates, gallery.owners, embedder.similarity
-        )
-        compared = ComparedFaces.of(faces, scores)
+            return _faceless(faces, facts, FACES_REQUIRED if faceless else "")
+        tracks = tracks_of(faces, embedder, point.similarity)
+        protected = _people(gallery, roles, "protected")
+        compared = compare(
+            tracks, faces, [protected, _people(gallery, roles, "consented")], embedder,
+            point.similarity, point.strict,
+        )  # fmt: skip
+        audit = Audit(gallery.entries, roles, point, embedder.name, embedder.measure, self._calibration)
         findings = tuple(
             match_findings(
-                clip.sample.sample_id, compared, people, point,
-                embedder=embedder.name, measure=embedder.measure, frame_s=frame_s,
+                clip.sample.sample_id, [hit for c in compared for hit in c.hits], tracks, faces, audit,
+                named=named, frame_s=frame_s,
             )
         )  # fmt: skip
-        facts["matched"] = any(finding.kind == MATCH for finding in findings)
-        measured = self._measurement(compared, people, facts)
+        facts["tracks"] = len(tracks)
+        facts["tier"] = "REVIEW" if any(f.kind == MATCH for f in findings) else "CLEAR"
+        facts["solicited_tier"] = "REVIEW" if any(f.kind == SOLICITED for f in findings) else "CLEAR"
+        if len(protected.entries):
+            measured = self._measurement(faces, compared[0].best, compared[0].face_best, facts)
+        else:
+            measured = Measurement(missing=dict.fromkeys(_PER_CLIP, NOBODY_PROTECTED), facts=facts)
         return replace(measured, findings=findings + unseen, unassessed=found.reason)
 
-    def _faces_only(self, clip: ClipView, found: Assessability, facts: dict[str, Any]) -> Measurement:
+    def _faces_were_required(self, sample: Sample) -> bool:
+        """Whether the suite says that clips like this one show faces, so that one without them answers nothing."""
+        required = self.options.require_faces
+        if isinstance(required, bool):
+            return required
+        return all(sample.tags.get(key) == value for key, value in required.items())
+
+    def _faces_only(
+        self, clip: ClipView, found: Assessability, facts: dict[str, Any], faceless: str
+    ) -> Measurement:
         """Where faces were seen, and that nobody was compared: a clip with faces is not assessed, one without is."""
         faces, frame_s = clip.features["faces"], frame_duration_s(clip.info)
         searched = replace(found, uncompared=())
         number = "face was" if found.faces == 1 else "faces were"
         seen = f"{found.faces} {number} seen, and {NO_GALLERY_GIVEN}" if found.faces else ""
         reason = "; ".join(filter(None, [seen, searched.reason]))
+        reason = reason or faceless
         facts |= {"assessed": not reason, "unassessable": reason, "gallery": None}
-        if not reason:
-            return _faceless(faces, facts)
+        if not reason or faceless:
+            return _faceless(faces, facts, faceless)
         sample, end_s = clip.sample.sample_id, max(clip.info.duration_s, frame_s)
         findings = (
             *not_compared_findings(sample, found, faces, frame_s=frame_s),
@@ -304,74 +365,153 @@ class Likeness:
 
     def _measurement(
         self,
-        compared: ComparedFaces,
-        people: Sequence[tuple[str, Role]],
+        faces: Features,
+        best: NDArray[np.float64],
+        face_best: NDArray[np.float64],
         facts: dict[str, Any],
     ) -> Measurement:
-        times = tuple(float(t) for t in compared.pts_s)
-        protected = [i for i, (_, role) in enumerate(people) if role == "protected"]
-        if not protected:
-            return Measurement(missing=dict.fromkeys(_PER_CLIP, NOBODY_PROTECTED), facts=facts)
-        best = compared.scores[:, protected].max(axis=1)
+        times = tuple(float(t) for t in faces["examined_pts_s"])
         values = {"best_similarity": float(best.max())}
         missing = {}
         if self._made_embedder().measure == "l2":
             values["best_distance"] = 1.0 - values["best_similarity"]
         else:
             missing["best_distance"] = NO_DISTANCE
-        over_time = Series(times, _per_frame(best, compared.frame, len(times)), "similarity")
+        frame = np.searchsorted(faces["frames_examined"], faces["frame_index"])
+        seen = ~np.isnan(face_best)
+        over_time = Series(times, _per_frame(face_best[seen], frame[seen], len(times)), "similarity")
         return Measurement(values, {"best_similarity": over_time}, missing=missing, facts=facts)
+
+    def pictures(self, finding: Finding, features: Mapping[str, Features]) -> list[bytes]:
+        """Faces of a match as JPEG, in the order of ``detail["shown"]``."""
+        shown = finding.detail.get("shown", ())
+        if not shown:
+            return []
+        faces = features["faces"]
+        embedded = self._tracks(faces)[finding.detail["track"]].embedded
+        at = {int(faces["frame_index"][face]): int(face) for face in embedded}
+        return [_crop(faces, at[face["frame"]]) for face in shown]
+
+    def _tracks(self, faces: Features) -> list[Track]:
+        point = published_point(self._made_embedder().points)
+        coherence = point.similarity if point else 0.0
+        if self._path is not None:
+            coherence = self._point().similarity
+        return tracks_of(faces, self._made_embedder(), coherence)
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def condense(self, features: Mapping[str, Features]) -> Mapping[str, Features]:
+        """Of a clip's faces what :meth:`settle` needs: templates, embeddings and one picture of each track."""
+        faces = features["faces"]
+        if not np.isfinite(faces["embedding"]).all():
+            return {"faces": Features({})}
+        tracks = self._tracks(faces)
+        embedded = np.concatenate([t.embedded for t in tracks]) if tracks else np.zeros(0, np.intp)
+        best = [int(t.embedded[np.argmax(faces["quality"][t.embedded])]) for t in tracks]
+        crops = [_crop(faces, face) for face in best]
+        arrays: dict[str, NDArray[Any]] = {
+            "templates": track_templates(tracks, faces, self._made_embedder().measure),
+            "usable_frames": np.array(
+                [len(np.unique(faces["frame_index"][t.embedded])) for t in tracks], np.intp
+            ),
+            "faces": faces["embedding"][embedded],
+            "face_track": np.repeat(np.arange(len(tracks)), [len(t.embedded) for t in tracks]),
+            "start_s": np.array([t.start_s for t in tracks]),
+            "crop_jpeg": np.frombuffer(b"".join(crops), np.uint8),
+            "crop_start": np.r_[0, np.cumsum([len(crop) for crop in crops], dtype=np.int64)],
+        }
+        return {"faces": Features(arrays)}
+
+    def settle(self, measured: Sequence[Measured], unmeasured: Sequence[Sample]) -> Settlement:
+        """Tiers, expected chance alerts, decoys, recurring faces, and the ledger; see
+        :mod:`vgaudit.likeness.settlement`.
+
+        Raises:
+            GalleryError: The gallery cannot be used.
+            Unavailable: Weights are missing.
+            ValueError: Features of a clip are not finite.
+        """
+        gallery = self.prepare()
+        audited = Audited(
+            gallery=gallery,
+            roles=self._roles(gallery) if gallery else (),
+            point=self._point() if gallery else None,
+            embedder=self._made_embedder(),
+            calibration=self._calibration,
+            unmeasured={s.sample_id: s.group for s in unmeasured},
+        )
+        settled = settle([_clip_faces(m) for m in measured], audited)
+        return Settlement(settled.measurements, settled.facts, settled.ledger, settled.pictures)
 
     # -- a group -----------------------------------------------------------------------------------
 
     def summarize(self, measured: Sequence[Measured], context: SummaryContext) -> list[Result]:
-        """Means over clips with usable faces, the uncalibrated match rate, coverage, and the rate of faces."""
-        common = {"embedder": self.options.embedder, "calibration": UNCALIBRATED, "meaning": FIXED_WORDS}
-        # Neither is fit for a gate: a similarity has no error rate, and one match vanishes in a mean.
+        """Means over clips with usable faces, rates of tiers, chance alerts, coverage, and the rate of faces."""
+        common: dict[str, Any] = {"embedder": self.options.embedder, "meaning": FIXED_WORDS}
+        if measured:  # from the measurement, not the gallery: a resumed run may not have loaded one
+            known = measured[0].measurement.facts
+            common |= {
+                "gallery": known.get("gallery", {}),
+                "calibration": known.get("calibration", UNCALIBRATED),
+            }
+        # Not fit for a gate: a similarity has no error rate, and one match vanishes in a mean.
         facts: dict[str, Any] = {**common, "uncalibrated": True}
         if self._path is not None:
             facts["match_point"] = self._point().to_json()
-        if measured:  # from the measurement, not the gallery: a resumed run may not have loaded one
-            facts["gallery"] = measured[0].measurement.facts.get("gallery", {})
-        similarity, distance, rate, covered, seen = self.values
+        similarity, distance, alerts, reviews, solicited, chance, covered, seen = self.values
+        calibrated = common.get("calibration", UNCALIBRATED) != UNCALIBRATED
         return [
             mean_of(similarity, measured, context, facts),
             mean_of(distance, measured, context, facts),
-            match_rate(rate, measured, context, facts),
+            tier_rate(alerts, measured, context, common if calibrated else facts, calibrated),
+            tier_rate(reviews, measured, context, common if calibrated else facts, calibrated),
+            solicited_rate(solicited, measured, context, common if calibrated else facts),
+            expected_chance_alerts(chance, measured, context, common),
             coverage(covered, measured, context, common),
             face_rate(seen, measured, context),
         ]
 
 
-def _gallery_path(gallery: str, base_dir: Path) -> Path | None:
-    """Where the gallery is; ``None`` where the suite says that there is none.
-
-    Raises:
-        GalleryError: Nothing is there, or ``none`` might be a folder's name.
-    """
-    path = (base_dir / Path(gallery).expanduser()).resolve()
-    if gallery == NO_GALLERY:
-        if path.exists():
-            raise GalleryError(
-                f"likeness.gallery: {NO_GALLERY!r} says that there is no gallery, but {path} exists; expected "
-                f"'./{NO_GALLERY}' if that is the gallery, or another name for what lies there"
-            )
-        return None
-    if is_package_file(gallery):
-        path = package_file(gallery)
-    if not path.exists():
-        raise GalleryError(
-            f"likeness.gallery: {gallery!r} not found (looked at {path}); expected a folder with one folder of "
-            f"pictures per person, one picture, a built gallery file, or {NO_GALLERY!r} to look for faces only"
-        )
-    return path
-
-
-def _faceless(faces: Features, facts: dict[str, Any]) -> Measurement:
+def _faceless(faces: Features, facts: dict[str, Any], unassessed: str = "") -> Measurement:
     """Of a clip that was searched and shows no face."""
     times = tuple(float(t) for t in faces["examined_pts_s"])
     series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
-    return Measurement(missing=dict.fromkeys(_PER_CLIP, NO_FACE), series=series, facts=facts)
+    missing = dict.fromkeys(_PER_CLIP, NO_FACE)
+    return Measurement(missing=missing, series=series, facts=facts, unassessed=unassessed)
+
+
+def _people(gallery: Gallery, roles: Sequence[Role], role: Role) -> People:
+    wanted = [i for i, own in enumerate(roles) if own == role]
+    return People.of(wanted, gallery.templates, gallery.owners)
+
+
+def _crop(faces: Features, face: int) -> bytes:
+    """JPEG of an embedded face."""
+    start, end = faces["crop_start"][face : face + 2]
+    return faces["crop_jpeg"][start:end].tobytes()
+
+
+def _clip_faces(m: Measured) -> ClipFaces:
+    faces = m.features["faces"]
+    if "templates" not in faces.arrays:
+        raise ValueError(f"features of the faces of {m.sample.sample_id} are not finite")
+    starts = faces["crop_start"]
+    return ClipFaces(
+        sample_id=m.sample.sample_id,
+        prompt_id=m.sample.prompt_id,
+        group=m.sample.group,
+        clip_sha256=m.sha256,
+        measurement=m.measurement,
+        templates=faces["templates"],
+        usable_frames=faces["usable_frames"],
+        faces=faces["faces"],
+        face_track=faces["face_track"],
+        start_s=faces["start_s"],
+        pictures=[
+            faces["crop_jpeg"][a:b].tobytes() for a, b in zip(starts[:-1], starts[1:], strict=True)
+        ],
+    )
 
 
 def _too_strict(own: float, known: float, embedder: FaceEmbedder) -> str:
@@ -391,10 +531,10 @@ def _too_strict(own: float, known: float, embedder: FaceEmbedder) -> str:
 _FACE_FACTS = ("unusable", "frames_examined", "frames_failed", "failures", "smallest_face_px", "detector")
 
 
-def _account(gallery: Gallery, today: dt.date) -> dict[str, Any]:
+def _account(gallery: Gallery, roles: Sequence[Role]) -> dict[str, Any]:
     """How many people stand in which role, and what is wrong with their pictures."""
-    roles = Counter(str(entry.effective_role(today)) for entry in gallery.entries)
-    return {**roles, "pictures": len(gallery.owners), "warnings": list(gallery.warnings)}
+    counts = Counter(str(role) for role in roles)
+    return {**counts, "pictures": len(gallery.owners), "warnings": list(gallery.warnings)}
 
 
 def _per_frame(best: NDArray[np.float64], frame: NDArray[np.intp], n: int) -> tuple[float | None, ...]:

@@ -30,7 +30,7 @@ from vgaudit.records import (
 )  # fmt: skip
 from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
 from vgaudit.reports.write import reports_are_current, write_reports
-from vgaudit.rundir import RunDir
+from vgaudit.rundir import RunDir, atomic_write
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def finish(
         data = read_report_data(run)
         return Finished(run.path, report, data.verdict, data, changed=False)
     progress.note("summarizing")
+    collected.settle()
     results: list[Result] = []
     if spec.kind != "census":
         gated = {gate.metric for gate in spec.gates if gate.metric}
@@ -84,11 +85,12 @@ def finish(
         "coverage": {m: {g: list(c) for g, c in by.items()} for m, by in collected.coverage().items()},
         "finding_kinds": {name: sorted(k) for name, k in kinds.items() if k is not None},
         "groups": list(plan.groups),
+        "settled": {name: dict(s.facts) for name, s in collected.settlements.items()},
         "unchecked": _unchecked(plan, records, scorer, collected),
         "notes": _notes(spec, scorer, collected, results),
         "measurement_keys": {
             b.name: [
-                scorer.key(b, s, records[s.sample_id])
+                collected.key(b, s)
                 for s in plan
                 if s.sample_id in collected.measurements.get(b.name, {})
             ]
@@ -96,9 +98,20 @@ def finish(
         },
     }
     stored |= _gated(spec.kind, spec.gates, spec.max_failed, stored, plan, records, collected.measurements)
+    _write_settlements(run, collected)
     run.write_results(stored)
     data = read_report_data(run)
     return Finished(run.path, write_reports(data), data.verdict, data, changed=True)
+
+
+def _write_settlements(run: RunDir, collected: Collected) -> None:
+    for name, settlement in collected.settlements.items():
+        for picture, data in settlement.pictures.items():
+            path = run.evidence_path(picture)
+            if not path.is_file():
+                with atomic_write(path) as file:
+                    file.write(data)
+        run.write_ledger(name, settlement.ledger)
 
 
 def _stored_inputs(run: RunDir) -> str | None:
@@ -224,6 +237,8 @@ def read_report_data(run: RunDir) -> ReportData:
         verdict=Verdict.from_json(stored["verdict"]),
         notes=(*stored["notes"], *manifest.get("notes", ())),
         value_specs=stored["value_specs"],
+        settled=stored.get("settled", {}),
+        ledger=tuple(row for name in stored.get("settled", {}) for row in run.ledger(name)),
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from vgaudit.arrays import load_npz
 from vgaudit.errors import MediaError, Unavailable
 from vgaudit.extractors.base import Extraction, Extractor, ExtractorSpec, Features, TextExtractor
-from vgaudit.metrics.base import ClipView
+from vgaudit.metrics.base import ClipView, kept_roles
 from vgaudit.pipeline.binding import BoundMetric, ExtractorPool
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord, Finding, Measurement, digest, fingerprinted
@@ -254,7 +254,7 @@ class Scorer:
         for bound in self.metrics:
             if bound.unavailable:
                 continue
-            for role in bound.roles if bound in due else bound.metric.summary_features:
+            for role in bound.roles if bound in due else kept_roles(bound.metric):
                 spec, fingerprint = bound.roles[role], bound.fingerprints[role]
                 extractor = self.pool.get(spec)
                 if extractor.unit == "text" or self._has_features(fingerprint, sha, read=bound in due):
@@ -348,6 +348,8 @@ class Scorer:
         )
         if getattr(bound.metric, "filmstrips", False):
             found = self._with_filmstrips(found, record)
+        if (pictures := getattr(bound.metric, "pictures", None)) is not None:
+            found = tuple(self._with_pictures(f, pictures(f, features)) for f in found)
         measurement = replace(measurement, findings=found)
         return {
             "key": self.key(bound, sample, record),
@@ -355,6 +357,28 @@ class Scorer:
             "metric": bound.name,
             "measurement": measurement.to_json(),
         }
+
+    def _with_pictures(self, finding: Finding, pictures: Sequence[bytes]) -> Finding:
+        """The finding, and the pictures that its metric has of it as evidence."""
+        paths = [self.run.evidence_path(f"{finding.fingerprint}-{i}.jpg") for i in range(len(pictures))]
+        for path, data in zip(paths, pictures, strict=True):
+            with atomic_write(path) as file:
+                file.write(data)
+        names = [path.relative_to(self.run.path).as_posix() for path in paths]
+        return replace(finding, evidence=(*finding.evidence, *names))
+
+    def settled(self, bound: BoundMetric, key: str, sample_id: str, measurement: Measurement) -> str:
+        """Log a measurement that a metric changed when it knew the whole run; its key.
+
+        It stands beside the one it follows from: a run that grows is settled anew from what was measured.
+        """
+        content = measurement.to_json()
+        own = digest([key, content], 40)
+        if own not in self._known:
+            entry = {"key": own, "sample_id": sample_id, "metric": bound.name, "measurement": content}
+            self.run.append_measurements([entry])
+            self._known[own] = entry
+        return own
 
     def _with_filmstrips(self, findings: Sequence[Finding], record: ClipRecord) -> tuple[Finding, ...]:
         """The findings, the worst of them with the frames around them as evidence; decodes once if there are any."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.gates import Gaps, is_assessed
-from vgaudit.metrics.base import Measured, SummaryContext, for_summary
+from vgaudit.metrics.base import Measured, Settlement, SummaryContext, for_summary
 from vgaudit.pipeline.binding import BoundMetric
 from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
@@ -46,6 +46,8 @@ class Collected:
         self.records = records
         self.scorer = scorer
         self.measurements: dict[str, dict[str, Measurement]] = {}
+        self.settlements: dict[str, Settlement] = {}
+        self._settled_keys: dict[tuple[str, str], str] = {}
         for bound in scorer.metrics:
             for sample in plan:
                 record = records[sample.sample_id]
@@ -53,20 +55,61 @@ class Collected:
                 if measurement is not None:
                     self.measurements.setdefault(bound.name, {})[sample.sample_id] = measurement
 
-    def by_group(self, bound: BoundMetric) -> dict[str, list[Measured]]:
-        """Measured clips of each group, with the features the metric's summary asks for.
+    def settle(self) -> None:
+        """Let metrics that must know the whole run say what they then know; their measurements take the others' place."""
+        for bound in self.scorer.metrics:
+            settle = getattr(bound.metric, "settle", None)
+            if settle is None or bound.unavailable:
+                continue
+            own = self.measurements.get(bound.name, {})
+            try:
+                measured = [
+                    m for ms in self.by_group(bound, bound.metric.settle_features).values() for m in ms  # type: ignore[attr-defined]
+                ]
+                unmeasured = [s for s in self.plan if s.sample_id not in own]
+                settlement: Settlement = settle(measured, unmeasured)
+            except Unavailable as error:
+                bound.unavailable, bound.remedy = error.reason, error.remedy
+                continue
+            except LookupError as error:
+                bound.unavailable = str(error)
+                continue
+            except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+                bound.unavailable = f"{type(error).__name__}: {error}"
+                continue
+            self.settlements[bound.name] = settlement
+            for sample in self.plan:
+                if (changed := settlement.measurements.get(sample.sample_id)) is not None:
+                    key = self.scorer.key(bound, sample, self.records[sample.sample_id])
+                    self._settled_keys[bound.name, sample.sample_id] = self.scorer.settled(
+                        bound, key, sample.sample_id, changed
+                    )
+                    own[sample.sample_id] = changed
+
+    def key(self, bound: BoundMetric, sample: Sample) -> str:
+        """Key of a clip's measurement in the log: of the settled one, where there is one."""
+        settled = self._settled_keys.get((bound.name, sample.sample_id))
+        return settled or self.scorer.key(bound, sample, self.records[sample.sample_id])
+
+    def by_group(
+        self, bound: BoundMetric, wanted: Sequence[str] | None = None
+    ) -> dict[str, list[Measured]]:
+        """Measured clips of each group, with the features the metric's summary asks for, or those ``wanted``.
 
         Raises:
             Unavailable: Features of the summary are not there.
         """
         found: dict[str, list[Measured]] = {group: [] for group in self.plan.groups}
         measurements = self.measurements.get(bound.name, {})
-        roles = [r for r in bound.metric.summary_features if r in bound.roles]
+        roles = [
+            r for r in (bound.metric.summary_features if wanted is None else wanted) if r in bound.roles
+        ]
         for sample in self.plan:
             if measurement := measurements.get(sample.sample_id):
                 record = self.records[sample.sample_id]
                 features = self.scorer.features(bound, sample, record, roles)
-                found[sample.group].append(Measured(sample, measurement, for_summary(bound.metric, features)))
+                kept = for_summary(bound.metric, features) if features else features
+                found[sample.group].append(Measured(sample, measurement, kept, record.sha256))
         return found
 
     def coverage(self) -> dict[str, dict[str, tuple[int, int]]]:
@@ -188,6 +231,7 @@ def summarize(collected: Collected, confidence: float, gated: Collection[str] = 
             context = SummaryContext(
                 group=group, planned=_planned(group, collected), all_groups=groups, confidence=confidence,
                 unmeasured=unmeasured, failed=failed,
+                settled=collected.settlements[bound.name].facts if bound.name in collected.settlements else {},
             )  # fmt: skip
             results += _of_group(bound, context, collected, gated)
     return results

@@ -50,6 +50,8 @@ class ReportData:
         verdict: Answer of the run.
         notes: Sentences a reader must see (likeness not assessed, clips changed on disk ...).
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
+        settled: Metric -> facts that it knows of the whole run only; pictures in them lie below ``evidence/``.
+        ledger: Rows of ``likeness_ledger.jsonl``: how near anybody came, and what could not be assessed.
     """
 
     run_dir: Path
@@ -62,3 +64,5 @@ class ReportData:
     verdict: Verdict
     notes: tuple[str, ...] = ()
     value_specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ledger: tuple[Mapping[str, Any], ...] = ()

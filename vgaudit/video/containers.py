@@ -24,6 +24,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vgaudit.errors import MediaError
+from vgaudit.video.content_credentials import has_content_credentials
 from vgaudit.video.truncation import missing_bytes
 
 CONTAINERS = ("mov", "mp4", "matroska", "webm", "avi", "gif")
@@ -125,12 +126,14 @@ class OpenClip:
         stream: The video stream chosen.
         notes: Sentences on what was chosen where there was a choice.
         missing_bytes: Bytes that the file announces but does not hold.
+        content_credentials: Whether it carries a C2PA manifest.
     """
 
     container: InputContainer
     stream: VideoStream
     notes: tuple[str, ...]
     missing_bytes: int
+    content_credentials: bool = False
 
 
 @contextmanager
@@ -143,6 +146,7 @@ def open_clip(path: Path | str, limits: MediaLimits) -> Iterator[OpenClip]:
     with open_regular(path, limits) as file:
         head = file.read(16)
         missing = missing_bytes(file)
+        credentials = has_content_credentials(file)
         file.seek(0)
         options = {
             "format_whitelist": ",".join(CONTAINERS),
@@ -158,7 +162,7 @@ def open_clip(path: Path | str, limits: MediaLimits) -> Iterator[OpenClip]:
             limits.check_pixels(path, stream.codec_context.width, stream.codec_context.height)
             if stream.frames:
                 limits.check_frames(path, stream.frames)
-            yield OpenClip(container, stream, tuple(notes), missing)
+            yield OpenClip(container, stream, tuple(notes), missing, credentials)
 
 
 def decoder_for(stream: VideoStream, limits: MediaLimits) -> VideoCodecContext:

@@ -31,6 +31,8 @@ class ClipInfo:
         rotation: Degrees (0, 90, 180, 270) the stored picture was turned counter-clockwise for display.
         has_alpha: Whether the clip carries transparency.
         has_audio: Whether there is an audio stream.
+        content_credentials: Whether the file carries a C2PA manifest, a signed statement of where it came from;
+            it is neither read nor checked.
         variable_frame_rate: Whether the frames are unevenly spaced in time.
         color_space: Matrix used for the conversion to RGB (``bt709``, ``bt601``, ``bt2020``, ``rgb`` ...).
         color_range: Range used, ``limited`` or ``full``.
@@ -51,6 +53,7 @@ class ClipInfo:
     rotation: int = 0
     has_alpha: bool = False
     has_audio: bool = False
+    content_credentials: bool = False
     variable_frame_rate: bool = False
     color_space: str = ""
     color_range: str = ""

@@ -119,7 +119,8 @@ class ClipReader:
             self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate
         )
         self._damage = _Damage(opened.missing_bytes)
-        self._info = _header_info(self.path, self._container, self._stream, opened.notes)
+        header = _header_info(self.path, self._container, self._stream, opened.notes)
+        self._info = replace(header, content_credentials=opened.content_credentials)
         if self._info.duration_s:
             self.limits.check_seconds(self.path, self._info.duration_s)
         return self

@@ -1,0 +1,33 @@
+"""Which prompts name somebody: whole words, whatever case, accents and punctuation."""
+
+from __future__ import annotations
+
+import pytest
+
+from vgaudit.likeness.naming import names
+
+
+@pytest.mark.parametrize(
+    ("prompt", "alias", "named"),
+    [
+        ("Mira Novak on a stage", "mira novak", True),
+        ("MIRA NOVAK's keynote", "Mira Novak", True),
+        ("Mira, Novak & co", "Mira Novak", True),
+        ("a portrait of José", "jose", True),
+        ("a portrait of Jose", "José", True),
+        ("Mira on a stage with Novak", "Mira Novak", False),
+        ("miranda novak", "Mira", False),
+        ("admiral", "mira", False),
+        ("a woman on a stage", "Mira Novak", False),
+        ("", "Mira", False),
+        ("anything", "...", False),
+        ("采访张伟的记者", "张伟", True),
+        ("采访李伟的记者", "张伟", False),
+        ("김철수가 노래한다", "김철수", True),
+        ("Straße mit Müller", "STRASSE", True),
+        ("новости: Иван Петров", "иван петров", True),
+        ("новости: Иванов", "Иван", False),
+    ],
+)
+def test_names(prompt: str, alias: str, named: bool) -> None:
+    assert names(prompt, alias) is named

@@ -1,0 +1,57 @@
+"""Tracks hold one face: split where the embedding says that it is another one, whatever the boxes say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.likeness.synthetic import faces_like
+from vgaudit.extractors.face_embedders import DlibEmbedder
+from vgaudit.likeness.tracks import tracks_of
+
+EMBEDDER = DlibEmbedder()
+COHERENCE = 0.4
+
+
+def spans(**faces: object) -> list[tuple[list[int], list[int]]]:
+    found = tracks_of(faces_like(**faces), EMBEDDER, COHERENCE)  # type: ignore[arg-type]
+    return [(t.faces.tolist(), t.embedded.tolist()) for t in found]
+
+
+def test_one_face_over_time_is_one_track() -> None:
+    assert spans(people=[0, 0, 0, 0], track=[0, 0, 0, 0]) == [([0, 1, 2, 3], [0, 1, 2, 3])]
+
+
+def test_two_tracks_of_the_extractor_stay_two() -> None:
+    assert spans(people=[0, 1, 0, 1], track=[0, 1, 0, 1], frame=[0, 0, 1, 1]) == [
+        ([0, 2], [0, 2]),
+        ([1, 3], [1, 3]),
+    ]
+
+
+def test_somebody_elses_face_at_the_same_place_is_another_track() -> None:
+    assert spans(people=[0, 0, 1, 1, 0], track=[0] * 5) == [
+        ([0, 1], [0, 1]),
+        ([2, 3], [2, 3]),
+        ([4], [4]),
+    ]
+
+
+def test_faces_without_embedding_go_with_the_nearest_in_time() -> None:
+    found = spans(people=[0, 0, 0, 1, 1], track=[0] * 5, embedded=[True, False, False, True, False])
+    assert found == [([0, 1], [0]), ([2, 3, 4], [3])]
+
+
+def test_a_track_without_any_embedding_is_none() -> None:
+    assert spans(people=[0, 0, 1], track=[0, 0, 1], embedded=[False, False, True]) == [([2], [2])]
+    assert spans(people=[], track=[]) == []
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
+def test_order_of_the_faces_does_not_matter(order: list[int]) -> None:
+    faces = faces_like(people=[0, 0, 1, 1], track=[0, 0, 0, 0])
+    shuffled = type(faces)({k: v[order] if len(v) == 4 else v for k, v in faces.arrays.items()})
+    found = tracks_of(shuffled, EMBEDDER, COHERENCE)
+    frames = [shuffled["frame_index"][t.faces].tolist() for t in found]
+    assert frames == [[0, 1], [2, 3]]
+    assert all(np.all(np.diff(shuffled["pts_s"][t.faces]) > 0) for t in found)

@@ -1,0 +1,66 @@
+"""A gallery's calibration against a cohort, in the words and numbers that stand beside a hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vgaudit.extractors.face_embedding import FaceEmbedder
+from vgaudit.likeness.calibration import Calibration, Expected, HitRates
+from vgaudit.likeness.cohort import Cohort
+from vgaudit.likeness.gallery_file import StoredGallery
+
+_BINS = 40
+
+
+class CohortCalibration:
+    """How many people of a cohort resemble each entry of a gallery at least so much.
+
+    Args:
+        gallery: The gallery.
+        cohort: Unrelated people, embedded as the gallery was.
+        embedder: Of both.
+    """
+
+    def __init__(self, gallery: StoredGallery, cohort: Cohort, embedder: FaceEmbedder) -> None:
+        self.cohort = cohort
+        self._calibration = Calibration(
+            cohort.templates,
+            cohort.groups,
+            [entry.group or "" for entry in gallery.entries],
+            gallery.templates,
+            gallery.owners,
+            embedder.similarity,
+        )
+
+    def rates(self, entry: int, score: float) -> HitRates:
+        """How many of the cohort resemble the entry at the position ``entry`` at least as much as ``score``."""
+        return self._calibration.rate(entry, score)
+
+    def expected_chance_alerts(
+        self, tracks: int, entries: Sequence[int], comparisons: int, strict: float | None
+    ) -> Expected:
+        """Alerts that unrelated people would raise; see :class:`~vgaudit.likeness.calibration.Calibration`."""
+        return self._calibration.expected_chance_alerts(tracks, entries, comparisons, strict)
+
+    def detail(self, entry: int, score: float) -> dict[str, Any]:
+        """What a finding says of its rate, as JSON."""
+        rates = self.rates(entry, score)
+        counts, edges = np.histogram(self._calibration.scores(entry), bins=_BINS)
+        same = rates.same_group
+        return {
+            "calibration": self.facts(),
+            "rate": rates.overall.to_json() | {"words": rates.overall.words},
+            "same_group_rate": same.to_json() | {"words": same.words} if same else None,
+            "histogram": {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]},
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Name, people, source and licence of the cohort: they stand beside every rate."""
+        cohort = self.cohort
+        return {
+            "cohort": cohort.name, "people": len(cohort.templates), "source": cohort.source,
+            "licence": cohort.licence,
+        }  # fmt: skip

@@ -1,0 +1,171 @@
+"""Which tracks of a clip resemble which people of a gallery, exactly, and how well that is supported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgaudit.extractors.base import Features
+from vgaudit.extractors.face_embedding import FaceEmbedder
+from vgaudit.likeness.search import Found, search
+from vgaudit.likeness.templates import track_templates
+from vgaudit.likeness.tracks import Track
+
+Ints = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class People:
+    """Some people of a gallery, and their templates.
+
+    Attributes:
+        entries: ``(e,)``: their positions in the gallery, ascending.
+        templates: float32 ``(n, d)``, grouped by person.
+        owners: int32 ``(n,)``: position in ``entries`` of each template's person.
+    """
+
+    entries: Ints
+    templates: NDArray[np.float32]
+    owners: NDArray[np.int32]
+
+    @classmethod
+    def of(
+        cls, wanted: Sequence[int], templates: NDArray[np.float32], owners: NDArray[np.int32]
+    ) -> People:
+        """Those of a gallery at the positions ``wanted``."""
+        entries = np.array(sorted(wanted), np.intp)
+        inside = np.isin(owners, entries)
+        return cls(entries, templates[inside], np.searchsorted(entries, owners[inside]).astype(np.int32))
+
+    def of_entry(self, position: int) -> NDArray[np.float32]:
+        """Templates ``(k, d)`` of the person at ``position`` in ``entries``."""
+        first, end = np.searchsorted(self.owners, [position, position + 1])
+        return self.templates[first:end]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A track that resembles somebody, at the embedder's point or past it.
+
+    Attributes:
+        track: Position among the clip's tracks.
+        entry: Position in the gallery.
+        similarity: Of the track's template.
+        face_similarity: ``(m,)``: of each embedded face of the track.
+        support: Examined frames with a face past the point.
+        strict_support: Those with one past the strict point; 0 where the embedder has none.
+        runner_up: Who else the track resembles most, and its similarity: position in the gallery.
+    """
+
+    track: int
+    entry: int
+    similarity: float
+    face_similarity: NDArray[np.float64]
+    support: int
+    strict_support: int
+    runner_up: tuple[int, float] | None
+
+    @property
+    def best_similarity(self) -> float:
+        """The highest of the template and all faces."""
+        return max(self.similarity, float(self.face_similarity.max()))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The tracks of a clip held against people.
+
+    Attributes:
+        hits: One for each track and person past the point, most alike first.
+        best: ``(t,)``: highest similarity of each track, of its template or of any face; ``-inf`` without people.
+        face_best: ``(F,)``: highest similarity of each face of the features; ``nan`` for those without embedding.
+    """
+
+    hits: tuple[Hit, ...]
+    best: NDArray[np.float64]
+    face_best: NDArray[np.float64]
+
+
+def compare(
+    tracks: Sequence[Track],
+    faces: Features,
+    people: Sequence[People],
+    embedder: FaceEmbedder,
+    point: float,
+    strict: float | None,
+) -> list[Compared]:
+    """Hold every track's template and every embedded face against every person.
+
+    Args:
+        tracks: Of :func:`~vgaudit.likeness.tracks.tracks_of`.
+        faces: Features of the extractor ``faces``.
+        people: Groups of people that are told apart (protected, consented); a runner-up may be of any.
+        embedder: Whose vectors these are.
+        point: Similarity from which on a face resembles a person.
+        strict: The stricter one.
+
+    Returns:
+        What was found for each group of people.
+    """
+    embedded = np.flatnonzero(faces["embedded"])
+    rows = np.concatenate([track_templates(list(tracks), faces, embedder.measure), faces["embedding"][embedded]])
+    track_of = np.full(len(faces["embedded"]), -1)
+    for number, track in enumerate(tracks):
+        track_of[track.embedded] = number
+    row_track = np.concatenate([np.arange(len(tracks)), track_of[embedded]])
+    found = [
+        search(rows, group.templates, group.owners, embedder.measure, point) if len(group.entries) else None
+        for group in people
+    ]
+    out = []
+    for group, seen in zip(people, found, strict=True):
+        best = np.full(len(tracks), -np.inf)
+        face_best = np.full(len(faces["embedded"]), np.nan)
+        if seen is None:
+            out.append(Compared((), best, face_best))
+            continue
+        np.maximum.at(best, row_track, seen.best_score)
+        face_best[embedded] = seen.best_score[len(tracks) :]
+        pairs = sorted({(int(row_track[row]), int(entry)) for row, entry, _ in seen.past})
+        hits = [
+            _hit(number, tracks[number], position, group, faces, rows, embedder, point, strict,
+                 _runner_up(number, group, position, people, found))
+            for number, position in pairs
+        ]  # fmt: skip
+        out.append(Compared(tuple(sorted(hits, key=lambda h: (-h.best_similarity, h.track))), best, face_best))
+    return out
+
+
+def _hit(
+    number: int, track: Track, position: int, group: People, faces: Features, rows: NDArray[np.float32],
+    embedder: FaceEmbedder, point: float, strict: float | None, runner_up: tuple[int, float] | None,
+) -> Hit:  # fmt: skip
+    own = group.of_entry(position)
+    similar = embedder.similarity(faces["embedding"][track.embedded], own).max(axis=1)
+    frames = faces["frame_index"][track.embedded]
+    return Hit(
+        track=number,
+        entry=int(group.entries[position]),
+        similarity=float(embedder.similarity(rows[number : number + 1], own).max()),
+        face_similarity=similar,
+        support=len(np.unique(frames[similar >= point])),
+        strict_support=0 if strict is None else len(np.unique(frames[similar >= strict])),
+        runner_up=runner_up,
+    )
+
+
+def _runner_up(
+    row: int, group: People, position: int, people: Sequence[People], found: Sequence[Found | None]
+) -> tuple[int, float] | None:
+    """Who of all people resembles the template in ``row`` most, besides the one at ``position`` of ``group``."""
+    candidates = []
+    for other, seen in zip(people, found, strict=True):
+        if seen is None:
+            continue
+        for entry, score in ((seen.best[row], seen.best_score[row]), (seen.second[row], seen.second_score[row])):
+            if entry >= 0 and not (other is group and entry == position):
+                candidates.append((int(other.entries[entry]), float(score)))
+    return max(candidates, key=lambda c: c[1], default=None)

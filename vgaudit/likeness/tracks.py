@@ -1,0 +1,66 @@
+"""Faces of a clip over time: one track for one face, as far as boxes and embeddings hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vgaudit.extractors.base import Features
+from vgaudit.extractors.face_embedding import FaceEmbedder
+
+Ints = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face over time. Positions are those of the ``faces`` features, ascending in time.
+
+    Attributes:
+        faces: ``(n,)``: detections in it.
+        embedded: ``(m,)``: those of them with an embedding; at least one.
+        start_s: Time of the first detection.
+        last_s: Time of the last.
+    """
+
+    faces: Ints
+    embedded: Ints
+    start_s: float
+    last_s: float
+
+
+def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list[Track]:
+    """Tracks with at least one embedded face, by time.
+
+    The extractor links detections whose boxes overlap, within a shot. Somebody who takes another one's place there, or
+    a face that turns into another, keeps the box; so a track is split where the embedding of a face is less like the
+    one before than pictures of one person are. A face without an embedding goes with the embedded one nearest in time.
+
+    Args:
+        faces: Features of the extractor ``faces``.
+        embedder: Whose similarity is asked.
+        coherence: Similarity under which two successive faces are not one person's.
+    """
+    found = []
+    for number in np.unique(faces["track"]):
+        members = np.flatnonzero(faces["track"] == number)
+        members = members[np.argsort(faces["pts_s"][members], kind="stable")]
+        embedded = members[faces["embedded"][members]]
+        if len(embedded):
+            found += list(_coherent(members, embedded, faces, embedder, coherence))
+    return sorted(found, key=lambda track: (track.start_s, track.faces[0]))
+
+
+def _coherent(
+    members: Ints, embedded: Ints, faces: Features, embedder: FaceEmbedder, coherence: float
+) -> Iterator[Track]:
+    vectors = faces["embedding"][embedded]
+    steps = embedder.similarity(vectors, vectors).diagonal(1)
+    part = np.r_[0, np.cumsum(steps < coherence)]
+    pts_s = faces["pts_s"]
+    nearest = np.abs(pts_s[members][:, None] - pts_s[embedded][None]).argmin(axis=1)
+    for number in np.unique(part):
+        own = members[part[nearest] == number]
+        yield Track(own, embedded[part == number], float(pts_s[own[0]]), float(pts_s[own[-1]]))
