@@ -44,7 +44,7 @@ def test_only_a_box_at_the_top_counts(data: bytes, there: bool) -> None:
 
 def test_a_clip_says_whether_it_has_one(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
-    encode(np.full((3, 32, 32, 3), 90, np.uint8), clip, 8.0, EncoderSettings())
+    encode(np.full((3, 32, 32, 3), 90, np.uint8), 8.0, clip, EncoderSettings())
     assert probe(clip).content_credentials is False
     clip.write_bytes(clip.read_bytes() + C2PA)
     assert probe(clip).content_credentials is True
