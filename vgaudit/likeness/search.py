@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from vgaudit.extractors.face_embedding import Float, Measure
 
-CHUNK = 16_000_000
-"""Products held at once: 64 MB, and as much again for what is derived from them."""
+CHUNK = 2_000_000
+"""Products held at once: 8 MB, which stay near the processor until they have been looked through."""
+
+PARTS = 8
+"""Parts of a chunk whose best bound the runner-up."""
 
 TRACK_BLOCK = 4096
 """Most tracks that are held against a chunk of templates at once."""
@@ -135,7 +138,8 @@ def _entry_starts(tracks: Float, templates: Float, owners: NDArray[Any]) -> NDAr
     starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
     if not np.array_equal(owners[starts], np.arange(len(starts))):
         raise ValueError("templates must be grouped by owner, owners 0, 1, 2 ... in order")
-    return np.r_[starts, len(owners)].astype(np.int64)
+    ends: NDArray[np.int64] = np.r_[starts, len(owners)].astype(np.int64)
+    return ends
 
 
 def _chunks(starts: NDArray[np.int64], rows: int) -> Iterator[tuple[int, int]]:
@@ -153,19 +157,20 @@ class _Screen:
     What is compared in float32 is ``q = x.y`` for cosines and ``q = x.y - |x|^2 / 2 - |y|^2 / 2``, minus half the
     squared distance, for L2: both rise with the score. With the unit roundoff ``u = 2^-24`` a product of ``d``
     terms in any order is off by at most ``d u / (1 - d u) |x| |y|`` (Higham, "Accuracy and Stability of Numerical
-    Algorithms", section 3.1); reading float64 vectors as float32 and the two subtractions add a few ``u``.
+    Algorithms", section 3.1), the sum in ``|y|^2`` likewise; reading float64 vectors as float32 and the two
+    subtractions add a few ``u``.
     """
 
     def __init__(
         self, tracks: Float, templates: Float, starts: NDArray[np.int64], measure: Measure, point: float
     ) -> None:
-        self.tracks, self.templates, self.starts, self.measure = tracks, templates, starts, measure
+        self.templates, self.starts, self.measure = templates, starts, measure
         self.exact = tracks.astype(np.float64)
         self.squared = np.einsum("ij,ij->i", self.exact, self.exact)
         self.columns = np.ascontiguousarray(tracks.astype(np.float32).T)
-        # The point as a q; beyond a score of 1 nothing lies but rounding, and L2 has nothing there at all.
+        # The point as a q; at an L2 score beyond 1 there is nothing, and what is equal is ruled out later.
         self.point = point if measure == "cosine" else -(max(0.0, 1.0 - point) ** 2) / 2
-        self.second = np.full(len(tracks), -np.inf)  # a lower bound of each track's second best q so far
+        self.second = np.full(len(tracks), -np.inf)  # a lower bound of the q of each track's runner-up so far
         self.products = np.empty(0, np.float32)
 
     def know(self, second_score: NDArray[np.float64]) -> None:
@@ -179,108 +184,80 @@ class _Screen:
         """Entries, tracks and float64 scores, ``(c,)`` each, of every pair that may decide something.
 
         Among them are: each pair past the point, each of these entries' best pair, and for each track its two
-        best entries so far. Pairs come by entry, then track.
+        best entries so far. No pair comes twice. The score of a pair is its entry's, or less where a template of
+        the entry that lies further off decides nothing.
         """
         low, high = int(self.starts[first]), int(self.starts[last])
-        offsets = self.starts[first:last] - low
         products, error = self._products(low, high)
-        entries: NDArray[np.float32] = (
-            np.maximum.reduceat(products, offsets, axis=0) if last - first < high - low else products
+        offsets = self.starts[first:last] - low
+        self._raise_second(products, offsets, error)
+        threshold = _below(np.minimum(self.second, self.point) - 2 * error)
+        row, track = np.divmod(np.flatnonzero(products >= threshold), products.shape[1])
+        # Of each entry what may be its best: few rows reach that, and only those are looked through.
+        row_best = products.max(axis=1)
+        entry_of_row = np.repeat(np.arange(last - first), np.diff(np.r_[offsets, high - low]))
+        wanted = _below(np.maximum.reduceat(row_best, offsets) - 2 * error)[entry_of_row]
+        rows = np.flatnonzero(row_best >= wanted)
+        for begin in range(0, len(rows), 256):  # a piece stays in the processor's cache
+            some = rows[begin : begin + 256]
+            reached = np.flatnonzero(products[some] >= wanted[some, None])
+            where, at = np.divmod(reached, products.shape[1])
+            fresh = products[some[where], at] < threshold[at]
+            row, track = np.r_[row, some[where[fresh]]], np.r_[track, at[fresh]]
+        scores = np.concatenate(
+            [np.empty(0)]
+            + [
+                self._pair_scores(
+                    row[begin : begin + RECHECK_ROWS] + low, track[begin : begin + RECHECK_ROWS]
+                )
+                for begin in range(0, len(row), RECHECK_ROWS)
+            ]
         )
-        self._raise_second(entries, error)
-        # One threshold a pair: the lowest of those at which the pair may decide something.
-        columns = np.minimum(self.second, self.point) - 2 * error
-        row_best = entries.max(axis=1)
-        threshold = np.nextafter(columns.astype(np.float32), np.float32(-np.inf))
-        keep = entries >= threshold
-        for start in range(0, len(keep), 512):  # in place, by rows that fit the processor's cache
-            rows = slice(start, start + 512)
-            least = np.nextafter((row_best[rows] - 2 * error).astype(np.float32), np.float32(-np.inf))
-            keep[rows] |= entries[rows] >= least[:, None]
-        entry, track = np.nonzero(keep)
-        return entry + first, track, self._exact_scores(entry, track, products, entries, offsets, low, error)
+        entry = entry_of_row[row]
+        order = np.lexsort((-scores, track, entry))
+        entry, track, scores = entry[order], track[order], scores[order]
+        one = np.flatnonzero(np.r_[True, (entry[1:] != entry[:-1]) | (track[1:] != track[:-1])])
+        one = one[: len(entry)]
+        return entry[one] + first, track[one], scores[one]
 
     def _products(self, low: int, high: int) -> tuple[NDArray[np.float32], float]:
         """``q`` of templates ``low`` to ``high``, ``(templates, tracks)``, and the most it can be off."""
-        rows = self.templates[low:high]
+        rows = self.templates[low:high].astype(np.float32, copy=False)
         size = len(rows) * self.columns.shape[1]
         if self.products.size < size:
             self.products = np.empty(size, np.float32)
         products = self.products[:size].reshape(len(rows), -1)
-        np.matmul(rows.astype(np.float32, copy=False), self.columns, out=products)
-        squared = np.concatenate(
-            [
-                np.einsum("ij,ij->i", part, part)
-                for part in (
-                    rows[at : at + RECHECK_ROWS].astype(np.float64)
-                    for at in range(0, len(rows), RECHECK_ROWS)
-                )
-            ]
-        )
+        np.matmul(rows, self.columns, out=products)
+        squared = np.einsum("ij,ij->i", rows, rows)
         if not np.isfinite(squared).all():
             raise ValueError(
                 f"templates {low} to {high - 1} hold a number that is not finite; build the gallery again"
             )
-        x2, y2 = float(self.squared.max()), float(squared.max())
+        roundoff = 1.01 * (self.columns.shape[0] + 8) * 2.0**-24
+        x2, y2 = float(self.squared.max()), float(squared.max()) * (1 + roundoff)
         size_of_q = (x2 * y2) ** 0.5
         if self.measure == "l2":
-            products -= (squared / 2).astype(np.float32)[:, None]
+            products -= (squared / 2)[:, None]
             products -= (self.squared / 2).astype(np.float32)
             size_of_q += (x2 + y2) / 2
         if size_of_q > LARGEST:
             raise ValueError(
                 f"vectors with products of {size_of_q:.3g} cannot be compared; embeddings are small"
             )
-        return products, 1.01 * (self.columns.shape[0] + 8) * 2.0**-24 * size_of_q + 1e-37
+        return products, roundoff * size_of_q + 1e-37
 
-    def _raise_second(self, entries: NDArray[np.float32], error: float) -> None:
-        """Move each track's lower bound of the second best ``q`` up to what this chunk shows.
+    def _raise_second(self, products: NDArray[np.float32], offsets: NDArray[np.int64], error: float) -> None:
+        """Move each track's lower bound of its runner-up's ``q`` up to what this chunk shows.
 
-        Entries of earlier chunks do not count here, so the bound is loose, and right: a track has two entries at
-        or above it in one chunk.
+        The entries are dealt into parts; a track has an entry at each part's best, so two at the second of these.
+        What float32 says is at most ``error`` more than what is true.
         """
-        if len(entries) < 2:
-            return
-        at = entries.argmax(axis=0), np.arange(entries.shape[1])
-        top = entries[at]
-        entries[at] = -np.inf
-        second = entries.max(axis=0)
-        entries[at] = top
-        # The two are what float32 says; what they truly are is at most `error` less. Callers take off 2 x error
-        # of their own chunk, whose vectors may be shorter: the difference is taken off here.
-        np.maximum(self.second, second.astype(np.float64) - error, out=self.second)
-
-    def _exact_scores(
-        self,
-        entry: NDArray[np.int64],
-        track: NDArray[np.int64],
-        products: NDArray[np.float32],
-        entries: NDArray[np.float32],
-        offsets: NDArray[np.int64],
-        low: int,
-        error: float,
-    ) -> NDArray[np.float64]:
-        """Float64 scores ``(c,)`` of pairs of entry and track: the highest over the entry's templates."""
-        scores = np.full(len(entry), -np.inf)
-        counts = np.diff(np.r_[offsets, len(products)])[entry]
-        ends = np.cumsum(counts)
-        at = 0
-        while at < len(entry):
-            stop = max(
-                at + 1, int(np.searchsorted(ends, (ends[at - 1] if at else 0) + RECHECK_ROWS, "right"))
-            )
-            pair = np.repeat(np.arange(at, stop), counts[at:stop])
-            within = np.arange(len(pair)) - np.repeat(
-                ends[at:stop] - counts[at:stop] - (ends[at - 1] if at else 0), counts[at:stop]
-            )
-            row = offsets[entry[pair]] + within
-            near = products[row, track[pair]] >= entries[entry[pair], track[pair]] - np.float32(2.1 * error)
-            pair, row = pair[near], row[near]
-            for begin in range(0, len(pair), RECHECK_ROWS):  # an entry may have more templates than this
-                some = slice(begin, begin + RECHECK_ROWS)
-                np.maximum.at(scores, pair[some], self._pair_scores(row[some] + low, track[pair[some]]))
-            at = stop
-        return scores
+        parts = np.unique(offsets[np.linspace(0, len(offsets) - 1, PARTS).astype(int)])
+        if len(parts) > 1:
+            ends = np.r_[parts[1:], len(products)]
+            best = np.stack([products[a:b].max(axis=0) for a, b in zip(parts, ends, strict=True)])
+            second = np.partition(best, len(best) - 2, axis=0)[-2]
+            np.maximum(self.second, second.astype(np.float64) - error, out=self.second)
 
     def _pair_scores(self, rows: NDArray[np.int64], track: NDArray[np.int64]) -> NDArray[np.float64]:
         x, y = self.exact[track], self.templates[rows].astype(np.float64)
@@ -290,6 +267,12 @@ class _Screen:
         x -= y
         distances: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", x, x))
         return 1.0 - distances
+
+
+def _below(values: NDArray[Any]) -> NDArray[np.float32]:
+    """The float32 below each value: what is at least the value is above it."""
+    lower: NDArray[np.float32] = np.nextafter(values.astype(np.float32), np.float32(-np.inf))
+    return lower
 
 
 def _keep_two(
