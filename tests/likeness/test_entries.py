@@ -78,14 +78,14 @@ def test_consent_without_an_end_is_no_consent() -> None:
     ("text", "message"),
     [
         ("role: friend", "role: .*'protected', 'consented' or 'cohort'"),
-        ("roll: consented", "roll: Extra inputs"),
+        ("roll: consented", "roll: unknown field; did you mean 'role'"),
         ("role: consented", "needs consent_until"),
         ("role: protected\nconsent_until: 2030-01-01", "goes with role consented"),
         ("consent_until: tomorrow\nrole: consented", "consent_until: "),
         ("- protected", "dictionary"),
         ("role: [", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
-        ("a: &a [*a]\nrole: protected", "a: Extra inputs"),
+        ("a: &a [*a]\nrole: protected", "a: unknown field"),
         ("#" * 70_000, "larger than"),
     ],
 )

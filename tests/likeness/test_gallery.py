@@ -21,7 +21,7 @@ from tests.portraits import astronaut, background, head, portrait
 from vgaudit.errors import GalleryError
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.faces import make_embedder
-from vgaudit.likeness import gallery as gallery_module
+from vgaudit.likeness import portrait_faces
 from vgaudit.likeness.gallery import Gallery, build_gallery, describe_gallery, load_gallery
 
 EMBEDDER = make_embedder("dlib", {})
@@ -77,7 +77,8 @@ def test_pictures_are_turned_upright(folder: Path) -> None:
     exif[0x0112] = 6
     put(folder / "anna" / "2.jpg", np.rot90(astronaut()[:300, 60:360]), exif=exif)
     gallery = build_gallery(folder, EMBEDDER)
-    assert gallery.warnings == ()
+    (warning,) = gallery.warnings
+    assert warning.startswith("anna/1.png and anna/2.jpg are the same picture twice, counted as two (")
     assert EMBEDDER.similarity(gallery.templates[:1], gallery.templates[1:])[0, 0] > 0.8
 
 
@@ -238,10 +239,13 @@ def test_pictures_that_contradict_their_folders_are_named(folder: Path, shared_d
     put(folder / "anna" / "2.png", portrait(shared_data / "faces" / "person_a" / "3.jpg"))
     put(folder / "bert" / "1.png", portrait(shared_data / "faces" / "person_a" / "2.jpg"))
     warnings = build_gallery(folder, EMBEDDER).warnings
-    assert warnings == (
-        "anna: its pictures do not all look like the same person (L2 distance 0.6)",
-        "anna and bert look alike (L2 distance 0.6)",
-    )
+    assert [re.sub(r"distance \d\.\d+", "distance D", w) for w in warnings] == [
+        "anna: its pictures do not all look like the same person (L2 distance D): anna/1.png and anna/2.png, "
+        "L2 distance D",
+        "anna/2.png resembles bert (bert/1.png, L2 distance D) more than the other pictures of anna (L2 distance D); "
+        "is it filed under the wrong name?",
+        "anna and bert look alike (L2 distance D): anna/2.png and bert/1.png, L2 distance D",
+    ]
 
 
 def test_describing_a_gallery_loads_no_model_and_sees_every_change(
@@ -324,15 +328,18 @@ def rewritten(file: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray
     from safetensors.numpy import save_file
 
     with safe_open(file, framework="numpy") as stored:
-        content = json.loads(stored.metadata()["vgaudit_gallery"])
+        header = json.loads(stored.metadata()["vgaudit_gallery"])
         tensors = {name: stored.get_tensor(name).copy() for name in stored.keys()}  # noqa: SIM118
+    content = json.loads(tensors.pop("description").tobytes()) | header
     change(content, tensors)
-    save_file(tensors, file, metadata={"vgaudit_gallery": json.dumps(content)})
+    header = {"version": content.pop("version")}
+    tensors["description"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    save_file(tensors, file, metadata={"vgaudit_gallery": json.dumps(header)})
 
 
 def changes() -> dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]], Any], str]]:
     return {
-        "newer": (lambda c, t: c.update(version=2), "gallery format 2; this vgaudit reads format 1"),
+        "newer": (lambda c, t: c.update(version=3), "gallery format 3; this vgaudit reads formats 1 and 2"),
         "another template": (
             lambda c, t: t["templates"].__setitem__((0, 0), 0.5),
             "not those it was saved with",
@@ -348,6 +355,15 @@ def changes() -> dict[str, tuple[Callable[[dict[str, Any], dict[str, np.ndarray]
         "no entries": (lambda c, t: c.pop("entries"), "description is damaged"),
         "entries of text": (lambda c, t: c.update(entries="abc"), "description is damaged"),
         "more tensors": (lambda c, t: t.update(faces=np.zeros(3, np.uint8)), "no gallery"),
+        "purpose": (
+            lambda c, t: c["entries"][0].update(purpose="art"),
+            "facts are not those it was saved with",
+        ),
+        "a note": (lambda c, t: c["notes"].append("fine"), "facts are not those"),
+        "tombstone": (
+            lambda c, t: c.update(purged=[{"label": "anna", "when": "", "reason": ""}]),
+            "tombstone",
+        ),
         "integers": (lambda c, t: t.update(templates=t["templates"].astype(np.int32)), "templates int32"),
     }
 
@@ -371,8 +387,8 @@ def test_bytes_that_are_no_gallery_file_are_refused(tmp_path: Path, content: byt
 def test_a_picture_that_changes_while_it_is_read_is_not_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = gallery_module.read_bytes
-    monkeypatch.setattr(gallery_module, "read_bytes", lambda path, root: real(path, root) + b"\0")
+    real = portrait_faces.read_bytes
+    monkeypatch.setattr(portrait_faces, "read_bytes", lambda path, root: real(path, root) + b"\0")
     with refused("changed while it was read"):
         build_gallery(folder, EMBEDDER)
 
@@ -390,7 +406,8 @@ def test_the_second_face_of_a_portrait_may_be_small(folder: Path) -> None:
     small = head(None, "astronaut")[::4, ::4]
     picture[-small.shape[0] :, : small.shape[1]] = small
     put(folder / "anna" / "2.png", picture)
-    assert build_gallery(folder, EMBEDDER).warnings == ()
+    (warning,) = build_gallery(folder, EMBEDDER).warnings
+    assert "the same picture twice" in warning
 
 
 def test_a_single_picture_is_a_gallery_of_one_protected_person(tmp_path: Path, folder: Path) -> None:

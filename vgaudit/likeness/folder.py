@@ -12,7 +12,8 @@ from pathlib import Path
 from vgaudit.errors import GalleryError
 from vgaudit.likeness.entries import ENTRY_FILE, EntryFacts, check_entry_id, read_entry_file
 from vgaudit.likeness.portraits import PortraitError, read_bytes
-from vgaudit.records import digest
+from vgaudit.records import canonical_json, digest
+from vgaudit.registry import nearest
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -67,6 +68,17 @@ def scan_picture(path: Path) -> list[FolderEntry]:
     return [FolderEntry(entry_id, EntryFacts(), (_scan_image(real, real.parent),))]
 
 
+def scanned(path: Path) -> tuple[Path, list[FolderEntry]]:
+    """The folder that the pictures of a gallery must lie in, and who is in it; ``path`` may be a single picture.
+
+    Raises:
+        GalleryError: See :func:`scan_gallery`, :func:`scan_picture`.
+    """
+    if is_picture(path):
+        return path.resolve().parent, scan_picture(path)
+    return path, scan_gallery(path)
+
+
 def _scan(root: Path) -> list[FolderEntry]:
     if not root.is_dir():
         raise GalleryError(
@@ -93,8 +105,12 @@ def folder_digest(entries: list[FolderEntry]) -> str:
     """Digest of who is in the folder, with which facts and pictures; the pictures' names do not enter."""
     people = []
     for entry in entries:
-        pictures = sorted(image.sha256 or f"unreadable: {image.problem}" for image in entry.images)
-        people.append([entry.entry_id, entry.facts.model_dump(mode="json"), pictures])
+        stated = {name: facts.model_dump(mode="json") for name, facts in entry.facts.images.items()}
+        pictures = sorted(
+            [image.sha256 or f"unreadable: {image.problem}", canonical_json(stated.get(image.path.name))]
+            for image in entry.images
+        )
+        people.append([entry.entry_id, entry.facts.model_dump(mode="json", exclude={"images"}), pictures])
     return digest(people)
 
 
@@ -113,7 +129,15 @@ def _scan_entry(folder: Path, root: Path) -> FolderEntry:
         for path in sorted(folder.iterdir())
         if path.name != ENTRY_FILE and not path.name.startswith(".")
     ]
-    return FolderEntry(entry_id, read_entry_file(facts_file), tuple(images))
+    facts = read_entry_file(facts_file)
+    names = [image.path.name for image in images]
+    for name in facts.images:
+        if name not in names:
+            raise GalleryError(
+                f"{facts_file}: images: {name!r} is no file of the folder{nearest(name, names)}; expected the name of "
+                "a picture beside entry.yaml"
+            )
+    return FolderEntry(entry_id, facts, tuple(images))
 
 
 def _scan_image(path: Path, root: Path) -> FolderImage:

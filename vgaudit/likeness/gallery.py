@@ -6,38 +6,44 @@ gallery file is asked for by :meth:`Gallery.save`, and that holds no pictures an
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vgaudit.errors import GalleryError
-from vgaudit.extractors.face_detection import DetectionFailed, FaceDetector
-from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
-from vgaudit.extractors.face_quality import LOW_CONFIDENCE, TOO_SMALL, unusable_reason
+from vgaudit.extractors.face_detection import FaceDetector
+from vgaudit.extractors.face_embedding import FaceEmbedder
 from vgaudit.likeness import gallery_file
-from vgaudit.likeness.entries import GalleryEntry, GalleryImage
-from vgaudit.likeness.folder import (
-    FolderEntry,
-    FolderImage,
-    folder_digest,
-    is_picture,
-    scan_gallery,
-    scan_picture,
-)
-from vgaudit.likeness.portraits import PortraitError, decode_portrait, read_bytes
+from vgaudit.likeness.entries import GalleryEntry, refuse_expired
+from vgaudit.likeness.folder import FolderEntry, folder_digest, is_picture, scanned
+from vgaudit.likeness.gallery_build import Examined, examine
+from vgaudit.likeness.gallery_file import Tombstone
+from vgaudit.likeness.photos import PhotoMaker, Photos
+from vgaudit.likeness.portrait_faces import MIN_CONFIDENCE, MIN_SIDE, SECOND_FACE
+from vgaudit.progress import Progress
 from vgaudit.records import digest
 from vgaudit.zoo.resolve import file_sha256
 
-MIN_SIDE = 40.0
-"""Smallest face in a picture of the gallery, in pixels: what everything else is held against must be good."""
+__all__ = [
+    "MIN_CONFIDENCE",
+    "MIN_SIDE",
+    "SECOND_FACE",
+    "Gallery",
+    "GallerySource",
+    "build_gallery",
+    "build_with_photos",
+    "describe_gallery",
+    "examine_gallery",
+    "is_gallery_file",
+    "load_gallery",
+]
 
-MIN_CONFIDENCE = 0.9
-SECOND_FACE = 0.5
-"""A further face counts, and makes a picture ambiguous, from this share of the largest face's side on."""
+TOMBSTONES = "purged.json"
+"""File beside the people of a gallery folder that says how many were purged, without who."""
 
 
 class Gallery(gallery_file.StoredGallery):
@@ -84,164 +90,138 @@ class GallerySource:
     entries: tuple[GalleryEntry, ...]
 
 
-def describe_gallery(path: Path) -> GallerySource:
+def is_gallery_file(path: Path) -> bool:
+    """Whether ``path`` is read as a gallery file, and not as a folder of people or one picture."""
+    return path.is_file() and not is_picture(path)
+
+
+def describe_gallery(path: Path, *, today: dt.date | None = None) -> GallerySource:
     """Who is in a gallery folder, picture or file; hashes files but decodes no picture and loads no model.
 
     Raises:
         GalleryError: As :func:`load_gallery`, as far as it shows without models.
     """
-    if path.is_file() and not is_picture(path):
+    if is_gallery_file(path):
         stored = gallery_file.read(path)
-        return GallerySource(file_sha256(path.resolve()), stored.entries)
-    scanned = _scanned(path)[1]
-    return GallerySource(folder_digest(scanned), tuple(_entry(person, ()) for person in scanned))
+        source = GallerySource(file_sha256(path.resolve()), stored.entries)
+    else:
+        people = scanned(path)[1]
+        source = GallerySource(folder_digest(people), _stated(people))
+    refuse_expired(source.entries, path, today or dt.date.today())
+    return source
+
+
+def _stated(people: list[FolderEntry]) -> tuple[GalleryEntry, ...]:
+    return tuple(GalleryEntry.of(person.entry_id, person.facts) for person in people)
 
 
 _BUILT: dict[tuple[str, str, str, str], Gallery] = {}
 _BUILDING = threading.Lock()
 
 
-def load_gallery(path: Path, embedder: FaceEmbedder, detector: FaceDetector | None = None) -> Gallery:
+def load_gallery(
+    path: Path, embedder: FaceEmbedder, detector: FaceDetector | None = None, *, today: dt.date | None = None
+) -> Gallery:
     """The gallery at ``path``: a gallery file, or a folder per person or a picture, built in memory once per process.
 
     Raises:
         GalleryError: See :func:`build_gallery` and :meth:`Gallery.load`.
         Unavailable: Pictures have to be embedded, and the embedder's weights are missing.
     """
-    if path.is_file() and not is_picture(path):
-        return Gallery.load(path, embedder)
+    today = today or dt.date.today()
+    if is_gallery_file(path):
+        stored = Gallery.load(path, embedder)
+        refuse_expired(stored.entries, path, today)
+        return stored
     detector = detector or FaceDetector()
-    root, scanned = _scanned(path)
-    key = (str(path.resolve()), folder_digest(scanned), embedder.fingerprint, detector.fingerprint)
+    root, people = scanned(path)
+    refuse_expired(_stated(people), path, today)
+    key = (str(path.resolve()), folder_digest(people), embedder.fingerprint, detector.fingerprint)
     with _BUILDING:
         if key not in _BUILT:
-            _BUILT[key] = _build(root, scanned, embedder, detector)
+            _BUILT[key] = _build(root, people, embedder, detector)
         return _BUILT[key]
 
 
-def _scanned(path: Path) -> tuple[Path, list[FolderEntry]]:
-    """The folder that pictures must lie in, and who is in it."""
-    if is_picture(path):
-        return path.resolve().parent, scan_picture(path)
-    return path, scan_gallery(path)
+def build_gallery(
+    folder: Path,
+    embedder: FaceEmbedder,
+    detector: FaceDetector | None = None,
+    *,
+    today: dt.date | None = None,
+    progress: Progress | None = None,
+) -> Gallery:
+    """Templates of a gallery folder, or of a single picture.
 
-
-def build_gallery(folder: Path, embedder: FaceEmbedder, detector: FaceDetector | None = None) -> Gallery:
-    """Templates of a gallery folder.
-
-    Each picture must show one face: one that can be compared, and no second one of at least half its size. Pictures
-    that do not are left out and named in :attr:`Gallery.warnings`.
+    Pictures without a usable face are left out and told in ``warnings``; a person of whom nothing is left is an
+    error. So is one that was to be kept until a day that is over.
 
     Raises:
-        GalleryError: The folder is wrong, or somebody in it has no usable picture; all problems are listed.
+        GalleryError: The folder is wrong, somebody has no usable picture, or somebody is past ``retain_until``.
+        Unavailable: The embedder's or the detector's weights are missing.
+    """
+    return build_with_photos(folder, embedder, detector, today=today, progress=progress)[0]
+
+
+def build_with_photos(
+    folder: Path,
+    embedder: FaceEmbedder,
+    detector: FaceDetector | None = None,
+    *,
+    today: dt.date | None = None,
+    progress: Progress | None = None,
+) -> tuple[Gallery, Photos]:
+    """As :func:`build_gallery`, with the photographs for reviewers, from one look at the pictures."""
+    root, people = scanned(folder)
+    refuse_expired(_stated(people), folder, today or dt.date.today())
+    maker = PhotoMaker()
+    gallery = _build(root, people, embedder, detector or FaceDetector(), maker, progress)
+    return gallery, maker.photos(gallery.entries)
+
+
+def examine_gallery(
+    folder: Path,
+    embedder: FaceEmbedder,
+    detector: FaceDetector | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Examined:
+    """What would become of every file of a folder; people without a usable picture and past their day included.
+
+    Raises:
+        GalleryError: The folder is wrong.
         Unavailable: Weights are missing.
     """
-    return _build(folder, scan_gallery(folder), embedder, detector or FaceDetector())
+    root, people = scanned(folder)
+    return examine(root, people, embedder, detector or FaceDetector(), progress=progress)
 
 
-def _build(root: Path, scanned: list[FolderEntry], embedder: FaceEmbedder, detector: FaceDetector) -> Gallery:
-    detector.load()
-    embedder.load()
-    entries: list[GalleryEntry] = []
-    templates: list[NDArray[np.float32]] = []
-    problems: list[str] = []
-    without: list[str] = []
-    for person in scanned:
-        vectors, images = [], []
-        for image in person.images:
-            try:
-                vector, side = _template(image, root, embedder, detector)
-            except PortraitError as error:
-                problems.append(f"{image.path.relative_to(root)}: {error}")
-                continue
-            vectors.append(vector)
-            images.append(GalleryImage(image.sha256, round(side, 1)))
-        if not vectors:
-            without.append(person.entry_id)
-            if not person.images:
-                problems.append(f"{person.entry_id}: no picture in its folder")
-            continue
-        entries.append(_entry(person, tuple(images)))
-        templates.append(np.concatenate(vectors))
-    if without:
-        lines = "\n  ".join(problems)
-        raise GalleryError(
-            f"{root}: no usable picture of {', '.join(without)}; every person needs at least one picture with one "
-            f"face of {MIN_SIDE:g} px or more. Add one, or remove the folder:\n  {lines}"
-        )
-    stacked = np.concatenate(templates)
-    owners = np.repeat(np.arange(len(entries), dtype=np.int32), [len(part) for part in templates])
-    warnings = [*problems, *_misfiled(entries, stacked, owners, embedder)]
+def _build(
+    root: Path,
+    people: list[FolderEntry],
+    embedder: FaceEmbedder,
+    detector: FaceDetector,
+    photos: PhotoMaker | None = None,
+    progress: Progress | None = None,
+) -> Gallery:
+    found = examine(root, people, embedder, detector, photos=photos, progress=progress)
+    found.refuse_empty(root)
     return Gallery(
-        tuple(entries), stacked, owners, embedder.name, embedder.fingerprint, embedder.measure,
-        detector.fingerprint, tuple(warnings),
+        found.entries, found.templates, found.owners, embedder.name, embedder.fingerprint, embedder.measure,
+        detector.fingerprint, found.warnings(embedder), found.mixups, found.notes, read_tombstones(root),
     )  # fmt: skip
 
 
-def _entry(person: FolderEntry, images: tuple[GalleryImage, ...]) -> GalleryEntry:
-    return GalleryEntry(person.entry_id, person.facts.role, images, person.facts.consent_until)
+def read_tombstones(folder: Path) -> tuple[Tombstone, ...]:
+    """What was purged from a gallery folder.
 
-
-def _template(
-    image: FolderImage, root: Path, embedder: FaceEmbedder, detector: FaceDetector
-) -> tuple[NDArray[np.float32], float]:
-    """Template ``(1, d)`` of the one face in a picture, and the face's side in pixels."""
-    if image.problem:
-        raise PortraitError(image.problem)
-    data = read_bytes(image.path, root)
-    if digest(data) != image.sha256:
-        raise PortraitError("changed while it was read")
-    rgb = decode_portrait(data)
-    height, width = rgb.shape[:2]
-    if not detector.can_examine(height, width):
-        raise PortraitError(f"too small ({width}x{height} px)")
+    Raises:
+        GalleryError: Its file of tombstones is damaged.
+    """
+    path = folder / TOMBSTONES
+    if not path.is_file():
+        return ()
     try:
-        found = detector.detect(rgb)
-    except DetectionFailed as error:
-        raise PortraitError(f"the face detector broke on it ({error})") from error
-    if not len(found):
-        raise PortraitError("no face found")
-    sides = np.minimum(found.boxes[:, 2] - found.boxes[:, 0], found.boxes[:, 3] - found.boxes[:, 1])
-    confident = np.flatnonzero(found.confidence >= MIN_CONFIDENCE)
-    if not len(confident):
-        raise PortraitError(f"no face found that the detector is sure of ({LOW_CONFIDENCE})")
-    best = int(confident[0])  # largest first
-    others = int((sides[confident[1:]] >= SECOND_FACE * sides[best]).sum())
-    if others:
-        raise PortraitError(f"{others + 1} faces; cut the picture to one person")
-    box, landmarks = found.boxes[best], found.landmarks[best]
-    reason = unusable_reason(
-        rgb, box, landmarks, float(found.confidence[best]), min_side=MIN_SIDE, min_confidence=MIN_CONFIDENCE
-    )
-    if reason == TOO_SMALL:
-        raise PortraitError(f"the face is too small ({sides[best]:.0f} px; at least {MIN_SIDE:g} px needed)")
-    if reason:
-        raise PortraitError(f"the face cannot be compared: {reason}")
-    vector = embedder.embed(embedder.align(rgb, box[None], landmarks[None]))
-    if vector.shape != (1, embedder.dimension) or not np.isfinite(vector).all():
-        raise PortraitError("the embedder gave no finite vector for it")
-    return vector, float(sides[best])
-
-
-def _misfiled(
-    entries: Sequence[GalleryEntry],
-    templates: NDArray[np.float32],
-    owners: NDArray[np.int32],
-    embedder: FaceEmbedder,
-) -> list[str]:
-    """Warnings where the pictures themselves contradict the folders they are filed in."""
-    point = published_point(embedder.points)
-    if point is None:
-        return []
-    found = []
-    for position, entry in enumerate(entries):
-        own, rest = templates[owners == position], owners[owners > position]
-        if (embedder.similarity(own, own) < point.similarity).any():
-            found.append(
-                f"{entry.entry_id}: its pictures do not all look like the same person ({point.stated})"
-            )
-        if len(rest):
-            alike = (embedder.similarity(own, templates[owners > position]) >= point.similarity).any(0)
-            for other in np.unique(rest[alike]):
-                found.append(f"{entry.entry_id} and {entries[other].entry_id} look alike ({point.stated})")
-    return found
+        return tuple(Tombstone.from_json(item) for item in json.loads(path.read_bytes())["purged"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise GalleryError(f"{path}: no list of what was purged ({error}); restore or remove it") from error

@@ -1,10 +1,8 @@
-"""The gallery file: templates and pseudonyms in one safetensors file, without pictures or file names."""
+"""The gallery file: templates, pseudonyms and facts in one safetensors file, without pictures or file names."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -14,12 +12,42 @@ from numpy.typing import NDArray
 
 from vgaudit.errors import GalleryError
 from vgaudit.extractors.face_embedding import Measure
-from vgaudit.likeness.entries import GalleryEntry, GalleryImage, check_entry_id, parse_entry_facts
-from vgaudit.records import canonical_json, digest
+from vgaudit.likeness.entries import GalleryEntry
+from vgaudit.likeness.mixups import MixUp
+from vgaudit.likeness.private_file import check_digests, load_tensors, save_tensors
+from vgaudit.records import digest
 
-FORMAT_VERSION = 1
-MAX_BYTES = 2 * 1024**3
-_KEY = "vgaudit_gallery"
+FORMAT_VERSION = 2
+READABLE = (1, 2)
+KEY = "vgaudit_gallery"
+MADE_BY = "Gallery.save or `vgaudit gallery build`"
+_LABEL = re.compile(r"purged-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """What is left of an entry that was purged.
+
+    Attributes:
+        label: ``purged-`` and eight random hexadecimal digits; the same in the runs that were purged with it.
+        when: Day, ``YYYY-MM-DD``.
+        reason: In the words of whoever purged it.
+    """
+
+    label: str
+    when: str
+    reason: str
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Tombstone:
+        """Inverse of ``vars``.
+
+        Raises:
+            ValueError: The label is none.
+        """
+        if not _LABEL.fullmatch(str(data["label"])):
+            raise ValueError(f"tombstone label {data['label']!r}")
+        return cls(str(data["label"]), str(data["when"]), str(data["reason"]))
 
 
 @dataclass(frozen=True)
@@ -28,14 +56,18 @@ class StoredGallery:
 
     Attributes:
         entries: Sorted by id.
-        templates: float32 ``(n, d)``, one per usable picture, as the embedder gave them.
+        templates: float32 ``(n, d)``, one per usable picture, as the embedder gave them; for role ``cohort`` the mean
+            over small changes of the picture.
         owners: int32 ``(n,)``: position in ``entries`` of each template's person; ascending.
         embedder: Registered name of the embedder.
         embedder_fingerprint: Templates are never compared with vectors of another fingerprint.
         measure: How the embedder's vectors are compared.
         detector_fingerprint: Of the detector that found the faces in the pictures.
-        warnings: Sentences on pictures that could not be used and on pictures that look misfiled; not stored,
-            because they name files.
+        warnings: Sentences on pictures that could not be used, on pictures that look misfiled and on copies. They
+            name files where the gallery was built from a folder, and digests where it was read from a file.
+        mixups: What the pictures say against the folders they are filed in.
+        notes: What could not be looked for, and why.
+        purged: Tombstones.
     """
 
     entries: tuple[GalleryEntry, ...]
@@ -46,37 +78,41 @@ class StoredGallery:
     measure: Measure
     detector_fingerprint: str
     warnings: tuple[str, ...] = ()
+    mixups: tuple[MixUp, ...] = ()
+    notes: tuple[str, ...] = ()
+    purged: tuple[Tombstone, ...] = ()
+
+
+def stored_warnings(
+    entries: tuple[GalleryEntry, ...], mixups: tuple[MixUp, ...], measure: Measure
+) -> list[str]:
+    """The warnings of a gallery whose files' names are not known: pictures go by the start of their digest."""
+    out = [f"{e.entry_id}/{short(i.sha256)}: {i.reason}" for e in entries for i in e.rejected]
+    return out + [mixup.words(measure, {}) for mixup in mixups]
+
+
+def short(sha256: str) -> str:
+    """A picture's digest as shown where its file's name is not known."""
+    return sha256[:8] or "unreadable"
 
 
 def write(path: Path, gallery: StoredGallery) -> None:
     """Write atomically, readable by the owner only."""
-    from safetensors.numpy import save
-
     description = {
-        "version": FORMAT_VERSION,
         "embedder": gallery.embedder,
         "embedder_fingerprint": gallery.embedder_fingerprint,
         "measure": gallery.measure,
         "detector_fingerprint": gallery.detector_fingerprint,
         "entries": [entry.to_json() for entry in gallery.entries],
-        "templates_sha256": _templates_digest(gallery.templates, gallery.owners),
+        "mixups": [vars(mixup) for mixup in gallery.mixups],
+        "notes": list(gallery.notes),
+        "purged": [vars(tombstone) for tombstone in gallery.purged],
     }
     tensors = {
         "templates": np.ascontiguousarray(gallery.templates, np.float32),
         "owners": np.ascontiguousarray(gallery.owners, np.int32),
     }
-    data = save(tensors, metadata={_KEY: canonical_json(description)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    save_tensors(path, KEY, FORMAT_VERSION, description, tensors)
 
 
 def read(path: Path) -> StoredGallery:
@@ -85,41 +121,31 @@ def read(path: Path) -> StoredGallery:
     Raises:
         GalleryError: Not a gallery file, of a newer format, damaged, or inconsistent.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise GalleryError(f"{path}: larger than {MAX_BYTES // 2**30} GiB")
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            if text is None or set(file.keys()) != {"templates", "owners"}:
-                raise GalleryError(
-                    f"{path}: a safetensors file, but no gallery; expected one made by Gallery.save"
-                )
-            templates, owners = file.get_tensor("templates"), file.get_tensor("owners")
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GalleryError(
-            f"{path}: neither a gallery file nor a folder with a folder of pictures per person ({what})"
-        ) from error
-    try:
-        content = json.loads(text)
-        version = content["version"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise GalleryError(f"{path}: its description is damaged") from error
-    if version != FORMAT_VERSION:
-        raise GalleryError(f"{path}: gallery format {version!r}; this vgaudit reads format {FORMAT_VERSION}")
+    content, tensors = load_tensors(path, KEY, {"templates", "owners"}, "gallery", MADE_BY)
+    version = content["version"]
+    if version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise GalleryError(f"{path}: gallery format {version!r}; this vgaudit reads formats {known}")
+    templates, owners = tensors["templates"], tensors["owners"]
     try:
         stored = _parse(content, templates, owners, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GalleryError(f"{path}: its description is damaged ({type(error).__name__}: {error})") from error
-    if content.get("templates_sha256") != _templates_digest(templates, owners):
-        raise GalleryError(f"{path}: its templates are not those it was saved with; build it again")
+    again = "build it again"
+    if version == 1:
+        if content.get("templates_sha256") != digest(templates.tobytes() + owners.tobytes()):
+            raise GalleryError(f"{path}: its templates are not those it was saved with; {again}")
+    else:
+        check_digests(path, content, tensors, again)
     return stored
 
 
 def check(path: Path, stored: StoredGallery, dimension: int) -> None:
-    """Raise :class:`GalleryError` unless the templates have ``dimension`` numbers each."""
+    """Raise :class:`GalleryError` unless somebody is there and the templates have ``dimension`` numbers each."""
+    if not stored.entries:
+        raise GalleryError(
+            f"{path}: nobody is left in it, everybody was purged; build a gallery to look for people"
+        )
     if stored.templates.shape[1] != dimension:
         raise GalleryError(
             f"{path}: templates of {stored.templates.shape[1]} numbers; the embedder gives {dimension}"
@@ -129,11 +155,14 @@ def check(path: Path, stored: StoredGallery, dimension: int) -> None:
 def _parse(
     content: dict[str, Any], templates: NDArray[np.float32], owners: NDArray[np.int32], path: Path
 ) -> StoredGallery:
-    entries = tuple(_entry(item, path) for item in content["entries"])
+    entries = tuple(
+        GalleryEntry.from_json(item, f"{path}: {item['entry_id']}") for item in content["entries"]
+    )
     if content["measure"] not in get_args(Measure):
         raise ValueError(f"measure {content['measure']!r}")
+    purged = tuple(Tombstone.from_json(item) for item in content.get("purged", ()))
     ids = [entry.entry_id for entry in entries]
-    if not ids or len(set(ids)) != len(ids):
+    if (not ids and not purged) or len(set(ids)) != len(ids):
         raise ValueError("nobody in it, or an id twice")
     if templates.dtype != np.float32 or templates.ndim != 2 or owners.shape != (len(templates),):
         raise ValueError(f"templates {templates.dtype} {templates.shape}, owners {owners.shape}")
@@ -143,20 +172,13 @@ def _parse(
     if (
         owners.dtype != np.int32
         or not np.array_equal(owners, counts)
-        or set(counts) != set(range(len(entries)))
+        or set(counts.tolist()) != set(range(len(entries)))
     ):
         raise ValueError("templates and pictures do not go together")
+    mixups = tuple(MixUp.from_json(item) for item in content.get("mixups", ()))
     return StoredGallery(
         entries, templates, owners, str(content["embedder"]), str(content["embedder_fingerprint"]),
         content["measure"], str(content["detector_fingerprint"]),
+        tuple(stored_warnings(entries, mixups, content["measure"])), mixups,
+        tuple(str(note) for note in content.get("notes", ())), purged,
     )  # fmt: skip
-
-
-def _entry(item: dict[str, Any], path: Path) -> GalleryEntry:
-    facts = parse_entry_facts({k: item[k] for k in ("role", "consent_until")}, str(path))
-    images = tuple(GalleryImage(str(image["sha256"]), float(image["side_px"])) for image in item["images"])
-    return GalleryEntry(check_entry_id(item["entry_id"]), facts.role, images, facts.consent_until)
-
-
-def _templates_digest(templates: NDArray[np.float32], owners: NDArray[np.int32]) -> str:
-    return digest(np.ascontiguousarray(templates).tobytes() + np.ascontiguousarray(owners).tobytes())
