@@ -40,10 +40,14 @@ class CohortCalibration:
         return self._calibration.rate(entry, score)
 
     def expected_chance_alerts(
-        self, tracks: int, entries: Sequence[int], comparisons: int, strict: float | None
+        self, tracks: int, entries: Sequence[int], comparisons: int, strict: float | None, point: float
     ) -> Expected:
         """Alerts that unrelated people would raise; see :class:`~vgaudit.likeness.calibration.Calibration`."""
-        return self._calibration.expected_chance_alerts(tracks, entries, comparisons, strict)
+        return self._calibration.expected_chance_alerts(tracks, entries, comparisons, strict, point)
+
+    def expected_hits(self, tracks: int, entries: Sequence[int], point: float) -> Expected:
+        """Tracks past the point that unrelated people would give."""
+        return self._calibration.expected_hits(tracks, entries, point)
 
     def detail(self, entry: int, score: float) -> dict[str, Any]:
         """What a finding says of its rate, as JSON."""
@@ -52,15 +56,11 @@ class CohortCalibration:
         same = rates.same_group
         return {
             "calibration": self.facts(),
-            "rate": rates.overall.to_json() | {"words": rates.overall.words},
-            "same_group_rate": same.to_json() | {"words": same.words} if same else None,
+            "rate": rates.overall.to_json(),
+            "same_group_rate": same.to_json() if same else None,
             "histogram": {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]},
         }
 
     def facts(self) -> dict[str, Any]:
         """Name, people, source and licence of the cohort: they stand beside every rate."""
-        cohort = self.cohort
-        return {
-            "cohort": cohort.name, "people": len(cohort.templates), "source": cohort.source,
-            "licence": cohort.licence,
-        }  # fmt: skip
+        return self.cohort.facts()

@@ -256,7 +256,7 @@ def _message(entry: str, kind: str, hit: Hit, audit: Audit) -> str:
     who = f"gallery entry {entry!r}" + (", who has consented" if kind == CONSENTED else "")
     asked = ", whom the prompt names" if kind == SOLICITED else ""
     rates = audit.calibration.rates(hit.entry, hit.similarity) if audit.calibration else None
-    told = f"{rates.overall.words} people resemble them as much" if rates else UNCALIBRATED
+    told = f"of unrelated people {rates.words} resemble them as much" if rates else UNCALIBRATED
     return f"A face resembles {who}{asked}: {measured}, past {audit.point.stated} ({told}; {FIXED_WORDS})."
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.face_embedding import FaceEmbedder
+from vgaudit.likeness.calibration import CoincidenceRate, HitRates
 from vgaudit.likeness.chance import CohortCalibration
 from vgaudit.likeness.decoys import decoys, excess
 from vgaudit.likeness.entries import Role
@@ -165,8 +166,6 @@ def _tiered(measurement: Measurement, comparisons: int, point: MatchPoint) -> Me
 
 
 def _match_of(finding: Finding, point: MatchPoint) -> Match:
-    from vgaudit.likeness.calibration import CoincidenceRate, HitRates
-
     detail = finding.detail
     rates = None
     if detail["rate"] is not None:
@@ -202,7 +201,7 @@ def _chance(
     for group in dict.fromkeys(clip.group for clip in clips):
         able = sum(int((c.usable_frames >= SUPPORT).sum()) for c in clips if c.group == group)
         expected = audited.calibration.expected_chance_alerts(
-            able, protected, comparisons, audited.point.strict
+            able, protected, comparisons, audited.point.strict, audited.point.similarity
         )
         found[group] = {
             "value": expected.value, "low": expected.low, "high": expected.high,
@@ -221,16 +220,18 @@ def _control(
     if not len(templates):
         return None
     cohort = audited.calibration.cohort
-    chosen = decoys(len(cohort.templates), len(protected), audited.gallery.digest)
+    chosen = decoys(cohort.n, min(cohort.n, len(protected)), f"{audited.gallery.digest} {cohort.digest}")
     point, measure = audited.point.similarity, audited.embedder.measure
     people = People.of(protected, audited.gallery.templates, audited.gallery.owners)
     seen = search(templates, people.templates, people.owners, measure, point)
     drawn = search(
         templates, cohort.templates[chosen], np.arange(len(chosen), dtype=np.int32), measure, point
     )
-    hits = np.bincount([entry for _, entry, _ in seen.past], minlength=len(protected))
-    chance = np.bincount([entry for _, entry, _ in drawn.past], minlength=len(chosen))
-    return excess(hits, chance, tracks=len(templates), key=audited.gallery.digest).to_json()
+    hits = np.bincount([past.entry for past in seen.past], minlength=len(protected)).tolist()
+    chance = np.bincount([past.entry for past in drawn.past], minlength=len(chosen)).tolist()
+    expected = audited.calibration.expected_hits(len(templates), protected, point)
+    tested = excess(hits, chance, f"{audited.gallery.digest} {cohort.digest}")
+    return tested.to_json() | {"expected_hits": expected.to_json()}
 
 
 # -- who was seen ------------------------------------------------------------------------------------
