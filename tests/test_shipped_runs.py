@@ -50,7 +50,18 @@ def test_a_concept_passes_its_gates_as_it_ships(name: str, changed: list[str], t
     ]  # most slices by tag have too few clips, and say so
     assert {r.name: r.reason for r in whole if r.status == NOT_COMPUTED} == {}
     # Nobody has a face, and no gallery is given, so that there is nobody to compare.
-    absent = {f"likeness.{v}" for v in ("best_similarity", "best_distance", "match_rate", "coverage")}
+    absent = {
+        f"likeness.{v}"
+        for v in (
+            "best_similarity",
+            "best_distance",
+            "alert_rate",
+            "review_rate",
+            "solicited_rate",
+            "expected_chance_alerts",
+            "coverage",
+        )
+    }
     if not changed:
         absent.add("temporal.quality")  # says nothing of pictures under 96 pixels; these have 64
     assert {r.name for r in data.results if r.status == NOT_APPLICABLE} == absent

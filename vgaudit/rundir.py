@@ -268,7 +268,9 @@ class RunDir:
         except FileNotFoundError:
             return []
         except ValueError as error:
-            raise RunDirError(f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again") from error
+            raise RunDirError(
+                f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again"
+            ) from error
 
     def clip_record(self, sample_id: str) -> ClipRecord:
         """The record of a sample, with decode facts merged in; outcome ``pending`` when there is none yet."""

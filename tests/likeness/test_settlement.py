@@ -1,4 +1,4 @@
-"""What the run says when all clips are measured: tiers by the number of comparisons, controls, and everybody's row."""
+"""What the run says when all clips are measured: tiers by comparisons made, controls, and everybody's row."""
 
 from __future__ import annotations
 
@@ -60,14 +60,22 @@ class Run:
         self.clips: list[ClipFaces] = []
 
     def clip(
-        self, vectors: Sequence[np.ndarray], prompt: str = "", named: Sequence[int] = (), assessed: bool = True
+        self,
+        vectors: Sequence[np.ndarray],
+        prompt: str = "",
+        named: Sequence[int] = (),
+        assessed: bool = True,
     ) -> str:
         """A clip with one track of these faces."""
         faces = faces_like(people=[0] * len(vectors), track=[0] * len(vectors))
         faces["embedding"][:] = np.stack(vectors)
         tracks = tracks_of(faces, EMBEDDER, POINT.similarity)
         groups = [
-            People.of([i for i, r in enumerate(self.roles) if r == role], self.gallery.templates, self.gallery.owners)
+            People.of(
+                [i for i, r in enumerate(self.roles) if r == role],
+                self.gallery.templates,
+                self.gallery.owners,
+            )
             for role in ("protected", "consented")
         ]
         found = compare(tracks, faces, groups, EMBEDDER, POINT.similarity, POINT.strict)
@@ -118,7 +126,9 @@ def test_beyond_the_cohort_and_past_the_strict_point_is_an_alert_with_three_fram
     three = run.clip([near(0, 0.05, i) for i in range(3)])
     two = run.clip([near(0, 0.05, i) for i in range(2)])
     wide = run.clip([near(1, 0.55, 1)] * 4)
-    assert severities(run.settle(), wide) == [Severity.ALERT], "six comparisons: rare enough by the rate alone"
+    assert severities(run.settle(), wide) == [Severity.ALERT], (
+        "six comparisons: rare enough by the rate alone"
+    )
     for i in range(20):
         run.clip([person(7000 + i)])
     settled = run.settle()

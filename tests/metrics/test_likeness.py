@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from tests.portraits import astronaut, background, faces_of, head, info_of, planted
@@ -66,24 +67,29 @@ def test_a_planted_person_is_found_and_nobody_else(shared_data: Path, case: str)
     assert finding.start_s == pytest.approx(during.start / 10)
     assert finding.end_s == pytest.approx(during.stop / 10)
     assert finding.severity is Severity.REVIEW
-    assert finding.score == found.values["best_similarity"] == 1 - found.values["best_distance"]
+    assert finding.score == pytest.approx(found.values["best_similarity"], abs=1e-12)
+    assert finding.detail["best_similarity"] == finding.score >= finding.detail["similarity"]
+    assert found.values["best_similarity"] == 1 - found.values["best_distance"]
     assert finding.threshold == 0.4
     assert found.values["best_distance"] < 0.5
     assert finding.detail["runner_up"]["entry"] == "person_b"
     assert finding.detail["runner_up"]["similarity"] < 0.35
-    assert finding.detail["published_point"]["origin"] == "published"
+    assert finding.detail["point"]["origin"] == "published"
     assert "99.38%" in finding.detail["source"]
     assert FIXED_WORDS in finding.message
     series = found.series["best_similarity"]
     assert [v is not None for v in series.values] == [t in during for t in range(9)]
-    assert found.facts["assessed"] is found.facts["matched"] is True
+    assert found.facts["assessed"] is True
+    assert found.facts["tier"] == "REVIEW"
+    shown = finding.detail["shown"]
+    assert [s["kind"] for s in shown] == ["best"] * min(3, len(during)) + ["typical"] * (len(during) > 3)
 
 
 def test_somebody_who_is_not_in_the_gallery_raises_nothing(shared_data: Path) -> None:
     found = measure(metric(shared_data), planted(head(None, "astronaut"), frames=2))
     assert found.findings == ()
     assert found.values["best_similarity"] < 0.3
-    assert found.facts["matched"] is False
+    assert found.facts["tier"] == "CLEAR"
 
 
 def test_two_people_in_one_clip_are_two_findings(shared_data: Path) -> None:
@@ -153,7 +159,7 @@ def test_a_stranger_who_can_be_compared_hides_nobody(shared_data: Path) -> None:
     assert not is_assessed(Measurement.from_json(json.loads(json.dumps(found.to_json()))))
     assert decide(ClipRecord("s0", "ok"), {"likeness": found}, {}).decision == "review"
     results = summarize(metric(shared_data), [found])
-    assert results["likeness.match_rate"].status == "not computed"
+    assert results["likeness.review_rate"].status == "not computed"
     assert results["likeness.coverage"].value == 0
 
 
@@ -180,7 +186,7 @@ def test_a_match_counts_whatever_else_could_not_be_compared(shared_data: Path) -
     small = planted(head(None, "astronaut"), width=40, size=(144, 160), at=(50, 50), frames=1)
     found = measure(metric(shared_data), side_by_side(person, small))
     assert [f.kind for f in found.findings] == ["likeness.match", "likeness.partly_unassessable"]
-    rate = summarize(metric(shared_data), [found])["likeness.match_rate"]
+    rate = summarize(metric(shared_data), [found])["likeness.review_rate"]
     assert (rate.value, rate.n, rate.detail["clips_assessed"]) == (1, 1, 0)
 
 
@@ -208,7 +214,7 @@ def test_consent_is_reported_and_lapses_into_protection(people: Path, shared_dat
     assert [(f.kind, f.severity) for f in found.findings] == [("likeness.consented", Severity.INFO)]
     assert "who has consented" in found.findings[0].message
     assert found.values["best_similarity"] < 0.3, "somebody who consented is not held against the clip"
-    assert found.facts["matched"] is False
+    assert found.facts["tier"] == "CLEAR"
     state(people, "person_a", f"role: consented\nconsent_until: {dt.date.today() - dt.timedelta(1)}")
     lapsed = metric(people)
     assert [(f.kind, f.severity) for f in measure(lapsed, clip).findings] == [
@@ -225,11 +231,14 @@ def test_consent_is_reported_and_lapses_into_protection(people: Path, shared_dat
 def test_a_cohort_never_matches_and_a_gallery_may_protect_nobody(people: Path, shared_data: Path) -> None:
     clip = planted(head(shared_data, "person_a/1.jpg"), frames=1)
     state(people, "person_a", "role: cohort")
+    with pytest.raises(GalleryError, match="at least 3 people are needed to calibrate with"):
+        measure(metric(people), clip)
+    (people / "faces" / "astronaut").mkdir()
+    Image.fromarray(astronaut()).save(people / "faces" / "astronaut" / "1.png")
+    for person in ("person_b", "astronaut"):
+        state(people, person, "role: cohort")
     found = measure(metric(people), clip)
     assert found.findings == ()
-    assert found.values["best_similarity"] < 0.3
-    state(people, "person_b", "role: cohort")
-    found = measure(metric(people), clip)
     assert found.missing["best_similarity"] == "not applicable: the gallery holds nobody protected"
 
 
@@ -271,8 +280,8 @@ def test_a_threshold_of_the_suite_is_recorded(shared_data: Path) -> None:
     assert {f.detail["entry"] for f in found.findings} >= {"person_a"}
     for finding in found.findings:
         assert finding.threshold == 0.05
-        assert finding.detail["published_point"]["origin"] == "suite"
-        assert finding.detail["published_point"]["published_similarity"] == 0.4
+        assert finding.detail["point"]["origin"] == "suite"
+        assert finding.detail["point"]["published_similarity"] == 0.4
         assert finding.detail["source"] == "set in the suite; published: L2 distance 0.6"
         assert finding.severity is Severity.REVIEW
 
@@ -301,7 +310,7 @@ def test_a_threshold_may_only_widen(shared_data: Path, threshold: float, told: s
 
 def test_the_kinds_of_findings_are_declared() -> None:
     assert set(Likeness.finding_kinds) == {
-        "likeness.match", "likeness.consented", "likeness.unassessable", "likeness.partly_unassessable",
+        "likeness.match", "likeness.solicited", "likeness.consented", "likeness.unassessable", "likeness.partly_unassessable",
         "likeness.not_compared",
     }  # fmt: skip
     gate = GateSpec.model_validate({"findings": "likeness.mach", "max": 0})
@@ -351,17 +360,6 @@ def test_features_that_are_not_finite_are_refused(shared_data: Path) -> None:
             measure(metric(shared_data), clip, Features({**faces.arrays, name: spoilt}, faces.facts))
 
 
-def test_matching_is_one_product_a_clip(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = planted(head(None, "astronaut"), frames=3)
-    of = metric(shared_data, stride=1)
-    measure(of, clip)
-    embedder, calls = of._made_embedder(), []
-    real = embedder.similarity
-    monkeypatch.setattr(embedder, "similarity", lambda a, b: calls.append(a.shape) or real(a, b))
-    measure(of, clip)
-    assert calls == [(3, 128)]
-
-
 # -- results ---------------------------------------------------------------------------------------
 
 
@@ -379,7 +377,7 @@ def test_rates_have_their_own_denominators(shared_data: Path) -> None:
     of = metric(shared_data)
     seen = clips(shared_data, of)
     results = summarize(of, [seen[k] for k in ("match", "other", "other", "none", "none", "small")])
-    rate = results["likeness.match_rate"]
+    rate = results["likeness.review_rate"]
     assert (rate.value, rate.n) == (pytest.approx(1 / 5), 5)
     assert (rate.low, rate.high) == pytest.approx(clopper_pearson(1, 5))
     assert rate.detail["uncalibrated"] is True
@@ -412,7 +410,7 @@ def test_rates_are_rates_of_clips(shared_data: Path) -> None:
     results = {
         r.name: r for r in of.summarize(measured, SummaryContext("m", [m.sample for m in measured], {}))
     }
-    covered, rate = results["likeness.coverage"], results["likeness.match_rate"]
+    covered, rate = results["likeness.coverage"], results["likeness.review_rate"]
     assert (covered.value, covered.n, covered.n_clusters) == (0.75, 4, 2)
     assert (covered.detail["clips_with_faces"], covered.detail["clips_unassessable"]) == (4, 1)
     assert covered.low is not None
@@ -428,9 +426,9 @@ def test_nothing_measured_is_not_computed_and_no_face_is_not_applicable(shared_d
     faceless = summarize(of, [seen["none"]] * 3)
     assert faceless["likeness.coverage"].status == "not applicable"
     assert faceless["likeness.best_similarity"].status == "not applicable"
-    assert faceless["likeness.match_rate"].value == 0
+    assert faceless["likeness.review_rate"].value == 0
     blind = summarize(of, [seen["tiny"], seen["small"]])
-    assert blind["likeness.match_rate"].status == "not computed"
+    assert blind["likeness.review_rate"].status == "not computed"
     assert blind["likeness.best_similarity"].status == "not computed"
     assert blind["likeness.coverage"].value == 0
     assert summarize(of, [seen["tiny"]])["likeness.coverage"].status == "not computed"
@@ -450,7 +448,7 @@ def test_a_fresh_metric_summarizes_stored_measurements_alike(shared_data: Path) 
 def test_pictures_that_could_not_be_used_are_named_in_the_results(people: Path) -> None:
     (people / "faces" / "person_a" / "2.jpg").touch()
     of = metric(people)
-    rate = summarize(of, [measure(of, background(1, 60, 60))])["likeness.match_rate"]
+    rate = summarize(of, [measure(of, background(1, 60, 60))])["likeness.review_rate"]
     assert rate.detail["gallery"] == {"protected": 2, "pictures": 2, "warnings": ["person_a/2.jpg: 0 bytes"]}
 
 

@@ -70,7 +70,7 @@ def test_where_no_face_is_seen_nobody_can_be_recognised(tmp_path: Path) -> None:
     assert (rate.value, rate.n) == (0, 4)
     assert (rate.low, rate.high) == pytest.approx(clopper_pearson(0, 4))
     assert rate.reason == f"faces were looked for in 4 clips (12 frames) and seen in none; {NO_GALLERY_GIVEN}"
-    matches = results["likeness.match_rate"]
+    matches = results["likeness.review_rate"]
     assert (matches.status, matches.value) == ("not applicable", None), "nobody was compared: not even 0"
     assert NO_GALLERY_GIVEN in matches.reason
     assert "clips_with_match" not in matches.detail
@@ -95,7 +95,7 @@ def test_a_face_is_shown_and_its_clip_is_no_pass(tmp_path: Path) -> None:
     assert results["likeness.face_rate"].value == 0.5
     assert "seen in 1 of them" in results["likeness.face_rate"].reason
     assert results["likeness.best_similarity"].status == "not computed"
-    assert results["likeness.match_rate"].status == "not applicable"
+    assert results["likeness.review_rate"].status == "not applicable"
     assert results["likeness.coverage"].value == 0
 
 

@@ -54,7 +54,7 @@ def test_the_portrait_is_found_and_nobody_elsewhere(tmp_path: Path) -> None:
         ("findings likeness.* <= 0", "portrait"): "failed",
         ("findings likeness.* <= 0", "no-people"): "passed",
     }
-    rates = {r.group: r.value for r in done.data.results if r.name == "likeness.match_rate"}
+    rates = {r.group: r.value for r in done.data.results if r.name == "likeness.review_rate"}
     assert rates == {"portrait": 1, "no-people": 0}
 
 

@@ -32,9 +32,7 @@ class People:
     owners: NDArray[np.int32]
 
     @classmethod
-    def of(
-        cls, wanted: Sequence[int], templates: NDArray[np.float32], owners: NDArray[np.int32]
-    ) -> People:
+    def of(cls, wanted: Sequence[int], templates: NDArray[np.float32], owners: NDArray[np.int32]) -> People:
         """Those of a gallery at the positions ``wanted``."""
         entries = np.array(sorted(wanted), np.intp)
         inside = np.isin(owners, entries)
@@ -111,7 +109,9 @@ def compare(
         What was found for each group of people.
     """
     embedded = np.flatnonzero(faces["embedded"])
-    rows = np.concatenate([track_templates(list(tracks), faces, embedder.measure), faces["embedding"][embedded]])
+    rows = np.concatenate(
+        [track_templates(list(tracks), faces, embedder.measure), faces["embedding"][embedded]]
+    )
     track_of = np.full(len(faces["embedded"]), -1)
     for number, track in enumerate(tracks):
         track_of[track.embedded] = number
@@ -135,7 +135,9 @@ def compare(
                  _runner_up(number, group, position, people, found))
             for number, position in pairs
         ]  # fmt: skip
-        out.append(Compared(tuple(sorted(hits, key=lambda h: (-h.best_similarity, h.track))), best, face_best))
+        out.append(
+            Compared(tuple(sorted(hits, key=lambda h: (-h.best_similarity, h.track))), best, face_best)
+        )
     return out
 
 
@@ -165,7 +167,10 @@ def _runner_up(
     for other, seen in zip(people, found, strict=True):
         if seen is None:
             continue
-        for entry, score in ((seen.best[row], seen.best_score[row]), (seen.second[row], seen.second_score[row])):
+        for entry, score in (
+            (seen.best[row], seen.best_score[row]),
+            (seen.second[row], seen.second_score[row]),
+        ):
             if entry >= 0 and not (other is group and entry == position):
                 candidates.append((int(other.entries[entry]), float(score)))
     return max(candidates, key=lambda c: c[1], default=None)

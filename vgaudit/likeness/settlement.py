@@ -161,7 +161,12 @@ def _tiered(measurement: Measurement, comparisons: int, point: MatchPoint) -> Me
         severity = Severity.ALERT if judged.tier is Tier.ALERT else Severity.REVIEW
         kept.append(replace(finding, severity=severity, detail=detail))
     tiers = {kind: _worst(kept, kind) for kind in (MATCH, SOLICITED)}
-    facts = {**measurement.facts, "tier": tiers[MATCH], "solicited_tier": tiers[SOLICITED], "cleared": cleared}
+    facts = {
+        **measurement.facts,
+        "tier": tiers[MATCH],
+        "solicited_tier": tiers[SOLICITED],
+        "cleared": cleared,
+    }
     return replace(measurement, findings=tuple(kept), facts=facts)
 
 
@@ -210,9 +215,7 @@ def _chance(
     return found
 
 
-def _control(
-    clips: Sequence[ClipFaces], protected: Sequence[int], audited: Audited
-) -> dict[str, Any] | None:
+def _control(clips: Sequence[ClipFaces], protected: Sequence[int], audited: Audited) -> dict[str, Any] | None:
     """Hits of protected people against hits of as many decoys, who are in no training set that we know of."""
     if audited.calibration is None or audited.gallery is None or audited.point is None or not protected:
         return None
@@ -238,7 +241,7 @@ def _control(
 
 
 def _voices(clips: Sequence[ClipFaces]) -> dict[str, Any]:
-    """In how many clips there is sound, which nobody listens to, and signed statements of origin, which nobody checks."""
+    """Clips with sound, which nobody listens to, and with signed statements of origin, which nobody checks."""
     facts = [clip.measurement.facts for clip in clips]
     return {
         "clips_with_faces": sum(bool(f.get("faces")) for f in facts),
@@ -247,9 +250,7 @@ def _voices(clips: Sequence[ClipFaces]) -> dict[str, Any]:
     }
 
 
-def _people(
-    clips: Sequence[ClipFaces], audited: Audited, pictures: dict[str, bytes]
-) -> list[dict[str, Any]]:
+def _people(clips: Sequence[ClipFaces], audited: Audited, pictures: dict[str, bytes]) -> list[dict[str, Any]]:
     """Faces that recur over prompts, with a picture of each of their tracks (a few)."""
     points = {p.name: p.similarity for p in audited.embedder.points}
     alike = points.get("strict", points.get("published"))
@@ -347,7 +348,9 @@ def _entry_rows(clips: Sequence[ClipFaces], audited: Audited) -> Iterator[dict[s
                 "best_distance": 1.0 - score if l2 else None,
                 "sample_id": clip.sample_id,
                 "clip_sha256": clip.clip_sha256,
-                "tier": tiers.get(entry.entry_id, "CONSENTED" if audited.roles[index] == "consented" else "CLEAR"),
+                "tier": tiers.get(
+                    entry.entry_id, "CONSENTED" if audited.roles[index] == "consented" else "CLEAR"
+                ),
             }
         yield row | common
 

@@ -39,8 +39,8 @@ def track_template(
 ) -> NDArray[np.float32]:
     """Quality-weighted mean ``(d,)`` of at most :data:`MOST_FACES` well-spread faces.
 
-    Averaging moves unrelated people closer, so rates of coincidence are taken at this level, never from single frames.
-    Vectors that are compared by L2 stay raw, as their norm means something; those compared by cosine get unit norm.
+    Averaging moves unrelated people closer, so rates of coincidence are taken at this level, never from single
+    frames. Vectors compared by L2 stay raw, as their norm means something; those compared by cosine get unit norm.
 
     Args:
         embeddings: ``(m, d)``, at least one.
@@ -56,7 +56,8 @@ def track_template(
     if measure == "l2":
         template: NDArray[np.float32] = mean.astype(np.float32)
         return template
-    return unit_norm(mean[None])[0]
+    unit: NDArray[np.float32] = unit_norm(mean[None])[0]
+    return unit
 
 
 def track_templates(tracks: list[Track], faces: Features, measure: Measure) -> NDArray[np.float32]:

@@ -34,9 +34,10 @@ class Track:
 def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list[Track]:
     """Tracks with at least one embedded face, by time.
 
-    The extractor links detections whose boxes overlap, within a shot. Somebody who takes another one's place there, or
-    a face that turns into another, keeps the box; so a track is split where the embedding of a face is less like the
-    one before than pictures of one person are. A face without an embedding goes with the embedded one nearest in time.
+    The extractor links detections whose boxes overlap, within a shot. Somebody who takes another one's place there,
+    or a face that turns into another, keeps the box; so a track is split where the embedding of a face is less like
+    the one before than pictures of one person are. A face without an embedding goes with the embedded one nearest
+    in time.
 
     Args:
         faces: Features of the extractor ``faces``.

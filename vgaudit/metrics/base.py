@@ -143,11 +143,13 @@ class Metric(Protocol):
     ``sliced``, optional, names values that get slices by tag (``<metric>.<value>@key=value``): :meth:`summarize` is
     then called once more for every tag of a group's samples, with its clips only, and ``context.tag``.
 
-    ``settle(measured, unmeasured)``, optional, is called once when all clips of a run are measured, before any summary,
-    where a measurement depends on the whole run (how many comparisons it makes): it takes every measured clip with the
-    features of ``settle_features`` and the planned samples that have no measurement, and gives a :class:`Settlement`.
-    ``pictures(finding, features)``, optional, gives JPEG files that show a finding, in the order in which a reader should
-    see them; they become its evidence.
+    ``settle(measured, unmeasured)``, optional, is called once when all clips of a run are measured, before any
+    summary, where a measurement depends on the whole run (how many comparisons it makes): it takes every measured
+    clip with the features of the class attribute ``settle_features``, and the planned samples that have no
+    measurement, and gives a :class:`Settlement`.
+
+    ``pictures(finding, features)``, optional, gives JPEG files that show a finding, in the order in which a reader
+    should see them; they become its evidence.
 
     ``filmstrips = True``, optional, has the frames around each of its findings stored as evidence.
 

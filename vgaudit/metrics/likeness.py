@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from vgaudit import registry
-from vgaudit.errors import GalleryError, UsageError, VgauditError
+from vgaudit.errors import UsageError, VgauditError
 from vgaudit.extractors.base import ExtractorSpec, Features
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
@@ -76,12 +77,13 @@ _PER_CLIP = ("best_similarity", "best_distance")
 class Likeness:
     """Whether faces in a clip resemble people of a gallery.
 
-    Faces of a clip are linked to tracks; each track has a template, the quality-weighted mean of well-spread faces.
+    Faces of a clip are linked to tracks; each has a template, the quality-weighted mean of well-spread faces.
     ``best_similarity`` of a clip is the highest similarity of a template or of a single face to any picture of any
-    protected person: ``max_{v, e, i} s(v, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for FaceNet and
-    ONNX embedders. A track at or past the embedder's point makes a finding. Its tier, ALERT or REVIEW, or that it is no
-    more than chance explains, follows in :meth:`settle` from the rate at which people of a cohort resemble the entry
-    as much, and from how many comparisons the run makes. Without a cohort nothing is above REVIEW, and nothing cleared.
+    protected person: ``max_{v, e, i} s(v, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for
+    FaceNet and ONNX embedders. A track at or past the embedder's point makes a finding. Its tier, ALERT or REVIEW,
+    or that it is no more than chance explains, follows in :meth:`settle` from the rate at which people of a cohort
+    resemble the entry as much, and from how many comparisons the run makes. Without a cohort nothing is above
+    REVIEW, and nothing is cleared.
 
     A clip is assessed if every examined frame could be searched and every face seen could be
     compared, or one that could stands for it; what could not is told as ``likeness.unassessable``, or
@@ -209,15 +211,13 @@ class Likeness:
             return self._gallery
 
     def _calibrated(self, gallery: Gallery) -> CohortCalibration | None:
-        """Against the cohort file, or the gallery's own people of role ``cohort``; ``None`` where there is neither."""
+        """Against the cohort file, or the gallery's people of role ``cohort``; ``None`` where there is neither."""
         embedder = self._made_embedder()
         if self._cohort_path is not None:
-            cohort = Cohort.load(self._cohort_path, embedder)
-        elif any(entry.role == "cohort" for entry in gallery.entries):
-            cohort = Cohort.of_gallery(gallery)
+            cohort: Cohort | None = Cohort.load(self._cohort_path, embedder)
         else:
-            return None
-        return CohortCalibration(gallery, cohort, embedder)
+            cohort = Cohort.of_gallery(gallery)
+        return CohortCalibration(gallery, cohort, embedder) if cohort else None
 
     def _roles(self, gallery: Gallery) -> list[Role]:
         return [entry.effective_role(self._today, self.options.use) for entry in gallery.entries]
@@ -229,7 +229,7 @@ class Likeness:
         for name in paths:
             if isinstance(value := embedder_options.get(name), str):
                 embedder_options[name] = str((self._base_dir / Path(value).expanduser()).resolve())
-        return {**options, "embedder_options": embedder_options, "embed": "tracks"}
+        return {**options, "embedder_options": embedder_options}
 
     def _made_embedder(self) -> FaceEmbedder:
         if self._embedder is None:
@@ -508,9 +508,7 @@ def _clip_faces(m: Measured) -> ClipFaces:
         faces=faces["faces"],
         face_track=faces["face_track"],
         start_s=faces["start_s"],
-        pictures=[
-            faces["crop_jpeg"][a:b].tobytes() for a, b in zip(starts[:-1], starts[1:], strict=True)
-        ],
+        pictures=[faces["crop_jpeg"][a:b].tobytes() for a, b in pairwise(starts)],
     )
 
 

@@ -90,9 +90,7 @@ def finish(
         "notes": _notes(spec, scorer, collected, results),
         "measurement_keys": {
             b.name: [
-                collected.key(b, s)
-                for s in plan
-                if s.sample_id in collected.measurements.get(b.name, {})
+                collected.key(b, s) for s in plan if s.sample_id in collected.measurements.get(b.name, {})
             ]
             for b in scorer.metrics
         },

@@ -9,7 +9,7 @@ from typing import Any
 
 from vgaudit.errors import Unavailable
 from vgaudit.gates import Gaps, is_assessed
-from vgaudit.metrics.base import Measured, Settlement, SummaryContext, for_summary
+from vgaudit.metrics.base import Measured, Settlement, SummaryContext, for_summary, kept_roles
 from vgaudit.pipeline.binding import BoundMetric
 from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
@@ -56,16 +56,15 @@ class Collected:
                     self.measurements.setdefault(bound.name, {})[sample.sample_id] = measurement
 
     def settle(self) -> None:
-        """Let metrics that must know the whole run say what they then know; their measurements take the others' place."""
+        """Let metrics that must know the whole run say what they then know; settled measurements count."""
         for bound in self.scorer.metrics:
             settle = getattr(bound.metric, "settle", None)
             if settle is None or bound.unavailable:
                 continue
             own = self.measurements.get(bound.name, {})
             try:
-                measured = [
-                    m for ms in self.by_group(bound, bound.metric.settle_features).values() for m in ms  # type: ignore[attr-defined]
-                ]
+                groups = self.by_group(bound, kept_roles(bound.metric))
+                measured = [m for members in groups.values() for m in members]
                 unmeasured = [s for s in self.plan if s.sample_id not in own]
                 settlement: Settlement = settle(measured, unmeasured)
             except Unavailable as error:
@@ -91,9 +90,7 @@ class Collected:
         settled = self._settled_keys.get((bound.name, sample.sample_id))
         return settled or self.scorer.key(bound, sample, self.records[sample.sample_id])
 
-    def by_group(
-        self, bound: BoundMetric, wanted: Sequence[str] | None = None
-    ) -> dict[str, list[Measured]]:
+    def by_group(self, bound: BoundMetric, wanted: Sequence[str] | None = None) -> dict[str, list[Measured]]:
         """Measured clips of each group, with the features the metric's summary asks for, or those ``wanted``.
 
         Raises:
@@ -101,9 +98,7 @@ class Collected:
         """
         found: dict[str, list[Measured]] = {group: [] for group in self.plan.groups}
         measurements = self.measurements.get(bound.name, {})
-        roles = [
-            r for r in (bound.metric.summary_features if wanted is None else wanted) if r in bound.roles
-        ]
+        roles = [r for r in (bound.metric.summary_features if wanted is None else wanted) if r in bound.roles]
         for sample in self.plan:
             if measurement := measurements.get(sample.sample_id):
                 record = self.records[sample.sample_id]
