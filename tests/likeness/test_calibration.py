@@ -30,7 +30,7 @@ Scores = NDArray[np.float64]
         (3, 500, "1 in 167 (95 % interval 1 in 807 to 1 in 57)"),
         (24, 500, "1 in 21 (95 % interval 1 in 32 to 1 in 14)"),
         (250, 500, "1 in 2 (95 % interval 1 in 2.2 to 1 in 1.8)"),
-        (3, 30_000, "1 in 10,000 (95 % interval 1 in 48,489 to 1 in 3,422)"),
+        (3, 30_000, "1 in 10,000 (95 % interval 1 in 48,490 to 1 in 3,422)"),
         (0, 1, "at most 1 in 1, not resolvable further with 1 person"),
         (2, 2, "at most 1 in 1, not resolvable further with 2 people (2 of them are at least as alike: up to 1 in 1"),
     ],
