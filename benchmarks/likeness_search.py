@@ -175,7 +175,8 @@ def main() -> None:
         print(
             f"{len(templates):,} templates of {d} ({templates.nbytes / 2**30:.2f} GiB) in "
             f"{owners[-1] + 1:,} entries, {measure}, {len(tracks):,} tracks: {took:.1f} s, "
-            f"{beside / 2**20:.0f} MiB beside the gallery (peak {peak_bytes() / 2**30:.2f} GiB in all), {len(found.past)} pairs past {point}",
+            f"{beside / 2**20:.0f} MiB beside the gallery (peak {peak_bytes() / 2**30:.2f} GiB in all), "
+            f"{len(found.past)} pairs past {point}",
             flush=True,
         )
         some = tracks[: options.check]

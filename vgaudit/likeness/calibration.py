@@ -369,7 +369,8 @@ class Calibration:
             return Expected(0.0, 0.0, 0.0, CONFIDENCE, f"no chance alert is possible: {why}")
         in_group = np.array([last_alerting(int(size), comparisons) for size in self._group_sizes])
         lowest = -math.inf if point is None else point
-        share, people = 0.0, np.zeros(self.people)
+        shares: list[float] = []
+        people = np.zeros(self.people)
         at = 0
         for scores, persons in self._source.top(chosen, min(self.people, most + 2)):
             some = chosen[at : at + len(scores)]
@@ -385,10 +386,9 @@ class Calibration:
                 alert |= (ahead <= by_strict) & (scores >= strict)
             alert &= scores >= lowest
             counts = alert.sum(axis=1)
-            shares = np.where(counts <= most, counts / self.people, (most + 1) / (self.people + 1))
-            share += float(shares.sum())
+            shares += np.where(counts <= most, counts / self.people, (most + 1) / (self.people + 1)).tolist()
             people += np.bincount(persons[alert], minlength=self.people)
-        return _expected(tracks, share, people, len(chosen), f"alerts by chance, {what}")
+        return _expected(tracks, math.fsum(shares), people, len(chosen), f"alerts by chance, {what}")
 
     def expected_hits(self, tracks: int, entries: Sequence[int], point: float) -> Expected:
         """How many pairs of track and entry unrelated people are expected to bring to the point.

@@ -130,20 +130,20 @@ def judge(match: Match, comparisons: int) -> Judgement:
     if frames >= SUPPORT and unresolved and match.strict_support >= SUPPORT:
         return say(
             Tier.ALERT,
-            f"closer than {rates.overall.people:,} unrelated people can resolve, and {match.strict_support} frames "
-            "past the strict point",
+            f"{match.strict_support} frames past the strict point, and closer than a cohort of "
+            f"{rates.overall.people:,} can resolve",
         )
     if rare:
         return say(Tier.REVIEW, f"at most {expected}, but only {_frames(frames)} past the published point")
     if unresolved:
         return say(
             Tier.REVIEW,
-            f"closer than {rates.overall.people:,} unrelated people can resolve, which is no sign of harmlessness",
+            f"closer than a cohort of {rates.overall.people:,} can resolve, which is no sign of harmlessness",
         )
-    if not all(rate.resolved for rate in rates.all):
+    if rates.same_group is not None and not rates.same_group.resolved:
         return say(
             Tier.REVIEW,
-            f"closer than the {rates.largest.people:,} unrelated people of the entry's own group can resolve",
+            f"closer than the {rates.same_group.people:,} unrelated people of the entry's own group can resolve",
         )
     if any(rate.low * comparisons <= REVIEW_CHANCES for rate in rates.all):
         return say(Tier.REVIEW, f"rare enough to be looked at: about {expected}")
