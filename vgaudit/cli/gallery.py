@@ -190,15 +190,9 @@ def purge(
     """
     import datetime as dt
 
-    from vgaudit.likeness.removal import (
-        new_tombstones,
-        purge_cohort,
-        purge_gallery,
-        purge_photos,
-        purgeable,
-        refuse_held,
-    )
+    from vgaudit.likeness import removal
 
+    entries = [unicodedata.normalize("NFC", name) for name in entries]
     galleries, photo_files, cohorts = gallery_ or [], photos or [], cohort or []
     if not galleries and (photo_files or runs or not cohorts):
         raise UsageError(
@@ -215,18 +209,11 @@ def purge(
     private = [*entries, *(alias for name in entries if name in people for alias in people[name].aliases)]
     if any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", reason, re.IGNORECASE) for word in private):
         raise UsageError("--reason names the person; expected a reason that does not, for it stays")
-    tombstones = new_tombstones(entries, reason, dt.date.today())
-    if not dry_run and not yes and any(path.is_dir() for path in galleries):
-        would = [
-            line
-            for path in galleries
-            if path.is_dir()
-            for line in purge_gallery(path, tombstones, dry_run=True)
-        ]
-        if would:
-            raise UsageError(
-                "\n  ".join(["purge would delete pictures for good; say --yes if that is meant:", *would])
-            )
+    tombstones = removal.new_tombstones(entries, reason, dt.date.today())
+    folders = [] if dry_run or yes else [path for path in galleries if path.is_dir()]
+    if would := [line for path in folders for line in removal.purge_gallery(path, tombstones, dry_run=True)]:
+        meant = "purge would delete pictures for good; say --yes if that is meant:"
+        raise UsageError("\n  ".join([meant, *would]))
     done: list[str] = []
     for path in cohorts:  # first all checks of legal holds
         removal.purge_cohort(path, entries, dry_run=True)
@@ -333,19 +320,18 @@ def _print_table(
     console = Console(width=min(_WIDTH, Console().width), highlight=False, markup=False, emoji=False)
     console.print(f"{path}: {counts(entries)}", soft_wrap=True)
     console.print(f"{shown['embedder']} ({shown['embedder_fingerprint']})", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("entry", overflow="fold", ratio=1)
-    for heading in ("role today", "used", "rejected", "quality", "consent until", "keep until"):
-        table.add_column(heading, justify="right" if heading in ("used", "rejected") else "left")
+    for heading in ("role today", "pictures used", "quality", "consent until", "keep until"):
+        table.add_column(heading.replace(" ", "\n"), no_wrap=True)
     for entry, fact in zip(entries, facts, strict=True):
         quality = fact["quality"]
-        role = fact["role_today"] + ("" if fact["role_today"] == entry.role else " (!)")
-        held = " (hold)" if entry.legal_hold else " (past)" if fact["past_retention"] else ""
+        role = fact["role_today"] + ("" if fact["role_today"] == entry.role else " !")
+        held = "\n(hold)" if entry.legal_hold else "\n(past)" if fact["past_retention"] else ""
         span = "" if not quality else f"{quality['worst']:.2f}-{quality['best']:.2f}"
-        cells = [
-            entry.entry_id, role, str(len(entry.images)), str(len(entry.rejected)), span or "-",
-            str(entry.consent_until or "-"), f"{entry.retain_until or '-'}{held}",
-        ]  # fmt: skip
+        used = f"{len(entry.images)} of {len(entry.images) + len(entry.rejected)}"
+        keep = f"{entry.retain_until or '-'}{held}"
+        cells = [entry.entry_id, role, used, span or "-", str(entry.consent_until or "-"), keep]
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     for entry, fact in zip(entries, facts, strict=True):

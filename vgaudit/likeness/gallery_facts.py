@@ -84,8 +84,8 @@ def to_jsonl(gallery: StoredGallery, today: dt.date, private: bool = False) -> s
 
 COLUMNS = (
     "entry_id", "role", "role_today", "group", "consent_until", "consent_scope", "retain_until", "legal_hold",
-    "purpose", "legal_basis", "aliases", "image_sha256", "used", "reason", "side_px", "quality", "detail", "confidence", "pose",
-    "provenance", "licence",
+    "purpose", "legal_basis", "aliases", "image_sha256", "used", "reason", "side_px", "quality", "detail",
+    "confidence", "pose", "provenance", "licence",
 )  # fmt: skip
 
 
