@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import vgaudit
+from vgaudit.cli.gallery import gallery
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(gallery)
 app.add_typer(models)
 app.add_typer(reference)
 

@@ -1,7 +1,7 @@
 """A cohort: unrelated people, one template each, whose likeness to an entry says how often strangers resemble it.
 
-A track's template is the mean over several frames, which lies closer to everybody than one picture's vector does, so a
-person of a cohort is averaged likewise: over small changes of each picture, and over the pictures.
+A track's template is the mean over several frames, which lies closer to everybody than one picture's vector does, so
+a person of a cohort is averaged likewise: over small changes of each picture, and over the pictures.
 """
 
 from __future__ import annotations
@@ -122,10 +122,11 @@ class Cohort:
         return replace(
             self,
             templates=self.templates[keep],
-            **{
-                name: tuple(getattr(self, name)[i] for i in keep)
-                for name in ("groups", "people", "ids", "retain_until", "legal_hold")
-            },
+            groups=tuple(self.groups[i] for i in keep),
+            people=tuple(self.people[i] for i in keep),
+            ids=tuple(self.ids[i] for i in keep),
+            retain_until=tuple(self.retain_until[i] for i in keep),
+            legal_hold=tuple(self.legal_hold[i] for i in keep),
             duplicates=tuple(pair for pair in self.duplicates if not gone & set(pair)),
         )
 
@@ -197,7 +198,7 @@ class Cohort:
 
         Raises:
             GalleryError: There are fewer than three, or their templates are of single vectors (a gallery file of the
-                first format): those lie further from everybody than a track's mean, so rates would come out too small.
+                first format): those lie further from everybody than a track's mean, so rates would be too small.
         """
         chosen = [i for i, entry in enumerate(gallery.entries) if entry.role == "cohort"]
         if not chosen:
@@ -240,7 +241,7 @@ def build_cohort(
 ) -> Cohort:
     """A cohort of a folder with a folder of pictures per person.
 
-    People without a usable picture are left out, counted and told in ``warnings``. Groups are those of ``entry.yaml``.
+    People without a usable picture are left out, counted and told in ``warnings``. Groups are those of entry.yaml.
     People who look like one person are refused: one who is there twice counts twice. Real look-alikes must stay
     (``keep_duplicates``), for a cohort without them calls coincidences rarer than they are.
 
@@ -363,7 +364,7 @@ def _parse(content: dict[str, Any], templates: NDArray[np.float32]) -> Cohort:
     lists = [content[name] for name in ("groups", "people", "retain_until", "legal_hold")]
     if templates.dtype != np.float32 or templates.ndim != 2 or not np.isfinite(templates).all():
         raise ValueError(f"templates {templates.dtype} {templates.shape}")
-    if {len(ids), len(templates)} != {len(part) for part in [ids, *lists]} | {len(templates)}:
+    if {len(templates)} != {len(part) for part in [ids, *lists]}:
         raise ValueError("templates and people do not go together")
     if len(set(ids)) != len(ids):
         raise ValueError("an id twice")

@@ -1,4 +1,4 @@
-"""Who is in a gallery: ids that are safe as names, roles, consent that lapses into protection, and how long to keep."""
+"""Who is in a gallery: ids that are safe as names, roles, consent that lapses into protection, and retention."""
 
 from __future__ import annotations
 
@@ -165,10 +165,10 @@ class GalleryImage:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> GalleryImage:
         """Inverse of :meth:`to_json`."""
-        quality = data.get("quality")
+        stated = data.get("quality")
+        parts = [float(stated[name]) for name in ("score", "detail", "confidence", "pose")] if stated else []
         return cls(
-            str(data["sha256"]), float(data["side_px"]),
-            ImageQuality(*(float(quality[k]) for k in ("score", "detail", "confidence", "pose"))) if quality else None,
+            str(data["sha256"]), float(data["side_px"]), ImageQuality(*parts) if parts else None,
             data.get("provenance"), data.get("licence"), int(data.get("embedded", 1)),
         )  # fmt: skip
 

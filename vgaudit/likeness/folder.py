@@ -134,8 +134,8 @@ def _scan_entry(folder: Path, root: Path) -> FolderEntry:
     for name in facts.images:
         if name not in names:
             raise GalleryError(
-                f"{facts_file}: images: {name!r} is no file of the folder{nearest(name, names)}; expected the name of "
-                "a picture beside entry.yaml"
+                f"{facts_file}: images: {name!r} is no file of the folder{nearest(name, names)}; expected the name "
+                "of a picture beside entry.yaml"
             )
     return FolderEntry(entry_id, facts, tuple(images))
 

@@ -206,9 +206,11 @@ def _build(
 ) -> Gallery:
     found = examine(root, people, embedder, detector, photos=photos, progress=progress)
     found.refuse_empty(root)
+    one_picture = any(image.path.parent == root for person in people for image in person.images)
+    purged = () if one_picture else read_tombstones(root)
     return Gallery(
         found.entries, found.templates, found.owners, embedder.name, embedder.fingerprint, embedder.measure,
-        detector.fingerprint, found.warnings(embedder), found.mixups, found.notes, read_tombstones(root),
+        detector.fingerprint, found.warnings(embedder), found.mixups, found.notes, purged,
     )  # fmt: skip
 
 

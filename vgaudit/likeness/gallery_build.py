@@ -1,4 +1,4 @@
-"""From a folder of people to templates: every picture is used or rejected with a reason, and mix-ups are looked for."""
+"""From a folder of people to templates: every picture is used, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Examined:
         if without:
             lines = "\n  ".join(self.problems)
             raise GalleryError(
-                f"{root}: no usable picture of {', '.join(without)}; every person needs at least one picture with one "
-                f"face of {MIN_SIDE:g} px or more. Add one, or remove the folder:\n  {lines}"
+                f"{root}: no usable picture of {', '.join(without)}; every person needs at least one picture with "
+                f"one face of {MIN_SIDE:g} px or more. Add one, or remove the folder:\n  {lines}"
             )
 
 

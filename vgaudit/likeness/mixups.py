@@ -5,6 +5,7 @@ Every template is compared with every other in blocks, so that memory stays smal
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
@@ -19,8 +20,8 @@ Kind = Literal["copy", "unlike", "misfiled", "same person"]
 Similarity = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float64]]
 
 COPY = 0.95
-"""Correlation of two aligned faces' pixels from which on they are one picture. Of the five portraits and the astronaut
-of ``docs/gallery.md``: re-encoded, scaled, cropped and brightened copies 0.97 or more, other pictures at most 0.40."""
+"""Correlation of two aligned faces' pixels from which on they are one picture. Of five portraits and the astronaut:
+re-encoded, scaled, cropped and brightened copies 0.97 or more, other pictures at most 0.40."""
 
 THUMBNAIL = 32
 BLOCK = 1024
@@ -77,7 +78,8 @@ class MixUp:
                 under = "" if self.entry == self.other else " under two people"
                 return f"{one} and {two} are {what}{under} (their pixels correlate by {self.score:.3f})"
             case "unlike":
-                return f"{self.entry}: its pictures do not all look like the same person ({held}): {one} and {two}, {apart}"
+                contradiction = "its pictures do not all look like the same person"
+                return f"{self.entry}: {contradiction} ({held}): {one} and {two}, {apart}"
             case "misfiled":
                 own = _stated(self.own if self.own is not None else float("nan"), measure)
                 return (
@@ -152,8 +154,8 @@ def find_mixups(
             "no point is published for this embedder: people who look alike were told by comparison with pictures of "
             f"one person in this gallery ({len(own.pairs)} pairs)"
             if limit is not None
-            else "people who look alike were not looked for: no point is published for this embedder, and the gallery "
-            f"has {len(own.pairs)} pairs of pictures of one person (at least {MIN_PAIRS} needed)"
+            else "people who look alike were not looked for: no point is published for this embedder, and the "
+            f"gallery has {len(own.pairs)} pairs of pictures of one person (at least {MIN_PAIRS} needed)"
         )
     across = _Across(filed, similarity, limit, block)
     found = [*own.copies, *across.copies]
@@ -206,7 +208,7 @@ class _Own:
     def of(cls, filed: Filed, similarity: Similarity, block: int) -> _Own:
         out = cls(len(filed.owners))
         edges = np.searchsorted(filed.owners, np.arange(len(filed.ids) + 1))
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in itertools.pairwise(edges.tolist()):
             lowest: tuple[int, int, float] | None = None
             for row in range(start, end, block):
                 for column in range(row, end, block):

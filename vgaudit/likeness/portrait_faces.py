@@ -168,12 +168,11 @@ def mean_vector(
         return None
     if len(there) == 1:
         return there[0]
-    mean = np.mean(np.stack(there), axis=0, dtype=np.float64)
+    mean = np.stack(there).astype(np.float64).mean(axis=0, keepdims=True)
     if measure == "l2":
-        raw: NDArray[np.float32] = mean.astype(np.float32)
-        return raw
+        return np.asarray(mean[0], np.float32)
     try:
-        return unit_norm(mean[None])[0]
+        return np.asarray(unit_norm(mean)[0], np.float32)
     except ValueError:
         return None
 
@@ -190,7 +189,7 @@ _BLUR = 0.012
 
 
 def changed_chips(face: PortraitFace, embedder: FaceEmbedder) -> NDArray[np.uint8]:
-    """The face as a clip's frames would show it, ``(6, size, size, 3)``: boxes that sit differently, JPEG, blur, mirrored.
+    """The face as frames of a clip would show it, ``(6, size, size, 3)``: :data:`CHANGES`.
 
     A track's template is the mean of several frames, which lies closer to everybody than one picture's vector does.
     A cohort of single vectors would call coincidences rarer than they are.
@@ -208,16 +207,13 @@ def changed_chips(face: PortraitFace, embedder: FaceEmbedder) -> NDArray[np.uint
             width = rgb.shape[1]
             shown = np.ascontiguousarray(rgb[:, ::-1])
             where = np.array([width - box[2], box[1], width - box[0], box[3]], np.float32)
-            points = landmarks[[1, 0, 2, 4, 3]] * np.float32([-1, 1]) + np.float32([width - 1, 0])
+            points = landmarks[[1, 0, 2, 4, 3]] * np.array([-1, 1], np.float32)
+            points[:, 0] += width - 1
         centre = np.array([where[0] + where[2], where[1] + where[3]]) / 2
-        shift = np.array([right, down]) * side
-
-        def moved(xy: NDArray[np.float32], centre: NDArray[np.float64] = centre, shift: NDArray[np.float64] = shift,
-                  scale: float = scale) -> NDArray[np.float32]:  # fmt: skip
-            out: NDArray[np.float32] = ((xy - centre) * scale + centre + shift).astype(np.float32)
-            return out
-
-        chips.append(embedder.align(shown, moved(where.reshape(2, 2)).reshape(1, 4), moved(points)[None])[0])
+        to = centre + np.array([right, down]) * side
+        corners, five = ((xy - centre) * scale + to for xy in (where.reshape(2, 2), points))
+        boxes = np.asarray(corners.reshape(1, 4), np.float32)
+        chips.append(embedder.align(shown, boxes, np.asarray(five[None], np.float32))[0])
     return np.stack(chips)
 
 
