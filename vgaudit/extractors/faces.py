@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,11 +14,43 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from vgaudit import registry
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
-from vgaudit.extractors.face_detection import DetectionFailed, Detections, FaceDetector
+from vgaudit.extractors.face_chains import SCARCE_FRAMES, Chains, SeenFaces
+from vgaudit.extractors.face_crops import crop, encoded
+from vgaudit.extractors.face_detection import NO_FACES, DetectionFailed, Detections, FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder
-from vgaudit.extractors.face_neighbours import BESIDE_S, SAME_FACE_IOU, SURE_CONFIDENCE, Neighbours
-from vgaudit.extractors.face_quality import DETAIL_SIDE, MIN_CONTRAST, MIN_DETAIL, TOO_MANY, unusable_reason
-from vgaudit.extractors.frame_choice import EVERY_S, MAX_GAP, MIN_FRAMES, FrameChooser
+from vgaudit.extractors.face_neighbours import (
+    BESIDE_S,
+    SAME_FACE_IOU,
+    SURE_CONFIDENCE,
+    Neighbours,
+    box_overlaps,
+)
+from vgaudit.extractors.face_quality import (
+    DETAIL_SIDE,
+    FULL_DETAIL,
+    FULL_SIDE,
+    MIN_CONTRAST,
+    MIN_DETAIL,
+    TOO_MANY,
+    quality,
+    unusable_reason,
+)
+from vgaudit.extractors.face_tracks import (
+    FEWEST_EMBEDDED,
+    LINK_FRAMES,
+    LOOK_SIDE,
+    REACH_S,
+    SAME_LOOK,
+    link_faces,
+    look,
+    stretches,
+    well_spread,
+)
+from vgaudit.extractors.face_weights import installed_release
+from vgaudit.extractors.frame_choice import EVERY, EVERY_S, MIN_FRAMES, FrameChooser, HeldFrame
+from vgaudit.extractors.shot_cuts import SIDE as SHOT_SIDE
+from vgaudit.extractors.shot_cuts import THRESHOLD as SHOT_THRESHOLD
+from vgaudit.extractors.shot_cuts import ShotCounter
 from vgaudit.video import ClipInfo, Frames
 from vgaudit.zoo.devices import Device
 
@@ -30,8 +64,10 @@ class FacesOptions(BaseModel):
     Attributes:
         embedder: Registered face embedder.
         embedder_options: Its options.
-        stride: ``auto`` (at least 4 frames a second and 8 a clip, first and last included), or every how
-            many frames; 1 examines every frame.
+        stride: ``auto`` (every third frame and at least three a second, first and last included, more where faces
+            come, go or change), or every how many frames; 1 examines every frame.
+        embed: Which usable faces are embedded: ``all``, or of each track so many (``tracks``) that every usable
+            face lies within a second of one, at least three between two changes of what the face looks like.
         short_side: Frames are scaled down to this short side for detection; embedding sees every pixel.
         min_face: Smallest face searched for, in pixels of the scaled frame.
         min_side: Smallest shorter side of a usable face, in pixels of the clip.
@@ -45,6 +81,7 @@ class FacesOptions(BaseModel):
     embedder: str = "dlib"
     embedder_options: dict[str, Any] = Field(default_factory=dict)
     stride: Literal["auto"] | PositiveInt = "auto"
+    embed: Literal["all", "tracks"] = "all"
     short_side: int = Field(default=720, ge=64)
     min_face: int = Field(default=20, ge=12)
     min_side: float = Field(default=24, ge=1)
@@ -81,9 +118,16 @@ class FacesExtractor:
         confidence: float32 ``(F,)``.
         usable: bool ``(F,)``.
         reason: str ``(F,)``: why a face is not usable; empty for usable ones.
-        embedding: float32 ``(F, d)``: zero for faces that are not usable.
+        quality: float32 ``(F,)`` in [0, 1]: how much a usable face tells (``face_quality.quality``); 0 for the others.
+        track: int32 ``(F,)``: number of the face over time, linked by overlap within a shot.
+        embedded: bool ``(F,)``: ``embedding`` is filled; usable faces, all or some (option ``embed``).
+        embedding: float32 ``(F, d)``: zero for faces that are not embedded.
+        crop_jpeg: uint8 ``(B,)``, and crop_start: int64 ``(F + 1,)``: a JPEG picture of each embedded face with what
+            surrounds it lies from ``crop_start[i]`` to ``crop_start[i + 1]``; empty for the others. Only with
+            ``embed: tracks``.
         frames_examined: int32 ``(K,)``, ascending.
         examined_pts_s: float64 ``(K,)``.
+        shot: int32 ``(K,)``: number of each examined frame's shot.
         frames_failed: int32: examined frames the detector broke on or that are too small to hold a face.
         beside: bool ``(F,)``: the frame before or after shows a face at the same place too, or that was not looked
             into: every frame is examined, the clip shows a sure face already, or neither frame was at hand.
@@ -102,10 +146,16 @@ class FacesExtractor:
         )
         self.fingerprint = make_fingerprint(
             self.name,
-            2,
+            3,
             plain
-            | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY_S, MIN_FRAMES, MAX_GAP]}
-            | {"sure": SURE_CONFIDENCE, "beside": [BESIDE_S, SAME_FACE_IOU]},
+            | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY, EVERY_S, MIN_FRAMES]}
+            | {
+                "sure": SURE_CONFIDENCE,
+                "beside": [BESIDE_S, SAME_FACE_IOU],
+                "shots": [SHOT_SIDE, SHOT_THRESHOLD],
+            }
+            | {"tracks": [LINK_FRAMES, REACH_S, LOOK_SIDE, SAME_LOOK, FEWEST_EMBEDDED, SCARCE_FRAMES]}
+            | {"quality": [FULL_SIDE, FULL_DETAIL], "scenedetect": installed_release("scenedetect-headless")},
             detector=self.detector.fingerprint,
             embedder=self.embedder.fingerprint,
         )
@@ -120,6 +170,26 @@ class FacesExtractor:
         return FacesExtraction(self)
 
 
+@dataclass
+class _Frame:
+    """What one examined frame shows; lists have an item a face."""
+
+    pts_s: float
+    shot: int
+    found: Detections = NO_FACES
+    reasons: list[str] = field(default_factory=list)
+    quality: list[float] = field(default_factory=list)
+    looks: list[NDArray[np.float32]] = field(default_factory=list)
+    chips: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    crops: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> SeenFaces:
+        """For :class:`~vgaudit.extractors.face_chains.Chains`."""
+        usable = np.array([not reason for reason in self.reasons], bool)
+        return SeenFaces(self.shot, self.found.boxes, usable, np.array(self.looks, np.float32))
+
+
 class FacesExtraction:
     """One clip on its way through the faces extractor."""
 
@@ -127,71 +197,114 @@ class FacesExtraction:
         self._options = extractor.options
         self._detector = extractor.detector
         self._embedder = extractor.embedder
-        self._chooser = FrameChooser(extractor.options.stride, self._examine)
+        stride = extractor.options.stride
+        batch = extractor.detector.batch if stride == "auto" else 1
+        self._chooser = FrameChooser(stride, self._examine, self._between, batch)
+        self._chains = Chains()
+        self._shots = ShotCounter()
         self._size = (0, 0)
-        self._examined: dict[int, float] = {}
+        self._frames: dict[int, _Frame] = {}
         self._failed: dict[int, str] = {}
-        self._found: dict[int, tuple[Detections, list[str]]] = {}
-        self._chips: dict[int, NDArray[np.uint8]] = {}
-        self._neighbours = Neighbours(extractor.detector, every_frame=extractor.options.stride == 1)
+        self._neighbours = None if stride == "auto" else Neighbours(self._detector, every_frame=stride == 1)
 
     def push(self, frames: Frames) -> None:
         """Take the next block of consecutive frames."""
         self._size = frames.rgb.shape[1:3] if len(frames) else self._size
         for offset, rgb in enumerate(frames.rgb):
-            self._neighbours.push(frames.start + offset, rgb, float(frames.pts_s[offset]))
-            self._chooser.push(frames.start + offset, float(frames.pts_s[offset]), rgb)
+            index, pts_s = frames.start + offset, float(frames.pts_s[offset])
+            if self._neighbours is not None:
+                self._neighbours.push(index, rgb, pts_s)
+            self._chooser.push(index, pts_s, rgb, self._shots.push(index, rgb))
         self._chooser.end_block()
-        self._neighbours.end_block()
+        if self._neighbours is not None:
+            self._neighbours.end_block()
 
     def finish(self) -> Features:
         """Features of all frames pushed."""
         self._chooser.finish()
-        order = sorted(self._found)
-        counts = [len(self._found[i][0]) for i in order]
-        reasons = [reason for i in order for reason in self._found[i][1]]
+        examined = sorted(self._frames)
+        frames = [self._frames[i] for i in examined]
+        counts = [len(frame.found) for frame in frames]
+        reasons = [reason for frame in frames for reason in frame.reasons]
         usable = np.array([not reason for reason in reasons], dtype=bool)
-        embedding = np.zeros((len(reasons), self._embedder.dimension), np.float32)
-        embedding[usable] = self._embed([self._chips[i] for i in order if i in self._chips])
-        examined = sorted(self._examined)
-        arrays: dict[str, NDArray[Any]] = {
-            "frame_index": np.repeat(np.array(order, np.int32), counts),
-            "pts_s": np.repeat(np.array([self._examined[i] for i in order], np.float64), counts),
-            "box": self._joined([self._found[i][0].boxes for i in order], (4,)),
-            "landmarks": self._joined([self._found[i][0].landmarks for i in order], (5, 2)),
-            "confidence": self._joined([self._found[i][0].confidence for i in order], ()),
+        faces: dict[str, NDArray[Any]] = {
+            "frame_index": np.repeat(np.array(examined, np.int32), counts),
+            "pts_s": np.repeat(np.array([frame.pts_s for frame in frames], np.float64), counts),
+            "box": self._joined([frame.found.boxes for frame in frames], (4,)),
+            "landmarks": self._joined([frame.found.landmarks for frame in frames], (5, 2)),
+            "confidence": self._joined([frame.found.confidence for frame in frames], ()),
             "usable": usable,
             "reason": np.array(reasons, dtype=np.str_),
-            "embedding": embedding,
-            "frames_examined": np.array(examined, np.int32),
-            "examined_pts_s": np.array([self._examined[i] for i in examined], np.float64),
-            "frames_failed": np.array(sorted(self._failed), np.int32),
-            "beside": np.array([seen for i in order for seen in self._neighbours.seen[i]], dtype=bool),
+            "quality": np.array([q for frame in frames for q in frame.quality], np.float32),
+            "beside": np.concatenate([np.zeros(0, bool), *(self._beside(i) for i in examined)]),
         }
-        return Features(arrays, self._facts(reasons))
+        shot = np.repeat(np.array([frame.shot for frame in frames], np.int32), counts)
+        faces["track"] = self._tracks(faces, shot)
+        looks = np.array([each for frame in frames for each in frame.looks], np.float32)
+        faces["embedded"] = self._chosen(faces, looks)
+        places = [(frame, i) for frame in frames for i in range(len(frame.found))]
+        wanted = [places[face] for face in np.flatnonzero(faces["embedded"])]
+        embedding = np.zeros((len(reasons), self._embedder.dimension), np.float32)
+        embedding[faces["embedded"]] = self._embed([frame.chips[i] for frame, i in wanted])
+        if self._options.embed == "tracks":
+            pictures = [encoded(frame.crops[i]) for frame, i in wanted]
+            sizes = np.zeros(len(reasons), np.int64)
+            sizes[faces["embedded"]] = [len(picture) for picture in pictures]
+            faces["crop_jpeg"] = np.concatenate([np.zeros(0, np.uint8), *pictures])
+            faces["crop_start"] = np.concatenate([np.zeros(1, np.int64), sizes.cumsum()])
+        arrays: dict[str, NDArray[Any]] = faces | {
+            "embedding": embedding,
+            "shot": np.array([frame.shot for frame in frames], np.int32),
+            "frames_examined": np.array(examined, np.int32),
+            "examined_pts_s": np.array([frame.pts_s for frame in frames], np.float64),
+            "frames_failed": np.array(sorted(self._failed), np.int32),
+        }
+        return Features(arrays, self._facts(faces))
 
-    def _examine(self, index: int, pts_s: float, rgb: NDArray[np.uint8]) -> None:
-        self._examined[index] = pts_s
-        height, width = rgb.shape[:2]
+    # -- one frame ---------------------------------------------------------------------------------
+
+    def _examine(self, frames: Sequence[HeldFrame]) -> None:
+        for frame in frames:
+            self._frames[frame.index] = _Frame(frame.pts_s, frame.shot)
+        height, width = frames[0].rgb.shape[:2]
         if not self._detector.can_examine(height, width):
-            self._failed[index] = f"frames of {width}x{height} px are too small to search for faces"
+            why = f"frames of {width}x{height} px are too small to search for faces"
+            self._failed |= {frame.index: why for frame in frames}
             return
+        for frame, found in zip(frames, self._found(frames), strict=True):
+            if isinstance(found, DetectionFailed):
+                self._failed[frame.index] = f"the face detector broke: {found}"
+            elif len(found):
+                self._judge(frame, found)
+
+    def _found(self, frames: Sequence[HeldFrame]) -> list[Detections | DetectionFailed]:
+        """What each frame shows; where a batch breaks, frame by frame, so that one frame takes no other with it."""
         try:
-            found = self._detector.detect(rgb)
+            return list(self._detector.detect_many([frame.rgb for frame in frames]))
         except DetectionFailed as error:
-            self._failed[index] = f"the face detector broke: {error}"
-            return
-        if not len(found):
-            return
-        self._neighbours.look(index, found)
+            if len(frames) == 1:
+                return [error]
+            return [each for frame in frames for each in self._found([frame])]
+
+    def _judge(self, frame: HeldFrame, found: Detections) -> None:
+        seen, rgb = self._frames[frame.index], frame.rgb
+        if self._neighbours is not None:
+            self._neighbours.look(frame.index, found)
         reasons = [self._reason(rgb, found, i) for i in range(len(found))]
         keep = [i for i, reason in enumerate(reasons) if not reason]
         for i in keep[self._options.max_faces :]:
             reasons[i] = TOO_MANY
         keep = keep[: self._options.max_faces]
-        self._found[index] = (found, reasons)
-        if keep:
-            self._chips[index] = self._embedder.align(rgb, found.boxes[keep], found.landmarks[keep])
+        seen.found, seen.reasons, seen.quality = found, reasons, [0.0] * len(found)
+        seen.looks = [look(rgb, landmarks) for landmarks in found.landmarks]
+        if not keep:
+            return
+        chips = self._embedder.align(rgb, found.boxes[keep], found.landmarks[keep])
+        seen.chips = dict(zip(keep, chips, strict=True))
+        for i in keep:
+            seen.quality[i] = quality(rgb, found.boxes[i], found.landmarks[i], float(found.confidence[i]))
+            if self._options.embed == "tracks":
+                seen.crops[i] = crop(rgb, found.boxes[i])
 
     def _reason(self, rgb: NDArray[np.uint8], found: Detections, i: int) -> str:
         return unusable_reason(
@@ -203,10 +316,62 @@ class FacesExtraction:
             min_confidence=self._options.min_confidence,
         )
 
+    def _between(self, before: int, after: int) -> tuple[bool, bool]:
+        if before == after:
+            return False, self._chains.end()
+        return self._chains.step(self._frames[before].seen, self._frames[after].seen)
+
+    # -- all of them -------------------------------------------------------------------------------
+
+    def _beside(self, index: int) -> NDArray[np.bool_]:
+        """Of the faces of an examined frame, see :class:`FacesExtractor`."""
+        mine = self._frames[index]
+        if self._neighbours is not None:
+            return self._neighbours.seen.get(index, np.zeros(0, bool))
+        seen = np.zeros(len(mine.found), bool)
+        known = False
+        for other in (index - 1, index + 1):
+            if other > self._last_index() or other < 0:
+                continue
+            frame = self._frames.get(other)
+            if frame is None or other in self._failed or abs(frame.pts_s - mine.pts_s) > BESIDE_S:
+                return np.ones(len(mine.found), bool)
+            known = True
+            overlaps = box_overlaps(mine.found.boxes, frame.found.boxes)
+            seen |= (overlaps >= SAME_FACE_IOU).any(axis=1)
+        return seen if known else np.ones(len(mine.found), bool)
+
+    def _last_index(self) -> int:
+        return max(self._frames)  # a clip's last frame is always examined
+
+    def _tracks(self, faces: dict[str, NDArray[Any]], shot: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Faces linked within each shot, by the numbers of their frames: more examined frames tear nothing apart."""
+        track = np.full(len(shot), -1, np.int32)
+        reach = LINK_FRAMES * (EVERY if self._options.stride == "auto" else self._options.stride)
+        for number in np.unique(shot):
+            here = np.flatnonzero(shot == number)
+            linked = link_faces(faces["frame_index"][here].astype(np.intp), faces["box"][here], reach)
+            track[here] = linked + track.max(initial=-1) + 1
+        return track
+
+    def _chosen(self, faces: dict[str, NDArray[Any]], looks: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which faces are embedded."""
+        usable: NDArray[np.bool_] = faces["usable"]
+        if self._options.embed == "all":
+            return usable.copy()
+        chosen = np.zeros(len(usable), bool)
+        for number in np.unique(faces["track"][usable]):
+            mine = np.flatnonzero((faces["track"] == number) & usable)
+            stretch = stretches(looks[mine])
+            for which in np.unique(stretch):
+                part = mine[stretch == which]
+                chosen[part[well_spread(faces["pts_s"][part], faces["quality"][part])]] = True
+        return chosen
+
     def _embed(self, chips: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not chips:
             return np.zeros((0, self._embedder.dimension), np.float32)
-        stacked = np.concatenate(chips)
+        stacked = np.stack(chips)
         starts = range(0, len(stacked), EMBED_BATCH)
         vectors = np.concatenate([self._embedder.embed(stacked[s : s + EMBED_BATCH]) for s in starts])
         if vectors.shape != (len(stacked), self._embedder.dimension) or not np.isfinite(vectors).all():
@@ -218,15 +383,17 @@ class FacesExtraction:
 
     @staticmethod
     def _joined(parts: list[NDArray[np.float32]], tail: tuple[int, ...]) -> NDArray[np.float32]:
-        return np.concatenate(parts) if parts else np.zeros((0, *tail), np.float32)
+        return np.concatenate([np.zeros((0, *tail), np.float32), *parts])
 
-    def _facts(self, reasons: list[str]) -> dict[str, Any]:
+    def _facts(self, faces: dict[str, NDArray[Any]]) -> dict[str, Any]:
         height, width = self._size
+        unusable = Counter(str(reason) for reason in faces["reason"] if reason)
         return {
-            "faces": len(reasons),
-            "usable": sum(not reason for reason in reasons),
-            "unusable": dict(sorted(Counter(r for r in reasons if r).items())),
-            "frames_examined": len(self._examined),
+            "faces": len(faces["usable"]),
+            "usable": int(faces["usable"].sum()),
+            "embedded": int(faces["embedded"].sum()),
+            "unusable": dict(sorted(unusable.items())),
+            "frames_examined": len(self._frames),
             "frames_failed": len(self._failed),
             "failures": sorted(set(self._failed.values()))[:3],
             "smallest_face_px": round(self._detector.smallest_face(height, width), 1) if height else None,

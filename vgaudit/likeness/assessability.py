@@ -16,15 +16,9 @@ from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.face_neighbours import SAME_FACE_IOU, SURE_CONFIDENCE, box_overlaps
+from vgaudit.extractors.face_tracks import LINK_FRAMES, REACH_S, link_faces
 
-LINK_FRAMES = 2
-"""A face is looked for in this many examined frames after the one it was last seen in."""
-
-REACH_S = 1.0
-"""Seconds from a face that could be compared within which it accounts for its track's other faces.
-
-A head turns away and back within that time; much later it may be somebody else at the same place, past a cut.
-"""
+__all__ = ["Assessability", "Stretch", "accounted_for", "assess", "likely_faces", "link_faces", "runs"]
 
 LONE_CONFIDENCE = 0.8
 """Detection confidence from which on a face is believed that shows in one examined frame only.
@@ -106,37 +100,6 @@ class Assessability:
             why = "; ".join(self.failures)
             reasons.append(f"{self.failed} of {self.examined} frames could not be searched for faces ({why})")
         return "; ".join(reasons)
-
-
-def link_faces(frame: NDArray[np.intp], boxes: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Which faces are one face over time: the track's number of each, ``(f,)``.
-
-    Greedy: of all pairs of a face and a track's last box, the one that overlaps most is linked first.
-
-    Args:
-        frame: ``(f,)``, ascending: position of each face's frame among the examined frames.
-        boxes: ``(f, 4)``.
-    """
-    track = np.full(len(frame), -1, np.intp)
-    last: dict[int, int] = {}  # track -> its latest face
-    for position in np.unique(frame):
-        here = np.flatnonzero(frame == position)
-        alive = [(t, face) for t, face in last.items() if position - frame[face] <= LINK_FRAMES]
-        overlaps = box_overlaps(boxes[here], boxes[[face for _, face in alive]])
-        taken: set[int] = set()
-        for pair in np.argsort(-overlaps, axis=None, kind="stable"):
-            row, column = (int(i) for i in np.unravel_index(pair, overlaps.shape))
-            if overlaps[row, column] < SAME_FACE_IOU:
-                break
-            number = alive[column][0]
-            if track[here[row]] < 0 and number not in taken:
-                track[here[row]] = number
-                taken.add(number)
-        for face in here:
-            if track[face] < 0:
-                track[face] = len(last)
-            last[int(track[face])] = int(face)
-    return track
 
 
 def accounted_for(
