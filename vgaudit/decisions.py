@@ -387,13 +387,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def notes_about(run: Path, findings: Collection[str]) -> list[Path]:
-    """Files of notes on ``findings``, and of notes that no decision names (their writer was stopped)."""
+    """Files of notes on ``findings``, and what is left of notes whose writer was stopped."""
     named: dict[str, set[str]] = {}
     for decision in read_chain(run).decisions:
         if decision.note_sha256:
             named.setdefault(decision.note_sha256, set()).add(decision.finding)
     files = sorted((run / NOTES).glob("*.txt"))
-    return [f for f in files if not named.get(f.stem) or named[f.stem] & set(findings)]
+    gone = [f for f in files if not named.get(f.stem) or named[f.stem] & set(findings)]
+    return [*gone, *(run / NOTES).glob(".*.tmp")]
 
 
 def remove_notes(run: Path, findings: Collection[str]) -> list[Path]:
@@ -410,6 +411,9 @@ def remove_notes(run: Path, findings: Collection[str]) -> list[Path]:
             )
         kept = {d.note_sha256 for d in chain.decisions if d.finding not in findings}
         gone = [f for f in sorted((run / NOTES).glob("*.txt")) if f.stem not in kept]
+        gone += (run / NOTES).glob(
+            ".*.tmp"
+        )  # of a writer that was stopped: others wait for the lock held here
         for each in gone:
             each.unlink()
     return gone

@@ -200,7 +200,7 @@ class RunDir:
 
     def sweep(self) -> None:
         """Remove the temporary files that a killed process left; only while holding the lock."""
-        folders = ("", "clips/", "previews/", "features/*/", "measurements/", "decision_notes/")
+        folders = ("", "clips/", "previews/", "features/*/", "measurements/")
         for pattern in (f"{folder}.*.tmp" for folder in folders):
             for leftover in self.path.glob(pattern):
                 leftover.unlink(missing_ok=True)

@@ -117,7 +117,7 @@ def open_desk(path: Path) -> Desk:
     worst = [max(same, key=lambda f: f.severity.rank) for same in alike.values()]
     worst.sort(key=lambda f: -f.severity.rank)
     listed = [
-        Listed(i, f, clips[f.sample_id], decided.of(f), len(alike[f.fingerprint]))
+        Listed(i, f, clips.get(f.sample_id, ""), decided.of(f), len(alike[f.fingerprint]))
         for i, f in enumerate(worst, start=1)
     ]
     return Desk(run, spec, tuple(listed), decided)
