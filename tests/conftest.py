@@ -24,3 +24,11 @@ def shared_data() -> Path:
     if not (path / "fetv" / "index.csv").is_file():
         pytest.skip("test data not found; set VGAUDIT_TEST_DATA to the folder that holds fetv/ and faces/")
     return path
+
+
+@pytest.fixture(scope="session")
+def likeness_run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with four matches of two people; not to be changed, copy it."""
+    from tests.decided_runs import likeness_run
+
+    return likeness_run(tmp_path_factory.mktemp("decided"))

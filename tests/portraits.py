@@ -91,28 +91,7 @@ def faces_of(clip: UInt8, block: int | None = None, **options: Any) -> Features:
         part = clip[start : start + step].copy()
         extraction.push(Frames(part, start, (start + np.arange(len(part))) / FPS))
         part[:] = 0
-    return completed(extraction.finish())
-
-
-def completed(f: Features) -> Features:
-    if "embedded" in f.arrays:
-        return f
-    from vgaudit.likeness.assessability import link_faces
-
-    frame = np.searchsorted(f["frames_examined"], f["frame_index"])
-    n = len(f["usable"])
-    return Features(
-        {
-            **f.arrays,
-            "embedded": f["usable"],
-            "quality": np.full(n, 0.5, np.float32) * f["usable"],
-            "track": link_faces(frame, f["box"]).astype(np.int32),
-            "shot": np.zeros(len(f["frames_examined"]), np.int32),
-            "crop_jpeg": np.zeros(n, np.uint8),
-            "crop_start": np.arange(n + 1),
-        },
-        f.facts,
-    )
+    return extraction.finish()
 
 
 def info_of(clip: UInt8) -> ClipInfo:

@@ -23,8 +23,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "records", "plan", "registry", "progress"),
     "sums": ("estimates", "stats", "conditions", "gates"),
     "files": (
-        "arrays", "video", "video.*", "rows", "index", "package_files", "provenance", "rundir", "shipped", "zoo",
-        "zoo.*", "storyworld", "storyworld.*",
+        "arrays", "video", "video.*", "rows", "index", "package_files", "provenance", "rundir", "decision_words",
+        "decisions", "shipped", "zoo", "zoo.*", "storyworld", "storyworld.*",
     ),
     "contracts": (
         "backends.base", "extractors.base", "metrics.base", "reports.data", "pipeline.publish", "pipeline.runspec",

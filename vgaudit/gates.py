@@ -59,6 +59,9 @@ class _Evidence:
     outside: Mapping[tuple[str, str], str]
     """Metric and group -> why its network is out of domain there."""
     gaps: Gaps
+    closed: Sequence[Finding]
+    expired: Sequence[Finding]
+    undecidable: str
 
     def why_not(self, name: str, group: str) -> str:
         """Why clips were not looked at: reasons of most clips first, each with how many and which come first.
@@ -95,6 +98,9 @@ def evaluate(
     coverage: Mapping[str, Mapping[str, tuple[int, int]]] | None = None,
     finding_kinds: Mapping[str, Collection[str]] | None = None,
     gaps: Gaps | None = None,
+    closed: Sequence[Finding] = (),
+    expired: Sequence[Finding] = (),
+    undecidable: str = "",
 ) -> list[GateResult]:
     """Hold every gate against every group it names.
 
@@ -110,6 +116,10 @@ def evaluate(
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
             that would pass for ever. Of a metric that declares none, only ``metric.*`` can be asked for.
         gaps: Why clips are missing from the coverage. Only told to the reader: the counts of ``coverage`` decide.
+        closed: The findings a reviewer has closed; only told to the reader.
+        expired: Those of ``findings`` that were closed by a decision that has expired: with one of them no findings
+            gate passes, whatever it allows.
+        undecidable: Why reviewers' decisions cannot be read, if so: then no findings gate is computed.
 
     Returns:
         For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.
@@ -119,7 +129,10 @@ def evaluate(
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
     outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
-    evidence = _Evidence(findings, sample_groups or {}, coverage or {}, finding_kinds, outside, gaps or {})
+    evidence = _Evidence(
+        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, gaps or {}, closed, expired,
+        undecidable,
+    )  # fmt: skip
     out: list[GateResult] = []
     for gate in gates:
         wanted = list(groups) if gate.group in (ALL, ANY) else [gate.group]
@@ -255,19 +268,23 @@ def _bad(gate: GateSpec, low: float, high: float) -> bool:
 
 
 def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Outcome, str]:
-    pattern, limit = gate.findings or "", int(gate.max or 0)
-    relevant = [
-        f
-        for f in evidence.findings
-        if fnmatchcase(f.kind, pattern) and f.severity.rank >= (gate.at_least or Severity.MINOR).rank
-    ]
+    if evidence.undecidable:
+        return Outcome.NOT_COMPUTED, f"which findings are open cannot be told: {evidence.undecidable}"
+    limit = int(gate.max or 0)
+    pattern, relevant = gate.findings or "", _asked_for(gate, evidence.findings)
     count = sum(evidence.owners.get(f.sample_id) == group for f in relevant)
+    closed, expired = (
+        sum(evidence.owners.get(f.sample_id) == group for f in _asked_for(gate, of))
+        for of in (evidence.closed, evidence.expired)
+    )
+    told = f"; {closed} closed by decisions" if closed else ""
+    told += f"; {_count(expired, 'decision')} expired" if expired else ""
     if count > limit:
         worst = max(
             (f for f in relevant if evidence.owners.get(f.sample_id) == group), key=lambda f: f.severity.rank
         )
         first = f"the worst: {worst.kind} at {worst.start_s:.2f} s of {worst.sample_id}"
-        return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}"
+        return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}{told}"
     if stray := sum(f.sample_id not in evidence.owners for f in relevant):
         return Outcome.NOT_COMPUTED, f"{_count(stray, 'finding')} cannot be put to a group: unknown sample"
     metrics = gate.metric_names() or tuple(
@@ -299,7 +316,16 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         allowed += few_enough
     looked = ", ".join(f"{m} looked at {evidence.coverage[m][group][0]} clips" for m in metrics)
     missed = "".join(f"; allowed by allow_missing: {few}" for few in allowed)
-    return Outcome.PASSED, f"{_count(count, 'open finding')}, {limit} allowed; {looked}{missed}"
+    facts = f"{_count(count, 'open finding')}, {limit} allowed; {looked}{missed}{told}"
+    if expired:
+        return Outcome.NOT_COMPUTED, f"{facts}: a person has to decide again"
+    return Outcome.PASSED, facts
+
+
+def _asked_for(gate: GateSpec, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings a gate is about: of its kinds, and bad enough."""
+    least = (gate.at_least or Severity.MINOR).rank
+    return [f for f in findings if fnmatchcase(f.kind, gate.findings or "") and f.severity.rank >= least]
 
 
 def _unsearched(gate: GateSpec, metric: str, group: str, evidence: _Evidence) -> tuple[list[str], list[str]]:

@@ -302,10 +302,14 @@ class Verdict:
 
 
 def fingerprinted(finding: Finding, clip_sha256: str, detector: str) -> Finding:
-    """``finding`` with its fingerprint: clip bytes + detector + kind + span + gallery entry."""
-    entry = finding.detail.get("entry", "")
+    """``finding`` with its fingerprint: clip bytes + detector + kind + span + entry, and track if it has one.
+
+    A decision is bound to it, so two faces that resemble one person at the same time must not share it.
+    """
+    entry, track = finding.detail.get("entry", ""), finding.detail.get("track")
     span = [round(finding.start_s, 3), round(finding.end_s, 3)]
-    return replace(finding, fingerprint=digest([clip_sha256, detector, finding.kind, span, entry], 32))
+    what = [clip_sha256, detector, finding.kind, span, entry, *([] if track is None else [track])]
+    return replace(finding, fingerprint=digest(what, 32))
 
 
 def worst(findings: Sequence[Finding]) -> Severity | None:

@@ -7,6 +7,7 @@ Layout (``docs/architecture.md`` has it in full)::
     features/<extractor fingerprint>/<clip sha256>.npz     features/info/<clip sha256>.json
     work/<backend index>/                                  notes of backends about jobs they submitted
     measurements/log.jsonl                                 append-only, last line of a key wins
+    decisions.jsonl  decision_notes/<sha256>.txt           what reviewers said (vgaudit.decisions)
     samples.parquet  measurements.parquet  findings.parquet  junit.xml  summary.md  report/
 
 A file is written under a temporary name, flushed to disk and renamed; so it is either whole or absent.
@@ -199,7 +200,8 @@ class RunDir:
 
     def sweep(self) -> None:
         """Remove the temporary files that a killed process left; only while holding the lock."""
-        for pattern in (".*.tmp", "clips/.*.tmp", "previews/.*.tmp", "evidence/.*.tmp", "features/*/.*.tmp"):
+        folders = ("", "clips/", "previews/", "evidence/", "features/*/", "measurements/")
+        for pattern in (f"{folder}.*.tmp" for folder in folders):
             for leftover in self.path.glob(pattern):
                 leftover.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ import typer
 
 import vgaudit
 from vgaudit.cli.gallery import gallery
+from vgaudit.cli.decide import decide
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(gallery)
+app.add_typer(decide)
 app.add_typer(models)
 app.add_typer(reference)
 
@@ -220,14 +222,14 @@ def gate(
 
 @app.command()
 def report(run_dir: RunArgument) -> None:
-    """Write the reports of a scored run again."""
-    from vgaudit.pipeline.finish import read_report_data
-    from vgaudit.reports.write import write_reports
+    """Write the reports of a scored run again, with the decisions made since."""
+    from vgaudit.pipeline.finish import hold_again
     from vgaudit.rundir import RunDir
 
     run_ = RunDir.open(run_dir)
     with run_.lock():
-        print(write_reports(read_report_data(run_)))
+        hold_again(run_)
+        print(run_.path / "report" / "index.html")
 
 
 @app.command()

@@ -15,7 +15,7 @@ _WORDS = {Outcome.PASSED: "PASSED", Outcome.FAILED: "FAILED", Outcome.NOT_COMPUT
 _MOST = 8
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """Print one line; control characters of prompts and file names cannot reach the terminal."""
     print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
@@ -23,22 +23,22 @@ def _say(text: str) -> None:
 def print_conclusion(data: ReportData, report: Path | None, changed: bool) -> None:
     """Print the answer of a run for a person; plain text, no colours, the same in a log file."""
     if not changed:
-        _say("nothing to do: everything was there already")
+        say("nothing to do: everything was there already")
     if data.kind == "census":
         _census(data)
     else:
         for line in _results(data):
-            _say(line)
+            say(line)
     for line in _gates(data.gates):
-        _say(line)
+        say(line)
     if data.kind == "run":
         for line in _failed(data):
-            _say(line)
+            say(line)
     for note in data.notes:
-        _say(f"note: {note}")
-    _say(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
+        say(f"note: {note}")
+    say(f"{_WORDS[data.verdict.outcome]} (exit code {data.verdict.exit_code}): {data.verdict.reason}")
     if report is not None:
-        _say(f"report: {report}")
+        say(f"report: {report}")
 
 
 def _failed(data: ReportData) -> list[str]:
@@ -102,8 +102,8 @@ def _census(data: ReportData) -> None:
         for entry in entries[:_MOST]:
             assert entry.publish is not None
             name = entry.sample.source or entry.sample.sample_id
-            _say(f"{word:<8} {name}: {entry.publish.reasons[0]}")
+            say(f"{word:<8} {name}: {entry.publish.reasons[0]}")
         if len(entries) > _MOST:
-            _say(f"{word:<8} ... and {len(entries) - _MOST} more, all in the report")
+            say(f"{word:<8} ... and {len(entries) - _MOST} more, all in the report")
     counts = Counter(e.publish.decision for e in data.clips if e.publish)
-    _say(f"{len(data.clips)} clips: {', '.join(f'{counts[w]} {w}' for w in ('publish', 'review', 'hold'))}")
+    say(f"{len(data.clips)} clips: {', '.join(f'{counts[w]} {w}' for w in ('publish', 'review', 'hold'))}")

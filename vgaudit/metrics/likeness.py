@@ -229,7 +229,7 @@ class Likeness:
         for name in paths:
             if isinstance(value := embedder_options.get(name), str):
                 embedder_options[name] = str((self._base_dir / Path(value).expanduser()).resolve())
-        return {**options, "embedder_options": embedder_options}
+        return {**options, "embedder_options": embedder_options, "embed": "tracks"}
 
     def _made_embedder(self) -> FaceEmbedder:
         if self._embedder is None:
@@ -403,7 +403,8 @@ class Likeness:
 
     def condense(self, features: Mapping[str, Features]) -> Mapping[str, Features]:
         """Of a clip's faces what :meth:`settle` needs: templates, embeddings and one picture of each track."""
-        faces = features["faces"]
+        if (faces := features.get("faces")) is None:
+            return {}
         if not np.isfinite(faces["embedding"]).all():
             return {"faces": Features({})}
         tracks = self._tracks(faces)

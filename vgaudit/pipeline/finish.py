@@ -11,6 +11,7 @@ import vgaudit
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import RunDirError
 from vgaudit.gates import evaluate, verdict
+from vgaudit.pipeline.decided import Decided, read_decided
 from vgaudit.pipeline.publish import decide
 from vgaudit.pipeline.runspec import RunSpec
 from vgaudit.pipeline.scoring import Scorer
@@ -64,9 +65,17 @@ def finish(
     collected = Collected(plan, records, scorer)
     inputs = _inputs_digest(spec, plan, records, scorer, collected)
     report = run.path / "report" / "index.html"
-    if reports_are_current(run.path) and _stored_inputs(run) == inputs:
-        data = read_report_data(run)
-        return Finished(run.path, report, data.verdict, data, changed=False)
+    before = _stored(run)
+    anchor = before.get("decisions")
+    if before.get("inputs") == inputs:
+        found = findings_of(plan, stored_measurements(run, before))  # with the tiers that the whole run gave them
+        decided = read_decided(run.path, spec.review, found, anchor)
+        if before.get("decided") != decided.key:
+            progress.note("applying decisions")
+            return Finished(run.path, report, (data := hold_again(run)).verdict, data, changed=True)
+        if reports_are_current(run.path):
+            data = read_report_data(run)
+            return Finished(run.path, report, data.verdict, data, changed=False)
     progress.note("summarizing")
     collected.settle()
     results: list[Result] = []
@@ -95,7 +104,9 @@ def finish(
             for b in scorer.metrics
         },
     }
-    stored |= _gated(spec.kind, spec.gates, spec.max_failed, stored, plan, records, collected.measurements)
+    decided = read_decided(run.path, spec.review, findings_of(plan, collected.measurements), anchor)
+    stored |= {"decided": decided.key, "decisions": dict(decided.anchor)}
+    stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, collected.measurements, decided)
     _write_settlements(run, collected)
     run.write_results(stored)
     data = read_report_data(run)
@@ -112,12 +123,44 @@ def _write_settlements(run: RunDir, collected: Collected) -> None:
         run.write_ledger(name, settlement.ledger)
 
 
-def _stored_inputs(run: RunDir) -> str | None:
-    """What the stored results follow from; ``None`` where there are none, or none that can be read."""
+def _stored(run: RunDir) -> dict[str, Any]:
+    """The stored results; empty where there are none, or none that can be read."""
     try:
-        return str(run.results().get("inputs"))
+        return run.results()
     except RunDirError:
-        return None
+        return {}
+
+
+def hold_again(run: RunDir) -> ReportData:
+    """Hold a scored run against its own gates with the decisions made since, and write verdict and reports.
+
+    Nothing is measured and no model is touched. The caller holds the run's lock.
+
+    Raises:
+        RunDirError: The run has not been scored.
+    """
+    stored = run.results()
+    spec, plan = RunSpec.from_json(run.manifest()["spec"]), run.plan()
+    records = {s.sample_id: run.clip_record(s.sample_id) for s in plan}
+    measurements = stored_measurements(run, stored)
+    decided = read_decided(run.path, spec.review, findings_of(plan, measurements), stored.get("decisions"))
+    stored |= {"decided": decided.key, "decisions": dict(decided.anchor)}
+    stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, measurements, decided)
+    run.write_results(stored)
+    data = read_report_data(run)
+    write_reports(data)
+    return data
+
+
+def findings_of(plan: Plan, measurements: Mapping[str, Mapping[str, Measurement]]) -> list[Finding]:
+    """All findings of a run, clip by clip in plan order."""
+    return [
+        f
+        for sample in plan
+        for by_sample in measurements.values()
+        if sample.sample_id in by_sample
+        for f in by_sample[sample.sample_id].findings
+    ]
 
 
 def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportData:
@@ -135,8 +178,10 @@ def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportDat
     data = read_report_data(run)
     records = {e.sample.sample_id: e.clip for e in data.clips}
     plan = Plan(tuple(e.sample for e in data.clips))
-    measurements = _stored_measurements(run, stored)
-    held = _gated(stored["kind"], gates, max_failed, stored, plan, records, measurements)
+    measurements = stored_measurements(run, stored)
+    policy = RunSpec.from_json(data.manifest["spec"]).review
+    decided = read_decided(run.path, policy, findings_of(plan, measurements), stored.get("decisions"))
+    held = _gated(gates, max_failed, stored, plan, records, measurements, decided)
     return replace(
         data,
         gates=tuple(GateResult.from_json(g) for g in held["gates"]),
@@ -145,39 +190,37 @@ def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportDat
 
 
 def _gated(
-    kind: str, gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any], plan: Plan,
-    records: Mapping[str, ClipRecord], measurements: Mapping[str, Mapping[str, Measurement]],
+    gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any], plan: Plan,
+    records: Mapping[str, ClipRecord], measurements: Mapping[str, Mapping[str, Measurement]], decided: Decided,
 ) -> dict[str, Any]:  # fmt: skip
     failed = sum(r.failed for r in records.values())
-    if kind == "census":
-        answer = _census_verdict(stored, plan, records, measurements)
-        return {"gates": [], "verdict": answer.to_json()}
-    findings: list[Finding] = [
-        f
-        for sample in plan
-        for by_sample in measurements.values()
-        if sample.sample_id in by_sample
-        for f in by_sample[sample.sample_id].findings
-    ]
+    if stored["kind"] == "census":
+        answer = _census_verdict(stored, plan, records, measurements, decided)
+        return {"gates": [], "verdict": decided.judged(answer).to_json()}
+    findings = findings_of(plan, measurements)
     held: list[GateResult] = evaluate(
         gates,
         [Result.from_json(r) for r in stored["results"]],
         stored["groups"],
-        findings=findings,
+        findings=[f for f in findings if not decided.of(f).closed],
         sample_groups={s.sample_id: s.group for s in plan},
         coverage={m: {g: (c[0], c[1]) for g, c in by.items()} for m, by in stored["coverage"].items()},
         finding_kinds=stored["finding_kinds"],
         gaps=gaps(plan, records, measurements, stored["unchecked"]),
+        closed=[f for f in findings if decided.of(f).closed],
+        expired=[f for f in findings if decided.of(f).expired],
+        undecidable=decided.problem,
     )
-    return {"gates": [g.to_json() for g in held], "verdict": verdict(held, failed, max_failed).to_json()}
+    answer = decided.judged(verdict(held, failed, max_failed))
+    return {"gates": [g.to_json() for g in held], "verdict": answer.to_json()}
 
 
 def _census_verdict(
     stored: Mapping[str, Any], plan: Plan, records: Mapping[str, ClipRecord],
-    measurements: Mapping[str, Mapping[str, Measurement]],
+    measurements: Mapping[str, Mapping[str, Measurement]], decided: Decided,
 ) -> Verdict:  # fmt: skip
     """Hold wins over review: any clip on hold is like a failed gate, any to review like one not computed."""
-    answers = [d.decision for d in _decisions(stored, plan, records, measurements).values()]
+    answers = [d.decision for d in _answers(stored, plan, records, measurements, decided).values()]
     count = {word: answers.count(word) for word in ("publish", "review", "hold")}
     reason = f"{count['publish']} to publish, {count['review']} to review, {count['hold']} on hold"
     if count["hold"]:
@@ -187,9 +230,9 @@ def _census_verdict(
     return Verdict(Outcome.PASSED, 0, reason)
 
 
-def _decisions(
+def _answers(
     stored: Mapping[str, Any], plan: Plan, records: Mapping[str, ClipRecord],
-    measurements: Mapping[str, Mapping[str, Measurement]],
+    measurements: Mapping[str, Mapping[str, Measurement]], decided: Decided,
 ) -> dict[str, PublishDecision]:  # fmt: skip
     unchecked: Mapping[str, Mapping[str, str]] = stored["unchecked"]
     return {
@@ -197,6 +240,7 @@ def _decisions(
             records[s.sample_id],
             {m: by[s.sample_id] for m, by in measurements.items() if s.sample_id in by},
             unchecked.get(s.sample_id, {}),
+            decided.standings,
         )
         for s in plan
     }
@@ -208,9 +252,11 @@ def read_report_data(run: RunDir) -> ReportData:
     plan = run.plan()
     manifest = run.manifest()
     records = {s.sample_id: run.clip_record(s.sample_id) for s in plan}
-    measurements = _stored_measurements(run, stored)
+    measurements = stored_measurements(run, stored)
     census = stored["kind"] == "census"
-    decisions = _decisions(stored, plan, records, measurements) if census else {}
+    policy, found = RunSpec.from_json(manifest["spec"]).review, findings_of(plan, measurements)
+    decided = read_decided(run.path, policy, found, stored.get("decisions"))
+    answers = _answers(stored, plan, records, measurements, decided) if census else {}
     clips = tuple(
         ClipEntry(
             s,
@@ -220,7 +266,7 @@ def read_report_data(run: RunDir) -> ReportData:
                 for m, by in measurements.items()
                 if s.sample_id in by
             },
-            decisions.get(s.sample_id),
+            answers.get(s.sample_id),
         )
         for s in plan
     )
@@ -233,10 +279,11 @@ def read_report_data(run: RunDir) -> ReportData:
         results=tuple(Result.from_json(r) for r in stored["results"]),
         gates=tuple(GateResult.from_json(g) for g in stored["gates"]),
         verdict=Verdict.from_json(stored["verdict"]),
-        notes=(*stored["notes"], *manifest.get("notes", ())),
+        notes=(*stored["notes"], *manifest.get("notes", ()), *decided.notes),
         value_specs=stored["value_specs"],
         settled=stored.get("settled", {}),
         ledger=tuple(row for name in stored.get("settled", {}) for row in run.ledger(name)),
+        decisions=decided.standings,
     )
 
 
@@ -249,7 +296,8 @@ def _shown(metric: str, measurement: Measurement, specs: Mapping[str, Any]) -> M
     )
 
 
-def _stored_measurements(run: RunDir, stored: Mapping[str, Any]) -> dict[str, dict[str, Measurement]]:
+def stored_measurements(run: RunDir, stored: Mapping[str, Any]) -> dict[str, dict[str, Measurement]]:
+    """Metric -> sample -> the measurement that the stored results follow from."""
     log = run.read_measurements()
     found: dict[str, dict[str, Measurement]] = {}
     for metric, keys in stored["measurement_keys"].items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vgaudit.backends.base import Backend, BackendContext
+from vgaudit.decisions import ReviewPolicy
 from vgaudit.errors import BackendError, SuiteError, Unavailable, UsageError
 from vgaudit.pipeline.binding import ExtractorPool, bind
 from vgaudit.pipeline.runspec import Kind, MetricSpec, RunSpec
@@ -132,6 +133,7 @@ def _spec(loaded: LoadedSuite, plan: Plan, kind: Kind) -> RunSpec:
         limits=loaded.suite.limits.model_dump(exclude_none=True),
         max_failed=loaded.max_failed(len(plan)),
         confidence=loaded.suite.confidence,
+        review=ReviewPolicy(**loaded.suite.review.model_dump()),
     )
 
 

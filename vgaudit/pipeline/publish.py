@@ -5,12 +5,16 @@ For someone about to publish finished clips there is nothing to estimate: each c
 * ``hold``: the clip cannot be decoded, is damaged, or carries an ``alert``;
 * ``review``: something needs a person's eyes, or something that was asked for could not be checked;
 * ``publish``: everything asked for was checked and nothing was found. What was not asked for was not checked.
+
+A reviewer's decision counts: a finding that is dismissed or cleared asks for nothing any more, one that is confirmed
+holds the clip. A damaged clip stays on hold whoever dismisses that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vgaudit.decisions import OPEN, Standing, State
 from vgaudit.records import NOT_APPLICABLE, ClipRecord, Finding, Measurement, Severity
 from vgaudit.reports.data import PublishDecision
 
@@ -19,7 +23,10 @@ HOLD_KINDS = frozenset({"integrity.damaged", "integrity.black", "integrity.const
 
 
 def decide(
-    record: ClipRecord, measurements: Mapping[str, Measurement], unchecked: Mapping[str, str]
+    record: ClipRecord,
+    measurements: Mapping[str, Measurement],
+    unchecked: Mapping[str, str],
+    standings: Mapping[str, Standing] | None = None,
 ) -> PublishDecision:
     """Answer for one clip.
 
@@ -27,6 +34,7 @@ def decide(
         record: What is stored of the clip.
         measurements: Metric to measurement.
         unchecked: Metric to the reason it could not be computed for this clip.
+        standings: Fingerprint of a finding to what reviewers decided on it; without an entry it is open.
     """
     if record.outcome != "ok":
         return PublishDecision("hold", (f"there is no clip: {record.message or record.outcome}",))
@@ -36,10 +44,16 @@ def decide(
     review: list[str] = []
     for measurement in measurements.values():
         for finding in measurement.findings:
-            if finding.severity is Severity.ALERT or _holds(finding):
-                hold.append(_sentence(finding))
-            elif finding.severity.rank >= Severity.MINOR.rank:
-                review.append(_sentence(finding))
+            standing = (standings or {}).get(finding.fingerprint, OPEN)
+            said = "" if standing is OPEN else f" ({standing.words})"
+            if _holds(finding) or standing.state is State.CONFIRMED:
+                hold.append(_sentence(finding) + said)
+            elif standing.closed:
+                continue
+            elif finding.severity is Severity.ALERT:
+                hold.append(_sentence(finding) + said)
+            elif finding.severity.rank >= Severity.MINOR.rank or standing.state is State.ESCALATED:
+                review.append(_sentence(finding) + said)
     for metric, measurement in measurements.items():
         gaps = {n: why for n, why in measurement.missing.items() if not why.startswith(f"{NOT_APPLICABLE}:")}
         review += [f"{metric}.{name} could not be measured: {why}" for name, why in gaps.items()]

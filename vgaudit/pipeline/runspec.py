@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from vgaudit.conditions import GateSpec
+from vgaudit.decisions import ReviewPolicy
 
 Kind = Literal["run", "census"]
 
@@ -40,6 +41,7 @@ class RunSpec:
         limits: Fields of the media limits.
         max_failed: Samples that may fail.
         confidence: Coverage of intervals.
+        review: What is asked of the people who decide on findings.
     """
 
     name: str
@@ -52,6 +54,7 @@ class RunSpec:
     limits: Mapping[str, Any] = field(default_factory=dict)
     max_failed: int = 0
     confidence: float = 0.95
+    review: ReviewPolicy = field(default_factory=ReviewPolicy)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -69,6 +72,7 @@ class RunSpec:
             "limits": dict(self.limits),
             "max_failed": self.max_failed,
             "confidence": self.confidence,
+            "review": asdict(self.review),
         }
 
     @classmethod
@@ -89,4 +93,5 @@ class RunSpec:
             limits=data["limits"],
             max_failed=data["max_failed"],
             confidence=data["confidence"],
+            review=ReviewPolicy(**data.get("review", {})),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from vgaudit.decisions import Standing
 from vgaudit.records import Finding
 from vgaudit.reports import charts, numbers
 from vgaudit.reports.clip_index import ClipRow, not_looked_for
@@ -21,7 +22,7 @@ SIBLINGS_SHOWN = 12
 
 @dataclass(frozen=True)
 class FindingView:
-    """One finding with its evidence."""
+    """One finding with its evidence; ``decision`` is what reviewers said of it, or empty."""
 
     index: int
     finding: Finding
@@ -29,6 +30,7 @@ class FindingView:
     box: str
     facts: tuple[tuple[str, str], ...]
     evidence: tuple[MediaFile, ...]
+    decision: str
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ def _facts(entry: ClipEntry) -> tuple[tuple[str, tuple[tuple[str, str], ...]], .
     return tuple((title, facts_of(facts)) for title, facts in parts if facts)
 
 
-def finding_views(entry: ClipEntry, evidence: Mapping[int, tuple[MediaFile, ...]]) -> tuple[FindingView, ...]:
+def finding_views(
+    entry: ClipEntry, evidence: Mapping[int, tuple[MediaFile, ...]], decisions: Mapping[str, Standing]
+) -> tuple[FindingView, ...]:
     """The clip's findings, worst first, with the time span and box in words."""
     views = []
     for index, finding in enumerate(entry.findings):
@@ -167,9 +171,9 @@ def finding_views(entry: ClipEntry, evidence: Mapping[int, tuple[MediaFile, ...]
         if finding.box is not None and all(math.isfinite(x) for x in finding.box):
             box = " ".join(f"{x:.1f}" for x in finding.box)
         when = f"{numbers.seconds(finding.start_s)} to {numbers.seconds(finding.end_s)}"
-        views.append(
-            FindingView(index, finding, when, box, facts_of(finding.detail), evidence.get(index, ()))
-        )
+        pictures, facts = evidence.get(index, ()), facts_of(finding.detail)
+        decision = decisions[finding.fingerprint].words if finding.fingerprint in decisions else ""
+        views.append(FindingView(index, finding, when, box, facts, pictures, decision))
     return tuple(views)
 
 
@@ -199,7 +203,7 @@ def clip_pages(
             width=int(_number(entry.clip.info, "width")),
             height=int(_number(entry.clip.info, "height")),
             fps=_number(entry.clip.info, "fps"),
-            findings=finding_views(entry, evidence.get(entry.sample.sample_id, {})),
+            findings=finding_views(entry, evidence.get(entry.sample.sample_id, {}), data.decisions),
             not_looked_for=not_looked_for(entry),
             timeline=charts.findings_timeline(entry.findings, end_s),
             values=_values(data, entry),

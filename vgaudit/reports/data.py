@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from vgaudit.decisions import Standing
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord, Finding, GateResult, Measurement, Result, Verdict
 
@@ -49,6 +50,7 @@ class ReportData:
         gates: Gate results.
         verdict: Answer of the run.
         notes: Sentences a reader must see (likeness not assessed, clips changed on disk ...).
+        decisions: Fingerprint of a finding -> what reviewers decided on it; a finding without an entry is open.
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
         settled: Metric -> facts that it knows of the whole run only; pictures in them lie below ``evidence/``.
         ledger: Rows of ``likeness_ledger.jsonl``: how near anybody came, and what could not be assessed.
@@ -66,3 +68,4 @@ class ReportData:
     value_specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ledger: tuple[Mapping[str, Any], ...] = ()
+    decisions: Mapping[str, Standing] = field(default_factory=dict)

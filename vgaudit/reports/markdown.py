@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vgaudit.records import Outcome, Result
+from vgaudit.records import Finding, Outcome, Result
 from vgaudit.reports import numbers
 from vgaudit.reports.clip_index import SOURCE_LENGTH, ClipMedia, clip_row, table_order, worst_findings
 from vgaudit.reports.data import ReportData
@@ -180,6 +180,13 @@ def _broken(data: ReportData) -> str:
     )
 
 
+def _with_decision(data: ReportData, finding: Finding) -> str:
+    """The finding's sentence, and what reviewers said of it."""
+    said = data.decisions.get(finding.fingerprint)
+    text = markdown_text(finding.message, _REASON_LENGTH)
+    return f"{text} ({markdown_text(said.words, _REASON_LENGTH)})" if said else text
+
+
 def _worst(data: ReportData) -> str:
     media = ClipMedia(MediaFile(), MediaFile())
     by_id = {e.sample.sample_id: clip_row(e, e.sample.sample_id, media, ()) for e in data.clips}
@@ -192,7 +199,7 @@ def _worst(data: ReportData) -> str:
             item.finding.severity.value,
             markdown_text(item.finding.kind, _PROMPT_LENGTH),
             f"{numbers.seconds(item.finding.start_s)} to {numbers.seconds(item.finding.end_s)}",
-            markdown_text(item.finding.message, _REASON_LENGTH),
+            _with_decision(data, item.finding),
             markdown_text(item.row.source or item.row.stem, SOURCE_LENGTH),
             markdown_text(item.row.prompt, _PROMPT_LENGTH) or "not known",
         )

@@ -50,6 +50,9 @@ def write_tables(data: ReportData, folder: Path) -> None:
             **finding.to_json(),
             "box": list(finding.box) if finding.box else None,
             "detail": json.dumps(dict(finding.detail), sort_keys=True, ensure_ascii=False),
+            "state": str(
+                data.decisions[finding.fingerprint].state if finding.fingerprint in data.decisions else "open"
+            ),
         }
         for entry in data.clips
         for finding in entry.findings
@@ -61,6 +64,7 @@ def write_tables(data: ReportData, folder: Path) -> None:
                 ("sample_id", text), ("kind", text), ("severity", text), ("start_s", number), ("end_s", number),
                 ("score", number), ("threshold", number), ("box", pa.list_(number)), ("message", text),
                 ("evidence", pa.list_(text)), ("fingerprint", text), ("detail", text),
+                ("state", text),
             ]
         ),
         folder / "findings.parquet",

@@ -97,6 +97,18 @@ class Limits(Block):
     max_seconds: float | None = Field(None, gt=0, description="Length by the clip's time stamps.")
 
 
+class Review(Block):
+    """What the suite asks of the people who decide on findings (docs/decisions.md)."""
+
+    second_person: Literal["none", "alert", "all"] = Field(
+        "alert",
+        description="alert: dismissing an alert needs two people; all: closing anything does; none: one is enough.",
+    )
+    expires_days: int | None = Field(
+        None, gt=0, le=36_500, description="A dismissal without an expiry of its own holds for so many days."
+    )
+
+
 class Expectation(Block):
     """A contrast the clip must show: ``{is: a red ball, not: [a blue ball], about: colour}``."""
 
@@ -150,6 +162,7 @@ class Suite(Block):
     gates: Any = Field((), description="Conditions on results; they decide the exit code.")
     limits: Limits = Field(Limits(), description="How large a clip may be.")
     max_failed: int | float = Field(0, description="Samples that may fail: a number, or a fraction (0.05).")
+    review: Review = Field(Review(), description="What is asked of the people who decide on findings.")
     confidence: float = Field(0.95, ge=0.5, lt=1, description="Coverage of all intervals.")
     notes: str = Field("", description="Anything a reader of the report should know.")
 

@@ -1,0 +1,305 @@
+"""A purged person is nowhere in the run directory, in no file and no form; what was found stays found."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.decided_runs import CLIENT, OTHER
+from vgaudit import decisions
+from vgaudit.decisions import Verb
+from vgaudit.errors import RunDirError
+from vgaudit.likeness import purge
+from vgaudit.likeness.purge import purge_run
+from vgaudit.pipeline.deciding import decide, open_desk
+from vgaudit.pipeline.finish import read_report_data
+from vgaudit.pipeline.purging import purge_run_and_report
+from vgaudit.rundir import RunDir
+
+LABELS = {CLIENT: "purged-1a2b3c4d"}
+NOTE = "She is Jane Roe from the agency, known as JR."
+OTHER_NOTE = "This one may be somebody else."
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Everything in a folder as text: names, and contents out of archives, tables and arrays."""
+    for file in sorted(path.rglob("*")):
+        yield file.name
+        if file.is_file():
+            yield from unpacked(file.name, file.read_bytes())
+
+
+def unpacked(name: str, data: bytes) -> Iterator[str]:
+    yield data.decode("utf-8", "replace")
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.namelist():
+                yield member
+                yield from unpacked(member, archive.read(member))
+    elif name.endswith(".npy"):
+        array = np.load(io.BytesIO(data))
+        yield array.tobytes().decode("utf-8", "replace") if array.dtype == np.uint8 else str(array.dtype)
+    elif name.endswith(".parquet"):
+        yield json.dumps(pq.read_table(io.BytesIO(data)).to_pylist(), ensure_ascii=False, default=str)
+
+
+def assert_gone(run: Path, *words: str) -> None:
+    for text in texts(run):
+        for word in words:
+            at = text.casefold().find(word.casefold())
+            assert at < 0, text[max(0, at - 80) : at + 80]
+
+
+def add_what_later_stages_write(run: Path) -> None:
+    """Evidence, ledger, settled facts, a pack and further files, as other parts of the audit leave them."""
+    log = run / "measurements" / "log.jsonl"
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    for entry in entries:
+        for finding in entry["measurement"]["findings"]:
+            if finding["kind"] != "likeness.match":
+                continue
+            who = finding["detail"]["entry"]
+            names = [f"evidence/{finding['fingerprint']}-{i}.jpg" for i in range(2)] + ["evidence/shared.jpg"]
+            finding["evidence"] += names
+            finding["detail"] |= {
+                "tier": "REVIEW", "tier_reason": f"{who} is past the point", "track": 3, "rate": {"value": 0.002},
+                "timeline": {"t": [0.0], "similarity": [0.76543]}, "histogram": {"edges": [0, 1], "counts": [5]},
+                "shown": [{"frame": 0, "s": 0.0, "similarity": 0.76543, "kind": "best", "photo": "d1" * 32}],
+            }  # fmt: skip
+            (run / "evidence").mkdir(exist_ok=True)
+            for name in names:
+                (run / name).write_bytes(b"jpeg")
+    log.write_text(
+        "".join(json.dumps(e, sort_keys=True, ensure_ascii=False) + "\n" for e in entries)
+        + '{"key": "client-0042'
+    )
+    sample = entries[0]["sample_id"]
+    rows = [
+        {"entry": who, "role": "protected", "best_similarity": 0.76543, "sample_id": sample, "clip": "ab", "tier": "REVIEW"}
+        for who in (CLIENT, OTHER)
+    ]  # fmt: skip
+    (run / purge.LEDGER).write_text(
+        "".join(json.dumps(r) + "\n" for r in [*rows, {"unassessable": {"start_s": 0}}])
+    )
+    results = json.loads((run / "results.json").read_text())
+    results["settled"] = {"likeness": {"entries": 2, "by_entry": {CLIENT: {"hits": 2}, OTHER: {"hits": 1}},
+                                       "notes": [f"{CLIENT} and {OTHER} look alike"]}}  # fmt: skip
+    (run / "results.json").write_text(json.dumps(results))
+    (run / "faces.json").write_text(json.dumps({"near": [{"entry": CLIENT, "similarity": 0.76543}]}))
+    (run / "export.csv").write_text(f"entry,similarity\n{CLIENT},0.76543\n")
+    with zipfile.ZipFile(run / "pack.zip", "w", zipfile.ZIP_DEFLATED) as pack:
+        pack.writestr("page.html", f"<p>{CLIENT}</p>")
+    (run / "report" / "likeness.html").write_text(f"<p>{CLIENT}</p>")
+
+
+@pytest.fixture
+def run(likeness_run_dir: Path, tmp_path: Path) -> Path:
+    """A run in which somebody reviewed findings of both people."""
+    path = tmp_path / "run"
+    shutil.copytree(likeness_run_dir, path)
+    for listed in open_desk(path).findings:
+        mine = listed.finding.detail["entry"] == CLIENT
+        decide(path, Verb.DISMISS, listed.finding.fingerprint, reason="not_this_person", author="Ann",
+               note=NOTE if mine else OTHER_NOTE, expires=date(2999, 1, 1))  # fmt: skip
+    manifest = RunDir.open(path).manifest()
+    manifest["spec"]["metrics"]["likeness"]["options"]["gallery"] = f"people/{CLIENT}/1.png"
+    manifest["suite"]["text"] += f"# {CLIENT}\n"
+    RunDir.open(path).write_manifest(manifest)
+    add_what_later_stages_write(path)
+    return path
+
+
+def findings(run: Path) -> list[dict[str, Any]]:
+    log = (run / "measurements" / "log.jsonl").read_bytes().split(b"\n")[:-1]
+    return [f for line in log for f in json.loads(line)["measurement"]["findings"]]
+
+
+def skeleton(run: Path) -> list[tuple[Any, ...]]:
+    names = ("sample_id", "kind", "severity", "start_s", "end_s", "threshold", "fingerprint", "box")
+    return [tuple(str(f[n]) for n in names) for f in findings(run)]
+
+
+@pytest.mark.parametrize("way", [purge_run, purge_run_and_report])
+def test_nothing_names_the_person_afterwards(run: Path, way: Callable[..., list[str]]) -> None:
+    chain, before = (run / decisions.FILE).read_bytes(), skeleton(run)
+    told = way(run, LABELS, dry_run=False)
+    assert_gone(run, CLIENT, NOTE, "Jane Roe")
+    assert not any(CLIENT in line for line in told)
+    assert ((run / decisions.FILE).read_bytes(), decisions.verify(run)) == (chain, None)
+    assert skeleton(run) == before
+    for finding in findings(run):
+        detail, mine = finding["detail"], finding["detail"]["entry"] == LABELS[CLIENT]
+        assert (finding["score"] == finding["threshold"]) == mine
+        assert ("similarity" in detail, "rate" in detail, "timeline" in detail, "shown" in detail) == (
+            not mine,
+        ) * 4
+        assert detail.get("runner_up") is None
+        assert sorted({*finding["evidence"]} & {"evidence/shared.jpg"}) == (
+            [] if mine else ["evidence/shared.jpg"]
+        )
+        assert all("#t=" in e or (run / e).is_file() for e in finding["evidence"])
+        own = [run / f"evidence/{finding['fingerprint']}-{i}.jpg" for i in range(2)]
+        assert [p.exists() for p in own] == [not mine] * 2
+    notes = [decisions.note_of(run, d) for d in decisions.read_chain(run).decisions]
+    assert sorted(notes) == [OTHER_NOTE, OTHER_NOTE, "purged", "purged"]
+    assert not (run / "pack.zip").exists()
+    assert not (run / "export.csv").exists()
+
+
+def test_the_verdict_does_not_turn_to_pass_and_reports_are_written_again(run: Path) -> None:
+    opened = RunDir.open(run)
+    for listed in open_desk(run).findings:
+        decide(run, Verb.REOPEN, listed.finding.fingerprint, reason="mistake", author="Ann")
+    told = purge_run_and_report(run, LABELS, dry_run=False)
+    assert "verdict and reports written again" in told
+    data = read_report_data(opened)
+    assert (data.verdict.exit_code, "4 open findings" in data.gates[0].reason) == (3, True)
+    page = "".join(p.read_text() for p in (run / "report" / "clips").glob("*.html"))
+    assert LABELS[CLIENT] in page
+    assert OTHER in page
+    assert not (run / "report" / "likeness.html").exists()
+    best = next(r for r in data.results if r.name == "likeness.best_similarity")
+    assert (best.status, "purged" in best.reason) == ("not computed", True)
+    for entry in data.clips:
+        assert entry.measurements["likeness"].missing["best_similarity"] == purge.REMOVED
+
+
+def test_a_ledger_row_stays_as_a_tombstone_and_the_purge_is_recorded(run: Path) -> None:
+    purge_run(run, LABELS, dry_run=False)
+    mine, other, unassessable = [json.loads(line) for line in (run / purge.LEDGER).read_text().splitlines()]
+    assert (mine["entry"], mine["tier"], mine["best_similarity"]) == (LABELS[CLIENT], "REVIEW", None)
+    assert (other["entry"], other["best_similarity"], unassessable) == (
+        OTHER,
+        0.76543,
+        {"unassessable": {"start_s": 0}},
+    )
+    (row,) = [json.loads(line) for line in (run / purge.TOMBSTONES).read_text().splitlines()]
+    assert (row["label"], "measurements/log.jsonl" in " ".join(row["what"])) == (LABELS[CLIENT], True)
+    settled = json.loads((run / "results.json").read_text())["settled"]["likeness"]
+    assert settled["by_entry"] == {OTHER: {"hits": 1}}
+    assert settled["notes"] == [f"{LABELS[CLIENT]} and {OTHER} look alike"]
+
+
+def test_a_dry_run_tells_the_same_and_touches_nothing(run: Path) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+
+    before = content()
+    told = purge_run(run, LABELS, dry_run=True)
+    assert content() == before
+    assert told == purge_run(run, LABELS, dry_run=False)
+    assert {
+        "results.json",
+        "manifest.json",
+        "report/",
+        "pack.zip",
+        "decision_notes/: 2 notes of decisions",
+    } <= {*told}
+    assert purge_run(run, LABELS, dry_run=False) == []
+    assert len((run / purge.TOMBSTONES).read_text().splitlines()) == 1
+
+
+def test_a_run_that_holds_nothing_of_the_person_stays_as_it_is(run: Path) -> None:
+    RunDir.open(run).mend_log()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert purge_run(run, {"client-004": "purged-0", "Othe": "purged-1"}, dry_run=False) == []
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"} == before
+
+
+def test_a_purge_that_was_killed_is_finished_by_the_next(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped before each of its writes and deletions in turn."""
+    chain, before = (run / decisions.FILE).read_bytes(), skeleton(run)
+    moments = [0]
+
+    def interrupted(real: Callable[..., Any], at: int) -> Callable[..., Any]:
+        def stop_or_go(*arguments: Any, **options: Any) -> Any:
+            moments[0] += 1
+            if moments[0] == at:
+                raise KeyboardInterrupt
+            return real(*arguments, **options)
+
+        return stop_or_go
+
+    names = ("atomic_write", "write_json", "_delete")
+    for at in range(1, 40):
+        copy = run.with_name(f"copy-{at}")
+        shutil.copytree(run, copy)
+        moments[0] = 0
+        with monkeypatch.context() as patch:
+            for name in names:
+                patch.setattr(purge, name, interrupted(getattr(purge, name), at))
+            try:
+                purge_run(copy, LABELS, dry_run=False)
+            except KeyboardInterrupt:
+                purge_run(copy, LABELS, dry_run=False)
+            else:
+                assert at > 10
+                break
+        assert_gone(copy, CLIENT, "Jane Roe")
+        assert skeleton(copy) == before
+        assert (copy / decisions.FILE).read_bytes() == chain
+        assert len((copy / purge.TOMBSTONES).read_text().splitlines()) == 1
+        assert not (copy / "report").exists()
+        results = json.loads((copy / "results.json").read_text())["results"]
+        assert [r["status"] for r in results if r["name"] == "likeness.best_similarity"] == ["not computed"]
+        shutil.rmtree(copy)
+    else:
+        raise AssertionError("the purge never came to its end")
+
+
+def test_a_second_person_can_be_purged_later(run: Path) -> None:
+    purge_run(run, LABELS, dry_run=False)
+    purge_run_and_report(run, {OTHER: "purged-beef"}, dry_run=False)
+    assert_gone(run, CLIENT, OTHER, OTHER_NOTE)
+    assert len((run / purge.TOMBSTONES).read_text().splitlines()) == 2
+    assert {f["detail"]["entry"] for f in findings(run)} == {LABELS[CLIENT], "purged-beef"}
+
+
+def test_words_of_the_suite_itself_stay_and_are_told(run: Path) -> None:
+    plan = run / "plan.jsonl"
+    first, *rest = plan.read_text().splitlines()
+    sample = {**json.loads(first), "prompt": f"{CLIENT} walks"}
+    plan.write_text("\n".join([json.dumps(sample), *rest]) + "\n")
+    assert CLIENT in plan.read_text()
+    told = purge_run(run, LABELS, dry_run=False)
+    assert [t for t in told if t.startswith("stays: plan.jsonl")]
+    assert CLIENT in plan.read_text()
+
+
+def test_what_cannot_be_told_apart_is_an_error_and_not_a_half_purge(run: Path) -> None:
+    chain = run / decisions.FILE
+    text = chain.read_bytes()
+    chain.write_bytes(text.replace(b"Ann", b"Eve", 1))
+    with pytest.raises(RunDirError, match="which notes are about whom"):
+        purge_run(run, LABELS, dry_run=False)
+    chain.write_bytes(text)
+    log = run / "measurements" / "log.jsonl"
+    log.write_bytes(b"{\n" + log.read_bytes())
+    with pytest.raises(RunDirError, match=r"log.jsonl:1: damaged line"):
+        purge_run(run, LABELS, dry_run=False)
+    with pytest.raises(RunDirError, match="expected a run directory"):
+        purge_run(run / "clips", LABELS, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "expected"),
+    [
+        ("ann", "Ann and hannah, ann_2 and ann.png", "X and hannah, ann_2 and X.png"),
+        ("a", "a face of 'a', as in people/a/1.png", "a face of 'X', as in people/X/1.png"),
+        ("42", "42 frames of '42'", "42 frames of 'X'"),
+        ("o'brien", 'gallery entry "o\'brien"', 'gallery entry "X"'),
+        ("Zoë", "Zoe\u0308 and zoë", "X and X"),
+    ],
+)
+def test_ids_are_found_as_words(entry: str, text: str, expected: str) -> None:
+    assert purge._Names({entry: "X"}).text(text) == expected

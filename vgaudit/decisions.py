@@ -1,0 +1,476 @@
+"""What reviewers said of findings: an append-only, hash-chained file, and what follows from it for each finding.
+
+``<run>/decisions.jsonl`` has one decision a line, in canonical JSON. Each line holds its own digest and that of the
+line before it; the first holds the digest of the run's plan. So a line that is changed, moved or taken out is found,
+by number. The chain names neither gallery entries nor anything a reviewer wrote: a note lies in
+``<run>/decision_notes/<sha256>.txt``, and the chain still verifies when a purge has deleted it.
+
+``docs/decisions.md`` describes verbs, reason codes, expiry and the second person.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from vgaudit.decision_words import (
+    AUTHOR_VARIABLE,
+    CLOSING,
+    CONSENT,
+    MAX_NOTE,
+    OPEN,
+    OTHER,
+    REASONS,
+    STATES,
+    Decision,
+    NewDecision,
+    ReviewPolicy,
+    Standing,
+    State,
+    Verb,
+    author_name,
+    person,
+)
+from vgaudit.errors import RunDirError, UsageError
+from vgaudit.records import Finding, Severity, canonical_json, digest
+from vgaudit.rundir import RunDir, atomic_write
+
+FILE = "decisions.jsonl"
+NOTES = "decision_notes"
+PURGED = "purged"
+"""What stands in place of a note that is no longer there."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+__all__ = [
+    "AUTHOR_VARIABLE", "CLOSING", "CONSENT", "FILE", "NOTES", "OPEN", "OTHER", "PURGED", "REASONS", "Appended",
+    "Chain", "Decision", "NewDecision", "Problem", "ReviewPolicy", "Standing", "State", "Verb", "append",
+    "author_name", "checked", "cut_torn_line", "note_of", "notes_about", "person", "read_chain", "remove_notes",
+    "standings", "verify",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a chain: the first bad line, and why."""
+
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{FILE}, line {self.line}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The decisions of a run.
+
+    Attributes:
+        decisions: The lines before the first bad one.
+        problem: What is wrong, or ``None``. With a problem no decision counts.
+    """
+
+    decisions: tuple[Decision, ...] = ()
+    problem: Problem | None = None
+
+    @property
+    def anchor(self) -> dict[str, Any]:
+        """How many decisions there are and the last one's digest, to be kept elsewhere."""
+        return {"count": len(self.decisions), "head": self.decisions[-1].hash if self.decisions else ""}
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What an append did: lines written, decisions that were there already, and what was mended before."""
+
+    written: tuple[Decision, ...]
+    known: tuple[Decision, ...]
+    mended: str = ""
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def read_chain(run: Path, anchor: Mapping[str, Any] | None = None) -> Chain:
+    """The decisions of a run, checked line by line; an append under way is waited for.
+
+    Args:
+        run: The run directory.
+        anchor: :attr:`Chain.anchor` as it was kept when decisions were last applied; tells of lines cut off the end.
+
+    Raises:
+        RunDirError: The manifest, whose plan digest the chain begins with, cannot be read.
+    """
+    try:
+        with (run / FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            data = file.read()
+    except FileNotFoundError:
+        data = b""
+    if not data and not anchor:
+        return Chain()
+    return _checked(data, _beginning(run), anchor)
+
+
+def verify(run: Path) -> Problem | None:
+    """The first thing wrong with a run's chain, or ``None``.
+
+    Raises:
+        RunDirError: ``run`` is no run directory.
+    """
+    opened = RunDir.open(run)
+    try:
+        anchor = opened.results().get("decisions")
+    except RunDirError:
+        anchor = None  # not scored, or damaged: then nothing is known of the end
+    return read_chain(run, anchor).problem
+
+
+def _beginning(run: Path) -> str:
+    return str(RunDir(run).manifest()["plan_digest"])
+
+
+def _checked(data: bytes, beginning: str, anchor: Mapping[str, Any] | None = None) -> Chain:
+    found: list[Decision] = []
+    *lines, tail = data.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            decision = _line(line)
+        except ValueError as error:
+            return Chain(tuple(found), Problem(number, str(error)))
+        expected = found[-1].hash if found else beginning
+        if decision.seq != number:
+            what = f"seq: expected {number}, found {decision.seq}; a line was added, moved or taken out"
+            return Chain(tuple(found), Problem(number, what))
+        if decision.prev != expected:
+            before = "the line before" if found else "the run's plan (a chain of another run?)"
+            what = f"prev: expected {expected[:12]}..., the digest of {before}, found {decision.prev[:12]}..."
+            return Chain(tuple(found), Problem(number, what))
+        found.append(decision)
+    chain = Chain(tuple(found))
+    if tail:
+        what = (
+            "torn: its writer was stopped inside it; the next decision, or `decide verify --cut`, cuts it off"
+        )
+        return replace(chain, problem=Problem(len(found) + 1, what))
+    count = int(anchor["count"]) if anchor else 0
+    if anchor and count and (len(found) < count or found[count - 1].hash != anchor["head"]):
+        what = f"{count} decisions had been applied to this run, and the chain no longer holds them; restore the file"
+        return replace(chain, problem=Problem(min(count, len(found) + 1), what))
+    return chain
+
+
+def _line(line: bytes) -> Decision:
+    """A line as a decision whose hash fits; ``prev`` and ``seq`` are for the caller to check."""
+    try:
+        value = json.loads(line)
+        decision = Decision(**value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"not a decision ({error})"[:200]) from error
+    wrong = [k for k, v in value.items() if not isinstance(v, _TYPES[k]) or isinstance(v, bool)]
+    if wrong:
+        raise ValueError(f"not a decision ({wrong[0]} is {value[wrong[0]]!r})"[:200])
+    if decision.sealed().hash != decision.hash:
+        raise ValueError("hash: the line was changed after it was written")
+    if canonical_json(value).encode() != line:
+        raise ValueError("not the canonical text of its content; the line was written by something else")
+    if decision.verb not in _VERBS:
+        raise ValueError(f"unknown verb {decision.verb!r}; written by a newer vgaudit?")
+    try:
+        zone = datetime.fromisoformat(decision.time).tzinfo
+        date.fromisoformat(decision.expires or "2000-01-01")
+    except ValueError as error:
+        raise ValueError(f"not a decision ({error})") from error
+    if zone is None:
+        raise ValueError(f"not a decision (its time {decision.time!r} has no zone)")
+    return decision
+
+
+_VERBS = frozenset(Verb)
+_TEXT: tuple[type, ...] = (str,)
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("time", "author", "verb", "finding", "clip", "kind", "reason_code", "prev", "hash"), _TEXT),
+    "seq": (int,), "note_sha256": (str, type(None)), "expires": (str, type(None)),
+}  # fmt: skip
+
+
+def note_of(run: Path, decision: Decision) -> str:
+    """The note of a decision; empty where it has none, ``purged`` where it was deleted; a changed one is told."""
+    sha = decision.note_sha256
+    if sha is None or not _SHA256.fullmatch(sha):
+        return ""
+    try:
+        data = (run / NOTES / f"{sha}.txt").read_bytes()
+    except FileNotFoundError:
+        return PURGED
+    if digest(data) != sha:
+        return "(the note's file was changed after the decision)"
+    return data.decode("utf-8", "replace").partition("\n")[2]
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def checked(new: NewDecision, today: date | None = None) -> NewDecision:
+    """``new``, if it may be written.
+
+    Args:
+        new: The decision.
+        today: The day its expiry is held against; that of its time, or else the current one.
+
+    Raises:
+        UsageError: Unknown verb or reason code, a missing note, expiry or author, or an expiry in the past.
+    """
+    if new.verb not in _VERBS:
+        raise UsageError(f"expected one of {', '.join(Verb)}, found the verb {new.verb!r}")
+    codes = REASONS[Verb(new.verb)]
+    if new.reason_code not in codes:
+        raise UsageError(
+            f"expected a reason code of {new.verb} ({', '.join(codes)}), found {new.reason_code!r}"
+        )
+    if new.reason_code == OTHER and not new.note.strip():
+        raise UsageError(
+            f"reason {OTHER!r} says nothing by itself: expected a note, found none; give --note TEXT"
+        )
+    if len(new.note) > MAX_NOTE:
+        raise UsageError(f"expected a note of at most {MAX_NOTE} characters, found {len(new.note)}")
+    if new.verb == Verb.CLEAR and new.expires is None:
+        raise UsageError(
+            "consent ends: expected the last day it holds, found none; give --expires YYYY-MM-DD"
+        )
+    if new.verb == Verb.CLEAR and not new.kind.startswith("likeness."):
+        raise UsageError(
+            f"consent is given for a likeness: expected no `clear` of {new.kind}; `dismiss` it, if it may stay"
+        )
+    if new.verb == Verb.REOPEN and new.expires is not None:
+        raise UsageError("a reopened finding stays open: expected no --expires")
+    now = datetime.now(UTC)
+    if new.time is not None and new.time.tzinfo is None:
+        raise UsageError(
+            f"expected a time with its zone, such as 2026-11-28T10:00:00Z, found {new.time.isoformat()}"
+        )
+    if new.time is not None and new.time > now + _CLOCKS_DIFFER:
+        raise UsageError(
+            f"expected the time of a decision that was made, found {new.time.isoformat()}: it lies ahead"
+        )
+    day = today or (new.time or now).astimezone(UTC).date()
+    if new.expires is not None and new.expires < day:
+        raise UsageError(f"expected a last day from {day} on, found --expires {new.expires}: it is over")
+    return replace(new, author=author_name(new.author, {}))
+
+
+def append(run: Path, new: Sequence[NewDecision]) -> Appended:
+    """Add decisions at the end of the chain: all of them, or none where the file cannot be written.
+
+    Writers wait for each other. A torn last line is cut off first. A decision that carries a ``time`` and is there
+    already (same time, author, verb, finding, reason and expiry) is not written again. No earlier line is touched.
+
+    Raises:
+        UsageError: See :func:`checked`.
+        RunDirError: The chain is damaged: nothing is added to it.
+    """
+    wanted = [checked(n) for n in new]
+    with _locked(run) as file:
+        data, mended = _mend(file)
+        chain = _checked(data, _beginning(run))
+        if chain.problem:
+            raise RunDirError(
+                f"{run}: {chain.problem}; nothing was added to a damaged chain, restore the file"
+            )
+        there = {_same(d): d for d in chain.decisions}
+        # A clock that was set back must not let an earlier decision win.
+        now = max([datetime.now(UTC), *(datetime.fromisoformat(d.time) for d in chain.decisions)])
+        last = chain.decisions[-1] if chain.decisions else None
+        written: list[Decision] = []
+        known: list[Decision] = []
+        notes: dict[str, bytes] = {}
+        for each in wanted:
+            time = (each.time or now).astimezone(UTC).isoformat(timespec="seconds")
+            decision = Decision(
+                seq=last.seq + 1 if last else 1,
+                time=time,
+                author=each.author,
+                verb=str(each.verb),
+                finding=each.finding,
+                clip=each.clip,
+                kind=each.kind,
+                reason_code=each.reason_code,
+                note_sha256=None,
+                expires=each.expires.isoformat() if each.expires else None,
+                prev=last.hash if last else _beginning(run),
+            )
+            if each.time is not None and _same(decision) in there:
+                known.append(there[_same(decision)])
+                continue
+            if each.note.strip():
+                # Salted, so that the digest in the chain does not give a short note away once it is purged.
+                text = f"{secrets.token_hex(16)}\n{each.note.strip()}".encode()
+                decision = replace(decision, note_sha256=digest(text))
+                notes[digest(text)] = text
+            last = decision.sealed()
+            there[_same(last)] = last
+            written.append(last)
+        for sha, text in notes.items():
+            with atomic_write(run / NOTES / f"{sha}.txt") as note:
+                note.write(text)
+        _write(file, len(data), "".join(f"{canonical_json(asdict(d))}\n" for d in written).encode())
+    return Appended(tuple(written), tuple(known), mended)
+
+
+def _same(decision: Decision) -> tuple[str | None, ...]:
+    """What makes two decisions one and the same."""
+    d = decision
+    return (d.time, person(d.author), d.verb, d.finding, d.reason_code, d.expires)
+
+
+def cut_torn_line(run: Path) -> str:
+    """Cut off what a killed writer left of a line; returns what was done, or an empty text."""
+    if not (run / FILE).is_file():
+        return ""
+    with _locked(run) as file:
+        return _mend(file)[1]
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[IO[bytes]]:
+    """The chain's file, open for appending, held against other writers and readers of the chain."""
+    RunDir.open(run)
+    path = run / FILE
+    fresh = not path.exists()
+    with path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if fresh:
+            _sync_folder(run)
+        yield file
+
+
+def _mend(file: IO[bytes]) -> tuple[bytes, str]:
+    file.seek(0)
+    data = file.read()
+    whole = data.rfind(b"\n") + 1
+    if whole == len(data):
+        return data, ""
+    file.truncate(whole)
+    os.fsync(file.fileno())
+    torn = len(data) - whole
+    return data[
+        :whole
+    ], f"cut off {torn} bytes of a line whose writer was stopped; what it said was never saved"
+
+
+def _write(file: IO[bytes], at: int, text: bytes) -> None:
+    try:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError:
+        os.ftruncate(file.fileno(), at)  # a full disk leaves no half line
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def notes_about(run: Path, findings: Collection[str]) -> list[Path]:
+    """Files of notes on ``findings``, and what is left of notes whose writer was stopped."""
+    named: dict[str, set[str]] = {}
+    for decision in read_chain(run).decisions:
+        if decision.note_sha256:
+            named.setdefault(decision.note_sha256, set()).add(decision.finding)
+    files = sorted((run / NOTES).glob("*.txt"))
+    gone = [f for f in files if not named.get(f.stem) or named[f.stem] & set(findings)]
+    return [*gone, *(run / NOTES).glob(".*.tmp")]
+
+
+def remove_notes(run: Path, findings: Collection[str]) -> list[Path]:
+    """Delete the files of :func:`notes_about`, while nobody appends; returns them. The chain stays as it is."""
+    if not (run / NOTES).is_dir():
+        return []
+    with _locked(run) as file:
+        file.seek(0)
+        chain = _checked(file.read(), _beginning(run))
+        if chain.problem:
+            raise RunDirError(
+                f"{run}: {chain.problem}; it cannot be told which notes are about whom: restore the file, or delete "
+                f"the folder {NOTES} by hand"
+            )
+        kept = {d.note_sha256 for d in chain.decisions if d.finding not in findings}
+        gone = [f for f in sorted((run / NOTES).glob("*.txt")) if f.stem not in kept]
+        gone += (run / NOTES).glob(
+            ".*.tmp"
+        )  # of a writer that was stopped: others wait for the lock held here
+        for each in gone:
+            each.unlink()
+    return gone
+
+
+# -- where findings stand --------------------------------------------------------------------------
+
+
+def standings(
+    chain: Chain, findings: Iterable[Finding], policy: ReviewPolicy, today: date | None = None
+) -> dict[str, Standing]:
+    """Fingerprint -> where the finding stands, for each finding that was ever decided on.
+
+    Decisions are taken in the order of their times (then of the chain), so that one that is imported late does not
+    override a newer one. A damaged chain decides nothing.
+
+    Args:
+        chain: The run's decisions.
+        findings: As they are now; their fingerprints and severities count.
+        policy: What the suite asks of reviewers.
+        today: The day expiries are held against, in UTC.
+    """
+    if chain.problem:
+        return {}
+    day = today or datetime.now(UTC).date()
+    made: dict[str, list[Decision]] = {}
+    for decision in sorted(chain.decisions, key=lambda d: (datetime.fromisoformat(d.time), d.seq)):
+        made.setdefault(decision.finding, []).append(decision)
+    severity: dict[str, Severity] = {}
+    for finding in findings:
+        if finding.fingerprint in made:
+            worst = severity.get(finding.fingerprint, finding.severity)
+            severity[finding.fingerprint] = max(worst, finding.severity, key=lambda s: s.rank)
+    return {f: _standing(tuple(made[f]), s, policy, day) for f, s in severity.items()}
+
+
+def _standing(made: tuple[Decision, ...], severity: Severity, policy: ReviewPolicy, today: date) -> Standing:
+    last = made[-1]
+    if last.verb == Verb.REOPEN:
+        return Standing(State.OPEN, f"reopened by {last.author} on {last.day}: {last.reason}", made)
+    state = STATES[Verb(last.verb)]
+    said = f"{state} by {last.author} on {last.day}: {last.reason}"
+    if last.has_expired(today):
+        words = f"open: the decision expired on {last.expires} ({said})"
+        return Standing(State.OPEN, words, made, expired=str(last.expires))
+    if last.verb not in CLOSING:
+        return Standing(state, said, made)
+    said += f", until {last.expires}" if last.expires else ""
+    if not policy.needs_two(last.verb, severity):
+        return Standing(state, said, made)
+    agreed: dict[str, str] = {}
+    for decision in reversed(made):  # those that say the same, with nothing else between them
+        if decision.verb != last.verb:
+            break
+        if not decision.has_expired(today):
+            agreed.setdefault(person(decision.author), decision.author)
+    if len(agreed) > 1:
+        others = " and ".join(list(agreed.values())[1:])
+        return Standing(state, f"{said}, as by {others}", made)
+    return Standing(State.OPEN, f"open, awaiting a second person ({said})", made, awaiting=True)

@@ -1,0 +1,83 @@
+"""Reviewers' decisions as they bear on a run: which findings are open, which closed, and whether that can be told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vgaudit.decisions import OPEN, ReviewPolicy, Standing, read_chain, standings
+from vgaudit.records import Finding, Outcome, Verdict, digest
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided in a run.
+
+    Attributes:
+        standings: Fingerprint -> where the finding stands, for those that were decided on.
+        problem: Why the decisions cannot be relied on, or empty. Then ``standings`` is empty.
+        anchor: How many decisions there are and the last one's digest; kept in ``results.json``, so that lines cut
+            off the end are missed later. Of a damaged chain the one kept before.
+        key: Digest of all this; it changes with a decision, and on the day one expires.
+    """
+
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    problem: str = ""
+    anchor: Mapping[str, Any] = field(default_factory=lambda: {"count": 0, "head": ""})
+
+    @property
+    def key(self) -> str:
+        """See above."""
+        told = sorted([fingerprint, s.words, s.state] for fingerprint, s in self.standings.items())
+        return digest([told, self.problem, dict(self.anchor)])
+
+    def of(self, finding: Finding) -> Standing:
+        """Where a finding stands."""
+        return self.standings.get(finding.fingerprint, OPEN)
+
+    def judged(self, verdict: Verdict) -> Verdict:
+        """``verdict``, or that there is none: nothing passes on decisions that cannot be relied on."""
+        if self.problem and verdict.outcome is Outcome.PASSED:
+            return Verdict(Outcome.NOT_COMPUTED, 4, f"{self.problem} ({verdict.reason})")
+        return verdict
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the report must know of the decisions."""
+        if self.problem:
+            return [f"No reviewer's decision counts: {self.problem}."]
+        if not self.standings:
+            return []
+        count = Counter(_heading(s) for s in self.standings.values())
+        return [f"Findings decided on by reviewers: {', '.join(f'{n} {what}' for what, n in count.items())}."]
+
+
+def _heading(standing: Standing) -> str:
+    if standing.awaiting:
+        return "awaiting a second person"
+    return (
+        f"open again ({'expired' if standing.expired else 'reopened'})"
+        if standing.state == "open"
+        else standing.state
+    )
+
+
+def read_decided(
+    run: Path, policy: ReviewPolicy, findings: Iterable[Finding], anchor: Mapping[str, Any] | None
+) -> Decided:
+    """What was decided in a run.
+
+    Args:
+        run: The run directory.
+        policy: What its suite asks of reviewers.
+        findings: All findings as they are now.
+        anchor: The one stored when decisions were last applied.
+    """
+    chain = read_chain(run, anchor)
+    if chain.problem:
+        kept = dict(anchor or {"count": 0, "head": ""})
+        return Decided({}, f"the chain of reviewers' decisions is damaged ({chain.problem})", kept)
+    return Decided(standings(chain, findings, policy), "", chain.anchor)
