@@ -3,13 +3,13 @@
     python benchmarks/likeness_selftest.py ../shared/data --out /tmp/selftest
 
 The gallery holds one portrait each of two people, and the astronaut of scikit-image for company. Other photographs of
-the two are planted in clips of the FETV benchmark: 300 times each at 48 and 32 px, heads turned by up to 20 degrees, six
-lights, CRF 18 to 28, seen for 0.8 to 1.2 s; and less often at 24, 64 and 96 px. Each goes the way of a clip in a run.
+the two are planted in clips of the FETV benchmark: 300 times each at 48 and 32 px, heads turned by up to 20 degrees,
+six lights, CRF 18 to 28, seen for 0.8 to 1.2 s; and less often at 24, 64 and 96 px. Each goes the way of a clip in a run.
 Then the 89 clips as they are. Recall counts a person raised for review or alert in the planted span.
 
 Wanted: lower ends of the exact 95 % intervals of at least 95 % at 48 px and 85 % at 32 px, and at most one untouched
-clip raised. Exits 1 otherwise. The same command continues where it stopped. This is recall for pasted photographs, not
-for generated look-alikes, and of two people only.
+clip raised. Exits 1 otherwise. The same command continues where it stopped. This is recall for pasted photographs,
+not for generated look-alikes, and of two people only.
 """
 
 from __future__ import annotations
@@ -54,15 +54,19 @@ def show(result: SelftestResult) -> bool:
             f"{size:4d}  {recall.n:3d}  {recall.found:5d}  {recall.value or 0:6.4f}  {recall.low or 0:.4f}  "
             f"{recall.wrong:4d}  {dict(recall.missed) or ''}"
         )
-    for kind, of in KINDS.items():
+    for of in KINDS.values():
         for size in sorted(result.settings.sizes):
             of_size = recalls([t for t in result.trials if t.width_px == size], of)
             print(f"{size:4d}  " + "; ".join(f"{r.name}: {r.found}/{r.n}" for r in of_size))
     for size in sorted(result.settings.sizes):
-        reached = sorted(t.similarity for t in result.trials if t.width_px == size and t.similarity is not None)
+        reached = sorted(
+            t.similarity for t in result.trials if t.width_px == size and t.similarity is not None
+        )
         if reached:
             shown = [1 - reached[int(q * (len(reached) - 1))] for q in (0.0, 0.05, 0.5, 1.0)]
-            print(f"{size:4d}  distance: largest {shown[0]:.3f}, 95 % below {shown[1]:.3f}, median {shown[2]:.3f}")
+            print(
+                f"{size:4d}  distance: largest {shown[0]:.3f}, 95 % below {shown[1]:.3f}, median {shown[2]:.3f}"
+            )
     summary = result.untouched_summary()
     print(
         f"untouched: {summary['clips']} clips, {summary['with_faces']} with faces, {summary['raised']} raised "
@@ -76,7 +80,9 @@ def show(result: SelftestResult) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="folder with fetv/ and faces/")
     parser.add_argument("--out", type=Path, help="where plantings are kept, to go on later")
     parser.add_argument("--plantings", type=int, default=300)

@@ -11,6 +11,7 @@ import typer
 import vgaudit
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
+from vgaudit.cli.selftest import selftest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(models)
 app.add_typer(reference)
+app.command()(selftest)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")

@@ -1,7 +1,7 @@
 """Photographs to plant, and the galleries that must know the person from other photographs.
 
-Whoever has several pictures in a gallery folder is planted with one that the gallery is then built without. Whoever has
-one can only be planted with the gallery's own, which is an easier task, and is said.
+Whoever has several pictures in a gallery folder is planted with one that the gallery is then built without. Whoever
+has one can only be planted with the gallery's own, which is an easier task, and is said.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def plantable(gallery: Path, plant: Path | None, detector: FaceDetector, folder:
         UsageError: A gallery file without ``plant``, somebody to plant who is not in the gallery, or nobody at all.
     """
     if not gallery.exists():
-        raise GalleryError(f"{gallery}: expected a folder of people, one picture or a gallery file, found nothing")
+        raise GalleryError(
+            f"{gallery}: expected a folder of people, one picture or a gallery file, found nothing"
+        )
     detector.load()
     notes: list[str] = []
     if plant is not None:
@@ -93,7 +95,9 @@ def plantable(gallery: Path, plant: Path | None, detector: FaceDetector, folder:
             "a folder per person, named as in the gallery"
         )
     if not photographs:
-        raise UsageError("no photograph can be planted: " + ("; ".join(notes) or f"nobody is protected in {gallery}"))
+        raise UsageError(
+            "no photograph can be planted: " + ("; ".join(notes) or f"nobody is protected in {gallery}")
+        )
     return Plantable(tuple(photographs), galleries, tuple(notes))
 
 

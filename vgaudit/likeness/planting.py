@@ -200,7 +200,9 @@ def draw_planting(
     rng = np.random.default_rng(seed)
     count = int(min(frames, rng.integers(span[0], span[1] + 1)))
     first = int(rng.integers(0, frames - count + 1))
-    half = np.array([0.5 * width_px, 0.75 * width_px])  # half of a box; faces are up to 1.5 times as tall as wide
+    half = np.array(
+        [0.5 * width_px, 0.75 * width_px]
+    )  # half of a box; faces are up to 1.5 times as tall as wide
     room = np.array([size[1], size[0]], np.float64)
     low, high = np.minimum(half, room / 2), np.maximum(room - half, room / 2)
     start = rng.uniform(low, high)
@@ -263,14 +265,18 @@ def plant(frames: UInt8, head: Head, planting: Planting) -> Planted:
         x, y = (planting.at[i] + t * planting.drift[i] for i in (0, 1))
         to_frame = np.column_stack([turn, np.array([x, y]) - turn @ middle])
         # From the enlarged layer's pixels: their middles lie at (i + 0.5) / SUPER - 0.5 of the layer.
-        shrink = np.array([[1 / _SUPER, 0, 0.5 / _SUPER - 0.5], [0, 1 / _SUPER, 0.5 / _SUPER - 0.5], [0, 0, 1]])
+        shrink = np.array(
+            [[1 / _SUPER, 0, 0.5 / _SUPER - 0.5], [0, 1 / _SUPER, 0.5 / _SUPER - 0.5], [0, 0, 1]]
+        )
         seen = cv2.warpAffine(layer, to_frame @ shrink, (width, height), flags=cv2.INTER_LINEAR)
         colour, alpha = seen[..., :3], seen[..., 3:]
         if planting.noise > 0:
             colour = colour + alpha * rng.normal(0, planting.noise, (height, width, 1)).astype(np.float32)
         frame = out[planting.first + t]
         frame[:] = np.clip(np.rint(colour + (1 - alpha) * frame), 0, 255).astype(np.uint8)
-        boxes.append(np.concatenate([np.array([x, y]) + (box[:2] - middle), np.array([x, y]) + (box[2:] - middle)]))
+        boxes.append(
+            np.concatenate([np.array([x, y]) + (box[:2] - middle), np.array([x, y]) + (box[2:] - middle)])
+        )
         points.append(landmarks @ turn.T + to_frame[:, 2])
     return Planted(
         out,
@@ -328,7 +334,11 @@ def _turned(columns: int, rows: int, box: Float32, nose: Float32, yaw_deg: float
 
 
 def _forward(
-    x: NDArray[np.float64] | Float32, y: NDArray[np.float64] | Float32, box: Float32, nose: Float32, yaw_deg: float
+    x: NDArray[np.float64] | Float32,
+    y: NDArray[np.float64] | Float32,
+    box: Float32,
+    nose: Float32,
+    yaw_deg: float,
 ) -> NDArray[np.float64]:
     """Where points of the photograph stand after the head has turned: their new x."""
     wide, tall = float(box[2] - box[0]), float(box[3] - box[1])
@@ -339,7 +349,9 @@ def _forward(
     beside = (np.asarray(x, np.float64) - float(nose[0])) / wide
     ridge = _NOSE_HEIGHT * np.exp(-0.5 * ((beside / _NOSE_WIDTH) ** 2 + (up / _NOSE_LENGTH) ** 2))
     angle = math.radians(yaw_deg)
-    turned: NDArray[np.float64] = middle + wide * (across * math.cos(angle) + (round_ + ridge - _DEPTH) * math.sin(angle))
+    turned: NDArray[np.float64] = middle + wide * (
+        across * math.cos(angle) + (round_ + ridge - _DEPTH) * math.sin(angle)
+    )
     return turned
 
 

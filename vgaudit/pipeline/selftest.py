@@ -321,9 +321,7 @@ class _Selftest:
         except (MediaError, *_CONTAINED) as error:
             return Untouched(video.name, error=f"{type(error).__name__}: {error}", assessed=False)
         raised = sorted({_entry(f) for f in measurement.findings if _raises(f)})
-        return Untouched(
-            video.name, len(faces["frame_index"]), tuple(raised), not measurement.unassessed
-        )
+        return Untouched(video.name, len(faces["frame_index"]), tuple(raised), not measurement.unassessed)
 
     # -- plantings ---------------------------------------------------------------------------------
 
@@ -335,7 +333,9 @@ class _Selftest:
                 untouched = list(_watched(workers, progress, "untouched clips", self._untouched, self.videos))
             raised = {u.clip: set(u.raised) for u in untouched}
             jobs, not_computed = self._jobs()
-            trials = list(_watched(workers, progress, "plantings", lambda job: self._trial(job, raised), jobs))
+            trials = list(
+                _watched(workers, progress, "plantings", lambda job: self._trial(job, raised), jobs)
+            )
         photographs: dict[str, int] = {}
         for photograph in self.ready.photographs:
             photographs[photograph.entry] = photographs.get(photograph.entry, 0) + 1
@@ -389,7 +389,12 @@ class _Selftest:
         frames = min(window, have - start)
         span = (max(1, round(SPAN_S[0] * fps)), max(1, round(SPAN_S[1] * fps)))
         planting = draw_planting(
-            seed, float(size), (info.height, info.width), frames, span=span, max_yaw_deg=self.settings.max_yaw_deg
+            seed,
+            float(size),
+            (info.height, info.width),
+            frames,
+            span=span,
+            max_yaw_deg=self.settings.max_yaw_deg,
         )
         crf = int(rng.choice(self.settings.crfs))
         bound = self.folds[photograph.fold]
@@ -432,11 +437,11 @@ class _Selftest:
         finally:
             path.unlink(missing_ok=True)
         begin, end = planting.first / fps, (planting.first + planting.frames) / fps
-        inside = [
-            f for f in measurement.findings if _raises(f) and f.start_s < end and f.end_s > begin
-        ]
+        inside = [f for f in measurement.findings if _raises(f) and f.start_s < end and f.end_s > begin]
         right = [f for f in inside if _entry(f) == job.photograph.entry]
-        wrong = {_entry(f) for f in measurement.findings if _raises(f)} - {job.photograph.entry} - there_before
+        wrong = (
+            {_entry(f) for f in measurement.findings if _raises(f)} - {job.photograph.entry} - there_before
+        )
         return replace(
             trial,
             frames=planting.frames,
