@@ -4,8 +4,8 @@
 
 The gallery holds one portrait each of two people, and the astronaut of scikit-image for company. Other photographs of
 the two are planted in clips of the FETV benchmark: 300 times each at 48 and 32 px, heads turned by up to 20 degrees,
-six lights, CRF 18 to 28, seen for 0.8 to 1.2 s; and less often at 24, 64 and 96 px. Each goes the way of a clip in a run.
-Then the 89 clips as they are. Recall counts a person raised for review or alert in the planted span.
+six lights, CRF 18 to 28, seen for 0.8 to 1.2 s; and less often at 24, 64 and 96 px. Each goes the way of a clip in a
+run. Then the 89 clips as they are. Recall counts a person raised for review or alert in the planted span.
 
 Wanted: lower ends of the exact 95 % intervals of at least 95 % at 48 px and 85 % at 32 px, and at most one untouched
 clip raised. Exits 1 otherwise. The same command continues where it stopped. This is recall for pasted photographs,

@@ -1,7 +1,7 @@
 """Plant a photographed face into frames of a clip, as it might appear there; pure functions on arrays.
 
-A head is cut out of a photograph with a soft edge, turned about its vertical axis on a model of a head's depth, rolled,
-lit, scaled to the size asked for, and laid over the frames on a drifting track. What comes out is a pasted photograph:
+A head is cut out of a photograph with a soft edge, turned about its vertical axis on a model of a head's depth,
+rolled, lit, scaled to the size asked for, and laid over the frames on a drifting track. It is a pasted photograph:
 who is planted is known, which is what a miss rate needs. It is not what a generator would paint of that person.
 """
 
@@ -159,9 +159,9 @@ def cut_head(rgb: UInt8, box: Sequence[float] | Float32, landmarks: Float32) -> 
     mask = _ramp((1 - radius) / FEATHER)
     for inside in (xs, ys, width - 1 - xs, height - 1 - ys):
         mask *= _ramp(inside / (0.5 * FEATHER * wide))
-    pad = [max(0, -y0), max(0, y1 - height), max(0, -x0), max(0, x1 - width)]
-    whole = cv2.copyMakeBorder(rgb, *pad, cv2.BORDER_REPLICATE) if any(pad) else rgb
-    cut = whole[y0 + pad[0] : y1 + pad[0], x0 + pad[2] : x1 + pad[2]]
+    above, below, before, behind = max(0, -y0), max(0, y1 - height), max(0, -x0), max(0, x1 - width)
+    whole = cv2.copyMakeBorder(rgb, above, below, before, behind, cv2.BORDER_REPLICATE)
+    cut = whole[y0 + above : y1 + above, x0 + before : x1 + before]
     corner = np.array([x0, y0], np.float32)
     return Head(
         np.ascontiguousarray(cut, np.uint8),
@@ -198,7 +198,7 @@ def draw_planting(
         noise: Of :class:`Planting`.
     """
     rng = np.random.default_rng(seed)
-    count = int(min(frames, rng.integers(span[0], span[1] + 1)))
+    count = min(frames, int(rng.integers(span[0], span[1] + 1)))
     first = int(rng.integers(0, frames - count + 1))
     half = np.array(
         [0.5 * width_px, 0.75 * width_px]
@@ -325,10 +325,8 @@ def _turned(columns: int, rows: int, box: Float32, nose: Float32, yaw_deg: float
     for y in range(rows):
         ahead = _forward(wide, np.full(len(wide), float(y)), box, nose, yaw_deg)
         # What the turn brings in front hides what lies behind: positions never run backwards.
-        if yaw_deg > 0:
-            ahead = np.maximum.accumulate(ahead)
-        else:
-            ahead = np.minimum.accumulate(ahead[::-1])[::-1]
+        forwards = yaw_deg > 0
+        ahead = np.maximum.accumulate(ahead) if forwards else np.minimum.accumulate(ahead[::-1])[::-1]
         out[y] = np.interp(xs, ahead + np.arange(len(wide)) * 1e-6, wide)
     return out
 
@@ -349,9 +347,8 @@ def _forward(
     beside = (np.asarray(x, np.float64) - float(nose[0])) / wide
     ridge = _NOSE_HEIGHT * np.exp(-0.5 * ((beside / _NOSE_WIDTH) ** 2 + (up / _NOSE_LENGTH) ** 2))
     angle = math.radians(yaw_deg)
-    turned: NDArray[np.float64] = middle + wide * (
-        across * math.cos(angle) + (round_ + ridge - _DEPTH) * math.sin(angle)
-    )
+    depth = round_ + ridge - _DEPTH
+    turned: NDArray[np.float64] = middle + wide * (across * math.cos(angle) + depth * math.sin(angle))
     return turned
 
 

@@ -1,7 +1,7 @@
 """The self-test of the likeness audit: plant people of the gallery in the user's clips, and count who is found.
 
-Each planting is a short copy of a clip with a photograph pasted in, encoded, and then audited as a clip of a run is: the
-same reader, extractor and metric with the same options. What comes out is a miss rate for pasted photographs.
+Each planting is a short copy of a clip with a photograph pasted in, encoded, and then audited as a clip of a run is:
+the same reader, extractor and metric with the same options. What comes out is a miss rate for pasted photographs.
 """
 
 from __future__ import annotations
