@@ -86,6 +86,7 @@ def plantable(gallery: Path, plant: Path | None, detector: FaceDetector, folder:
     elif is_picture(gallery):
         people = scan_picture(gallery)
         photographs = _cut(people[0], people[0].images, gallery.resolve().parent, detector, notes, own=True)
+        notes += [_own(photographs)] if photographs else []
         galleries = (gallery,)
     elif gallery.is_dir():
         photographs, galleries = _left_out(gallery, detector, folder, notes)
@@ -155,11 +156,7 @@ def _left_out(
         if len(good) > MAX_FOLDS:
             notes.append(f"{person.entry_id}: {MAX_FOLDS} of its {len(good)} pictures are planted")
     if lonely:
-        names = ", ".join(p.entry for p in lonely)
-        notes.append(
-            f"{names}: one usable picture only, so the planted photograph is the gallery's own, and the result "
-            "for them is optimistic"
-        )
+        notes.append(_own(lonely))
     if not left:
         return lonely, (gallery,)
     galleries = []
@@ -167,6 +164,14 @@ def _left_out(
         out = {path for _, path, f in left if f == fold}
         galleries.append(_laid(people, out, folder / f"gallery-{fold}"))
     return found + lonely, tuple(galleries)
+
+
+def _own(photographs: Sequence[Photograph]) -> str:
+    names = ", ".join(photograph.entry for photograph in photographs)
+    return (
+        f"{names}: one usable picture only, so the planted photograph is the gallery's own, and the result for them "
+        "is optimistic"
+    )
 
 
 def _laid(people: Sequence[FolderEntry], without: set[Path], target: Path) -> Path:

@@ -164,6 +164,7 @@ KINDS: Mapping[str, Callable[[Trial], str]] = {
     "light": lambda trial: trial.light,
     "crf": lambda trial: f"crf {trial.crf}",
     "entry": lambda trial: trial.entry,
+    "photo": lambda trial: "the gallery's own" if trial.own else "another",
 }
 """What recall is told apart by, besides size."""
 
