@@ -13,6 +13,7 @@ from vgaudit.cli.gallery import gallery
 from vgaudit.cli.decide import decide
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
+from vgaudit.cli.selftest import selftest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.add_typer(gallery)
 app.add_typer(decide)
 app.add_typer(models)
 app.add_typer(reference)
+app.command()(selftest)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")

@@ -1,4 +1,4 @@
-"""The bundled likeness suite, run: somebody of the gallery is found, nobody elsewhere, and the verdict says so."""
+"""The bundled demonstration, run: somebody of the gallery is found, nobody elsewhere, and the verdict says so."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_network")
 def test_the_portrait_is_found_and_nobody_elsewhere(tmp_path: Path) -> None:
-    done = execute(prepare(load_suite("likeness", SHORT)), tmp_path / "run")
+    done = execute(prepare(load_suite("likeness_demo", SHORT)), tmp_path / "run")
     assert done is not None
     assert done.verdict.exit_code == 3
     assert done.data.notes[0].startswith("As it comes, this suite fails on purpose")
@@ -59,7 +59,7 @@ def test_the_portrait_is_found_and_nobody_elsewhere(tmp_path: Path) -> None:
 
 
 def test_its_moves_keep_the_face_in_the_frame() -> None:
-    portrait = prepare(load_suite("likeness", ["video.frames=2"])).backends[0]
+    portrait = prepare(load_suite("likeness_demo", ["video.frames=2"])).backends[0]
     made = list(portrait.generate(portrait.samples([], (0, 1, 2))))
     assert len({g.facts["move"] for g in made}) == 3
     for left, top, right, bottom in (window for g in made for window in g.facts["windows"]):
@@ -75,6 +75,6 @@ def test_without_the_package_that_has_its_pictures_it_says_so(monkeypatch: pytes
     monkeypatch.setattr(
         PathFinder, "find_spec", lambda name, *rest: hidden[name] if name in hidden else find(name, *rest)
     )
-    told = r"likeness.yaml:\d+:\d+: .*skimage is not installed; pip install scikit-image"
+    told = r"likeness_demo.yaml:\d+:\d+: .*skimage is not installed; pip install scikit-image"
     with pytest.raises(SuiteError, match=told):
-        prepare(load_suite("likeness"))
+        prepare(load_suite("likeness_demo"))
