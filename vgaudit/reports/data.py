@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,8 @@ class ReportData:
         verdict: Answer of the run.
         notes: Sentences a reader must see (likeness not assessed, clips changed on disk ...).
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
+        settled: Metric -> what it found out over the whole run (``settled`` of ``results.json``).
+        ledger: Rows of ``likeness_ledger.jsonl``: who was looked for, also where nothing was found.
     """
 
     run_dir: Path
@@ -62,3 +64,5 @@ class ReportData:
     verdict: Verdict
     notes: tuple[str, ...] = ()
     value_specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
+    ledger: Sequence[Mapping[str, Any]] = ()
