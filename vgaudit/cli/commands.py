@@ -217,13 +217,27 @@ def gate(
 
 
 @app.command()
-def report(run_dir: RunArgument) -> None:
+def report(
+    run_dir: RunArgument,
+    shareable: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write instead a likeness page that may be passed on: faces coarsened, nobody named.",
+        ),
+    ] = None,
+) -> None:
     """Write the reports of a scored run again."""
     from vgaudit.pipeline.finish import read_report_data
     from vgaudit.reports.write import write_reports
     from vgaudit.rundir import RunDir
 
     run_ = RunDir.open(run_dir)
+    if shareable is not None:
+        from vgaudit.reports.likeness_page import write_shareable
+
+        print(write_shareable(read_report_data(run_), shareable))
+        return
     with run_.lock():
         print(write_reports(read_report_data(run_)))
 

@@ -26,7 +26,7 @@ _MARGIN = 3.0  # percent kept free left and right, so that marks at the ends are
 _PLOT_TOP, _PLOT_HEIGHT = 8, 102
 _PLOT_LEFT = 8.0  # percent left of a series chart, for the value labels
 _SIMILARITY_LEFT = 12.0  # likewise, for the narrower charts on cards
-_SIMILARITY_POINTS = 160
+_SIMILARITY_POINTS = 120
 
 
 @dataclass(frozen=True)
@@ -414,12 +414,17 @@ def histogram_chart(
     )
     top, height = 18, 76
     svg = _svg(top + height + 20, label, "histogram")
+    box = {
+        "y": str(top), "width": "100%", "height": str(height), "viewBox": f"0 0 1000 {height}",
+        "preserveAspectRatio": "none",
+    }  # fmt: skip
+    bars = []
     for left, right, n in zip(edges[:-1], edges[1:], counts, strict=True):
         if n:
-            start, end = scale.percent(left), scale.percent(right)
+            start, end = 10 * scale.percent(left), 10 * scale.percent(right)
             tall = max(2.0, height * n / max(counts))
-            box = {"x": _pct(start), "width": _pct(max(0.3, end - start - 0.15)), "class": "bar"}
-            SubElement(svg, "rect", {**box, "y": f"{top + height - tall:.1f}", "height": f"{tall:.1f}"})
+            bars.append(f"M{start:.1f} {height}v-{tall:.1f}h{max(3.0, end - start - 1.5):.1f}v{tall:.1f}z")
+    SubElement(SubElement(svg, "svg", box), "path", {"class": "bar", "d": "".join(bars)})
     _line(svg, "base", ("0", "100%"), (str(top + height), str(top + height)))
     at = scale.percent(marker)
     _line(svg, "marker", (_pct(at), _pct(at)), ("4", str(top + height)))

@@ -21,10 +21,10 @@ from vgaudit.reports.clip_index import (
 from vgaudit.reports.clip_page import clip_pages, page_title
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
+from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
 from vgaudit.reports.origins import origins
-from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
 from vgaudit.reports.overview import gate_summary, remedies, sorted_gates, tiles, verdict_word
 from vgaudit.reports.page_files import (
     CONTENT_SECURITY_POLICY,

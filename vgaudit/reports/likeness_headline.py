@@ -23,10 +23,14 @@ RESULTS = (
     ("likeness.alert_rate", "Clips with an ALERT", "share of the clips that were assessed"),
     ("likeness.review_rate", "Clips with a hit to review", "share of the clips that were assessed"),
     ("likeness.coverage", "Coverage", "share of the clips with faces that could be assessed"),
-    ("likeness.expected_chance_alerts", "Expected chance alerts", "ALERTs to expect from unrelated people alone"),
+    (
+        "likeness.expected_chance_alerts",
+        "Expected chance alerts",
+        "ALERTs to expect from unrelated people alone",
+    ),
 )
 _STATES = (
-    ("ALERT", "fail", "a hit beyond chance"),
+    ("ALERT", "fail", "a hit that chance explains poorly"),
     ("ALERT, asked for", "fail", "likewise, and the prompt names the person"),
     ("REVIEW", "nc", "a hit that a person has to look at"),
     ("REVIEW, asked for", "nc", "likewise, and the prompt names the person"),
@@ -36,7 +40,11 @@ _STATES = (
     ("not assessed", "nc", "the audit has no answer for the clip"),
     ("no usable clip", "nc", "nothing to look at"),
     ("consented", "plain", "only people who agreed to appear"),
-    ("no hit", "pass", "faces compared, nobody past the point, or common enough to be chance (CLEAR)"),
+    (
+        "no hit",
+        "pass",
+        "faces compared; nobody past the point, or no more alike than chance explains (CLEAR)",
+    ),
     ("no face", "pass", "every examined frame was searched"),
 )
 _BY_KIND = {
@@ -44,6 +52,7 @@ _BY_KIND = {
     "likeness.partly_unassessable": "partly not assessable",
     "likeness.not_compared": "nobody compared",
 }
+_BESIDES = "besides: "
 STATE_TONES = {name: tone for name, tone, _ in _STATES}
 _RANK = {name: i for i, (name, _, _) in enumerate(_STATES)}
 
@@ -55,6 +64,12 @@ class ClipState:
     entry: ClipEntry
     state: str
     reason: str
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether all or part of the clip has no answer."""
+        hit = self.state.startswith(("ALERT", "REVIEW"))
+        return self.reason.startswith(_BESIDES) if hit else STATE_TONES[self.state] == "nc"
 
     @property
     def rank(self) -> int:
@@ -125,7 +140,7 @@ def _state(entry: ClipEntry, tier: str) -> tuple[str, str]:
     if measurement is None:
         return "not assessed", "likeness was not measured on this clip"
     kinds = {f.kind for f in measurement.findings}
-    besides = next((f"besides: {words}" for kind, words in _BY_KIND.items() if kind in kinds), "")
+    besides = next((f"{_BESIDES}{words}" for kind, words in _BY_KIND.items() if kind in kinds), "")
     if tier:
         return tier, besides
     for kind, state in _BY_KIND.items():
@@ -138,7 +153,9 @@ def _state(entry: ClipEntry, tier: str) -> tuple[str, str]:
         return "consented", ""
     if measurement.values:
         return "no hit", ""
-    status, reason = numbers.missing(next(iter(measurement.missing.values()), "no value is stored for the clip"))
+    status, reason = numbers.missing(
+        next(iter(measurement.missing.values()), "no value is stored for the clip")
+    )
     if reason.startswith("no face"):
         return "no face", reason
     return "not assessed", f"{status}: {reason}"
@@ -154,9 +171,7 @@ def state_counts(states: Sequence[ClipState], groups: Sequence[str]) -> list[Sta
     return out
 
 
-def headline(
-    data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipState], names: Names
-) -> Headline:
+def headline(data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipState], names: Names) -> Headline:
     """The top of the page."""
     settled = mapping(data.settled.get(METRIC))
     answer, tone = _answer(hits, states)
@@ -184,11 +199,11 @@ def _answer(hits: Sequence[RawHit], states: Sequence[ClipState]) -> tuple[str, s
     confirmed = {h.finding.sample_id for h in guarded if h.decision.is_confirmed}
     alerts = {h.finding.sample_id for h in guarded if h.decision.is_open and h.tier == "ALERT"}
     reviews = {h.finding.sample_id for h in guarded if h.decision.is_open}
-    unknown = [s for s in states if STATE_TONES[s.state] == "nc" and not s.state.startswith("REVIEW")]
+    unknown = [s for s in states if s.is_unknown]
     if confirmed:
         return f"Yes: a reviewer confirmed a likeness in {numbers.count(len(confirmed), 'clip')}", "fail"
     if alerts:
-        return f"Probably: {numbers.count(len(alerts), 'clip')} with open ALERT hits", "fail"
+        return f"Possibly: {numbers.count(len(alerts), 'clip')} with open ALERT hits", "fail"
     if reviews:
         verb = "waits" if len(reviews) == 1 else "wait"
         return f"Undecided: {numbers.count(len(reviews), 'clip')} {verb} for a reviewer", "nc"
@@ -205,10 +220,11 @@ def _reason(hits: Sequence[RawHit], states: Sequence[ClipState]) -> str:
     compared = sum(s.state in ("ALERT", "ALERT, asked for", "REVIEW", "REVIEW, asked for", "no hit", "consented")
                    for s in states)  # fmt: skip
     without = sum(s.state == "no face" for s in states)
-    rest = len(states) - compared - without
+    rest = sum(s.is_unknown for s in states)
     consented = len({h.finding.sample_id for h in hits if h.consented})
     parts = [
-        f"Of {numbers.count(len(states), 'clip')}, {compared:,} had faces that were compared and {without:,} had no face",
+        f"Of {numbers.count(len(states), 'clip')}, {compared:,} had faces that were compared and {without:,} had no ",
+        "face",
         f"; {rest:,} could not be assessed, wholly or in part" if rest else "",
         f"; people who agreed to appear are in {consented:,}" if consented else "",
     ]
@@ -232,9 +248,7 @@ def _tiles(data: ReportData, hits: Sequence[RawHit]) -> tuple[Tile, ...]:
 
 def _worst(data: ReportData, name: str, which: str, label: str) -> Tile:
     """The group in which a result is worst; where one group lacks the number, the whole tile says so."""
-    found = [r for r in data.results if r.name == name]
-    if not found:
-        return Tile(NOT_COMPUTED, label, "nc")
+    found = results_of(data, name)
     missing = [r for r in found if r.status != COMPUTED or (which == "bound" and r.high is None)]
     if missing:
         first = min(missing, key=lambda r: r.status != NOT_COMPUTED)
@@ -264,22 +278,29 @@ def percent(share: float) -> str:
 def _rows(data: ReportData, names: Names) -> list[NumberRow]:
     out = []
     for name, title, what in RESULTS:
-        found = [r for r in data.results if r.name == name]
-        if not found:
-            why = (
-                "finished clips are no sample: they get an answer each, and no rates"
-                if data.kind == "census"
-                else "the run has no such result; score it again with this version"
-            )
-            out.append(NumberRow(title, what, name, "all", NOT_COMPUTED, False, "", "", why))
-        out += [_row(result, title, what, names) for result in found]
+        out += [_row(result, title, what, names) for result in results_of(data, name)]
     return out
+
+
+def results_of(data: ReportData, name: str) -> list[Result]:
+    """A result for every group of the run: one that the run does not have is not computed."""
+    found = [r for r in data.results if r.name == name]
+    groups = list(dict.fromkeys(e.sample.group for e in data.clips)) or ["all"]
+    if any(r.group not in groups for r in found):
+        return found  # about the run as a whole
+    have = {r.group for r in found}
+    why = (
+        "finished clips are no sample: they get an answer each, and no rates"
+        if data.kind == "census"
+        else "the run has no such result; score it again with this version"
+    )
+    return found + [Result.not_computed(name, group, why) for group in groups if group not in have]
 
 
 def _row(result: Result, title: str, what: str, names: Names) -> NumberRow:
     computed = result.status == COMPUTED and result.value is not None
     share = result.name != "likeness.expected_chance_alerts"
-    text, bound = result.status, ""
+    text, bound = str(result.status), ""
     if computed and result.value is not None:
         text = percent(result.value) if share else numbers.number(result.value, 3)
         if result.low is not None and result.high is not None:
@@ -309,9 +330,9 @@ def _calibration(settled: Mapping[str, Any], hits: Sequence[RawHit]) -> list[str
     if named:
         return [f"Calibrated against {words}." for words in named]
     return [
-        f"{UNCALIBRATED.capitalize()}: no cohort of unrelated people was given, so nobody knows how many strangers would "
-        "be as alike. Hits are held against the published point of the embedder, none is more than REVIEW, and none "
-        "has a rate."
+        f"{UNCALIBRATED.capitalize()}: no cohort of unrelated people was given, so nobody knows how many strangers "
+        "would be as alike. Hits are held against the published point of the embedder, which carries no rate and no "
+        "ALERT."
     ]
 
 
@@ -322,8 +343,10 @@ def _decoys(settled: Mapping[str, Any]) -> str:
     if decoys:
         return "A decoy control ran, but the run stores no sentence about it; see results.json."
     why = settled.get("decoys_reason")
-    return f"No decoy control: {why}." if why else (
-        "No decoy control was run, so an excess over chance resemblance is not shown."
+    return (
+        f"No decoy control: {why}."
+        if why
+        else ("No decoy control was run, so an excess over chance resemblance is not shown.")
     )
 
 

@@ -1,10 +1,11 @@
-"""Arrange the hits of a likeness audit as cards: what was seen, how rare it is, why it was raised, who decided what."""
+"""Arrange the hits of a likeness audit as cards: what was seen, how rare it is, why it was raised, who decided."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -110,8 +111,8 @@ def sequence(value: Any) -> Sequence[Any]:
 def raw_hits(data: ReportData) -> list[RawHit]:
     """All hits, worst first: ALERT before REVIEW, unintended before solicited, consented last.
 
-    Within that, open ones before decided ones, then the rarest, then the most alike. A hit without a rate comes before
-    those with one: nobody knows how rare it is.
+    Within that, open ones before decided ones, then the rarest, then the most alike. A hit without a rate comes
+    before those with one: nobody knows how rare it is.
     """
     found = []
     for entry in data.clips:
@@ -206,7 +207,9 @@ class CardMaker:
         moment = "" if start_s is None else f"#t={max(0.0, start_s):.3f}"
         return f"clips/{self._stems[entry.sample.sample_id]}.html{moment}"
 
-    def pictures(self, paths: Sequence[Any], stem: str, captions: Sequence[tuple[str, str]]) -> tuple[Picture, ...]:
+    def pictures(
+        self, paths: Sequence[Any], stem: str, captions: Sequence[tuple[str, str]]
+    ) -> tuple[Picture, ...]:
         """Pictures of the run with caption and alternative text; other files than pictures are left out."""
         out = []
         for i, path in enumerate(paths):
@@ -253,9 +256,9 @@ class CardMaker:
             clip_sha256=clip.sha256 or "not stored",
             embedder=str(detail.get("embedder") or "not stored"),
             provenance=self._provenance(person),
-            decision=hit.decision,
+            decision=replace(hit.decision, words="") if names.shareable else hit.decision,
             fingerprint="" if names.shareable else finding.fingerprint,
-            command="" if names.shareable or hit.consented else command(self._data, finding),
+            command=command(self._data, finding) if hit.decision.is_open and not names.shareable else "",
         )
 
     def _faces(self, number: int, finding: Finding) -> tuple[Picture, ...]:
@@ -290,12 +293,11 @@ class CardMaker:
         other = self._names.person(str(runner_up.get("entry") or ""))
         distance = number_of(runner_up.get("distance"))
         beside = f", at L2 distance {distance:.3f}" if distance is not None else ""
-        return f"Runner-up {other}{beside}: less alike by {margin:.3f}. A small margin means a face that looks like many."
+        less = f"Runner-up {other}{beside}: less alike by {margin:.3f}."
+        return f"{less} A small margin means a face that looks like many."
 
     def _no_photographs(self, shown: Sequence[Photograph]) -> str:
-        if self._names.shareable:
-            return "Gallery photographs are not part of a shared report."
-        if shown:
+        if shown or self._names.shareable:
             return ""
         if self._photographs.given:
             return "No photograph of this entry was given."
@@ -319,9 +321,9 @@ class CardMaker:
         detail = finding.detail
         stored = mapping(detail.get("histogram"))
         if not stored:
-            return None, f"No cohort to draw: {UNCALIBRATED}." if not mapping(detail.get("calibration")) else (
-                "No histogram of the cohort was stored."
-            )
+            return None, f"No cohort to draw: {UNCALIBRATED}." if not mapping(
+                detail.get("calibration")
+            ) else ("No histogram of the cohort was stored.")
         edges = [number_of(e) for e in sequence(stored.get("edges"))]
         counts = [number_of(c) for c in sequence(stored.get("counts"))]
         marker = number_of(detail.get("similarity"))
@@ -364,7 +366,7 @@ def with_gaps(pairs: Sequence[tuple[float, float | None]]) -> Series:
     Args:
         pairs: Seconds, rising, and values.
     """
-    steps = sorted(b[0] - a[0] for a, b in zip(pairs, pairs[1:], strict=False))
+    steps = sorted(b[0] - a[0] for a, b in itertools.pairwise(pairs))
     usual = steps[len(steps) // 2] if steps else 0.0
     times: list[float] = []
     values: list[float | None] = []

@@ -13,6 +13,7 @@ MATCH, SOLICITED, CONSENTED = "likeness.match", "likeness.solicited", "likeness.
 HIT_KINDS = (MATCH, SOLICITED, CONSENTED)
 REDACTED = "[prompt names the person: redacted]"
 WITHHELD = "[prompt not shared]"
+_QUOTED_FROM = 8  # characters from which a prompt inside other text is taken for a quotation
 
 
 class Names:
@@ -44,8 +45,8 @@ class VeiledNames(Names):
     """Names for a page that may be passed on.
 
     Entries are numbered. Their ids are also taken out of any text of the run, however their parts are joined and
-    spelled: an id may be a name. A prompt is shown only beside a hit that was found to be unintended; where any hit on the
-    same prompt is solicited, it names the person. Of other prompts nobody knows whom they name.
+    spelled: an id may be a name. A prompt is shown only beside a hit that was found to be unintended; where any hit
+    on the same prompt is solicited, it names the person. Of other prompts nobody knows whom they name.
     """
 
     shareable = True
@@ -62,12 +63,18 @@ class VeiledNames(Names):
         self._unintended = {
             e.sample.prompt for e in data.clips if any(f.kind == MATCH for f in e.findings)
         } - self._solicited
+        withheld = {e.sample.prompt for e in data.clips} - self._solicited - self._unintended
+        words = dict.fromkeys(self._solicited, REDACTED)
+        words |= {prompt: WITHHELD for prompt in withheld if len(prompt) >= _QUOTED_FROM}
+        self._prompts = {p: words[p] for p in sorted(words, key=len, reverse=True) if p}
         # A number names nobody, and taking it out would change the numbers of the text.
         named = [entry for entry in self._numbers if any(c.isalpha() for c in entry)]
         self._by_shape = {_shape(entry).replace(" ", ""): entry for entry in named}
         spellings = {re.escape(entry): len(entry) for entry in named}
         spellings |= {
-            r"[\W_]*".join(map(re.escape, _shape(entry).split())): len(entry) for entry in named if _shape(entry)
+            r"[\W_]*".join(map(re.escape, _shape(entry).split())): len(entry)
+            for entry in named
+            if _shape(entry)
         }
         each = "|".join(sorted(spellings, key=lambda spelling: -spellings[spelling]))
         self._pattern = re.compile(rf"(?<![^\W_])(?:{each})(?![^\W_])", re.IGNORECASE) if each else None
@@ -78,9 +85,13 @@ class VeiledNames(Names):
         return f"person {number}" if number else "a person"
 
     def text(self, text: str) -> str:
-        """``text`` without ids of entries and without prompts that name somebody."""
-        for prompt in sorted(self._solicited - {""}, key=len, reverse=True):
-            text = text.replace(prompt, REDACTED)
+        """``text`` without ids of entries and of clips, and without prompts that may name somebody."""
+        for prompt, words in self._prompts.items():
+            if prompt in text:
+                text = text.replace(prompt, words)
+        for sample_id, number in self._clips.items():
+            if sample_id in text:
+                text = text.replace(sample_id, f"clip {number}")
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._pseudonym(m.group()), text)

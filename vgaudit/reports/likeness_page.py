@@ -72,8 +72,8 @@ def write_likeness(
         out_dir: The report's folder. The reviewer's page expects ``assets/`` and ``clips/`` of the report beside it;
             the shareable page brings its own assets.
         environment: Templates; made if not given.
-        photos: Photographs of gallery entries for the reviewer's cards. One whose bytes do not have the stated SHA-256
-            is not shown. What was shown is recorded in ``likeness_shown.json``.
+        photos: Photographs of gallery entries for the reviewer's cards. One whose bytes do not have the stated
+            SHA-256 is not shown. What was shown is recorded in ``likeness_shown.json``.
         shareable: The build that may be passed on.
         stems: Sample id -> file name of the clip's page, where the caller has them.
 

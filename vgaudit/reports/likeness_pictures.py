@@ -34,7 +34,7 @@ class Photograph:
 
 
 def mosaic(picture: Path) -> bytes:
-    """``picture`` as PNG of at most ``MOSAIC_CELLS`` x ``MOSAIC_CELLS`` flat cells, without any other data of the file.
+    """``picture`` as PNG of at most ``MOSAIC_CELLS`` x ``MOSAIC_CELLS`` flat cells, and nothing else of the file.
 
     Raises:
         OSError: It is no picture that Pillow reads, or one of more pixels than Pillow agrees to decode.

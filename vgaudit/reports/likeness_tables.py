@@ -1,4 +1,4 @@
-"""The rest of the likeness page: hits beyond the cards, faces nobody could compare, faces seen, recurring faces, ledger."""
+"""The rest of the likeness page: hits beyond the cards, faces nobody could compare, clips, faces seen, ledger."""
 
 from __future__ import annotations
 
@@ -160,7 +160,10 @@ def _span(finding: Finding) -> str:
 def unassessable_rows(data: ReportData, names: Names, maker: CardMaker) -> Shown:
     """Every stretch with faces nobody could compare, in plan order."""
     found = [
-        (entry, finding) for entry in data.clips for finding in entry.findings if finding.kind in _UNASSESSABLE
+        (entry, finding)
+        for entry in data.clips
+        for finding in entry.findings
+        if finding.kind in _UNASSESSABLE
     ]
     rows = tuple(
         UnassessableRow(
@@ -219,7 +222,9 @@ def _people(stored: Sequence[Mapping[str, Any]], maker: CardMaker) -> Iterator[P
         paths = sequence(person.get("pictures"))[:_PICTURES_OF_PERSON]
         alt = f"recurring face {n}"
         captions = [("", f"{alt}, picture {i}") for i in range(1, len(paths) + 1)]
-        yield Person(f"Recurring face {n}", " · ".join(facts), maker.pictures(paths, f"recurring-{n}", captions))
+        yield Person(
+            f"Recurring face {n}", " · ".join(facts), maker.pictures(paths, f"recurring-{n}", captions)
+        )
 
 
 def _size(value: Any) -> int | None:
@@ -285,6 +290,6 @@ def _ledger_row(
         clip_url=maker.clip_url(entry) if entry else "",
         embedder=str(row.get("embedder") or ""),
         calibration=names.text(str(cohort or "")),
-        gallery=str(row.get("gallery_digest") or row.get("gallery") or "")[:16],
+        gallery=str(row.get("gallery_digest") or row.get("gallery") or "")[:12],
         coverage=", ".join(dict.fromkeys(assessed)),
     )
