@@ -223,7 +223,7 @@ def test_writing_again_gives_the_same_bytes_and_drops_stale_pages(run_report: Wr
     stale = [run_report.folder / "clips" / "gone.html", run_report.folder / "media" / "gone.mp4"]
     for path in stale:
         path.write_text("old")
-    other = run_report.folder / "likeness.html"
+    other = run_report.folder / "elsewhere.html"
     other.write_text("of another reporter")
     write_html(run_report.data, run_report.folder)
     assert other.read_text() == "of another reporter"

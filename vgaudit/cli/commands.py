@@ -223,12 +223,26 @@ def gate(
 
 
 @app.command()
-def report(run_dir: RunArgument) -> None:
+def report(
+    run_dir: RunArgument,
+    shareable: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write instead a likeness page that may be passed on: faces coarsened, nobody named.",
+        ),
+    ] = None,
+) -> None:
     """Write the reports of a scored run again, with the decisions made since."""
-    from vgaudit.pipeline.finish import hold_again
+    from vgaudit.pipeline.finish import hold_again, read_report_data
     from vgaudit.rundir import RunDir
 
     run_ = RunDir.open(run_dir)
+    if shareable is not None:
+        from vgaudit.reports.likeness_page import write_shareable
+
+        print(write_shareable(read_report_data(run_), shareable))
+        return
     with run_.lock():
         hold_again(run_)
         print(run_.path / "report" / "index.html")

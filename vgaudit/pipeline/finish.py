@@ -67,8 +67,7 @@ def finish(
     report = run.path / "report" / "index.html"
     before = _stored(run)
     anchor = before.get("decisions")
-    if before.get("inputs") == inputs:
-        found = findings_of(plan, stored_measurements(run, before))  # with the tiers that the whole run gave them
+    if before.get("inputs") == inputs and (found := _stored_findings(run, plan, before)) is not None:
         decided = read_decided(run.path, spec.review, found, anchor)
         if before.get("decided") != decided.key:
             progress.note("applying decisions")
@@ -129,6 +128,14 @@ def _stored(run: RunDir) -> dict[str, Any]:
         return run.results()
     except RunDirError:
         return {}
+
+
+def _stored_findings(run: RunDir, plan: Plan, stored: Mapping[str, Any]) -> list[Finding] | None:
+    """Findings as the whole run settled them; ``None`` where a measurement is not in the log any more."""
+    try:
+        return findings_of(plan, stored_measurements(run, stored))
+    except RunDirError:
+        return None
 
 
 def hold_again(run: RunDir) -> ReportData:

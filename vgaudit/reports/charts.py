@@ -7,6 +7,7 @@ no inline style). Elements are built with ElementTree, which escapes all text an
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _SMALLEST = 1e-290  # steps of an axis below it would not be numbers any more
 _MARGIN = 3.0  # percent kept free left and right, so that marks at the ends are not cut
 _PLOT_TOP, _PLOT_HEIGHT = 8, 102
 _PLOT_LEFT = 8.0  # percent left of a series chart, for the value labels
+_SIMILARITY_LEFT = 12.0  # likewise, for the narrower charts on cards
+_SIMILARITY_POINTS = 120
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,8 @@ def forest_axis(scale: Scale, marks: Sequence[Mark] = ()) -> Markup:
     return _markup(svg)
 
 
-def thinned(series: Series) -> list[tuple[float, float | None]]:
-    """The points to draw: all of them, or the extremes of each of ``MAX_POINTS / 2`` bins in time order.
+def thinned(series: Series, limit: int = MAX_POINTS) -> list[tuple[float, float | None]]:
+    """The points to draw: all of them, or the extremes of each of ``limit / 2`` bins in time order.
 
     ``None`` and non-finite values are gaps; a bin without any value is one gap.
     """
@@ -185,9 +188,9 @@ def thinned(series: Series) -> list[tuple[float, float | None]]:
         for t, v in zip(series.times_s, series.values, strict=True)
         if math.isfinite(t)
     ]
-    if len(points) <= MAX_POINTS:
+    if len(points) <= limit:
         return points
-    size = math.ceil(len(points) / (MAX_POINTS // 2))
+    size = math.ceil(len(points) / (limit // 2))
     kept: list[tuple[float, float | None]] = []
     for start in range(0, len(points), size):
         bin_ = points[start : start + size]
@@ -330,4 +333,104 @@ def findings_timeline(findings: Sequence[Finding], end_s: float) -> Markup | Non
                 _span(svg, finding, index, end_s, (top + 16, 12), 0.0)
     _time_axis(svg, end_s, height + 17, 0.0)
     _line(svg, "playhead", ("0", "0"), ("0", str(height)))
+    return _markup(svg)
+
+
+def similarity_chart(series: Series, end_s: float, point: float | None, point_label: str) -> Markup | None:
+    """How much a face resembles an entry over the clip, with the point from which a match is called.
+
+    Args:
+        series: Times in seconds and similarities, ``None`` where the face was not seen or not compared.
+        end_s: Right end of the time axis in seconds, above 0.
+        point: The similarity of the operating point; ``None`` draws no line.
+        point_label: What that line is called.
+
+    Returns:
+        The SVG, or ``None`` when there is nothing to draw.
+    """
+    points = thinned(series, _SIMILARITY_POINTS)
+    values = [v for _, v in points if v is not None]
+    if not values or not 0 < end_s <= _LARGEST:
+        return None
+    drawn_point = point if _drawable(point) else None
+    scale = scale_for([*values, *([] if drawn_point is None else [drawn_point])], 3)
+    gaps = sum(not _drawable(v) for v in series.values)
+    label = (
+        f"similarity over time: {numbers.count(len(series.values) - gaps, 'value')} from "
+        f"{numbers.number(min(values))} to {numbers.number(max(values))}; {numbers.count(gaps, 'gap')}"
+        + (f"; {point_label} at {numbers.number(drawn_point)}" if drawn_point is not None else "")
+    )
+    height = 84
+    svg = _svg(_PLOT_TOP + height + 22, label, "series similarity")
+    for tick in scale.ticks:
+        y = _PLOT_TOP + height * (1 - (tick - scale.low) / (scale.high - scale.low))
+        _line(svg, "grid", (_pct(_SIMILARITY_LEFT), "100%"), (f"{y:.1f}", f"{y:.1f}"))
+        _text(svg, "value-label", _pct(_SIMILARITY_LEFT - 1.5), y + 4, scale.label(tick), "end")
+    if drawn_point is not None:
+        y = _PLOT_TOP + height * (1 - (drawn_point - scale.low) / (scale.high - scale.low))
+        _line(svg, "limit", (_pct(_SIMILARITY_LEFT), "100%"), (f"{y:.1f}", f"{y:.1f}"))
+        _text(svg, "limit-label", "100%", y - 4 if y > 16 else y + 13, point_label, "end")
+    box = {
+        "x": _pct(_SIMILARITY_LEFT), "y": str(_PLOT_TOP), "width": _pct(100 - _SIMILARITY_LEFT),
+        "height": str(height), "viewBox": "0 0 1000 100", "preserveAspectRatio": "none", "overflow": "visible",
+    }  # fmt: skip
+    plot = SubElement(svg, "svg", box)
+    d = _path(points, end_s, scale)
+    SubElement(plot, "path", {"class": "curve", "d": d, "vector-effect": "non-scaling-stroke"})
+    _time_axis(svg, end_s, _PLOT_TOP + height + 17, _SIMILARITY_LEFT)
+    return _markup(svg)
+
+
+def histogram_chart(
+    edges: Sequence[float], counts: Sequence[int], marker: float, marker_label: str, what: str
+) -> Markup | None:
+    """How many there are in each bin, and where one value lies among them.
+
+    A bin that holds anybody is drawn at least a visible line high, for it is the tail that matters.
+
+    Args:
+        edges: Bin edges, rising, one more than ``counts``.
+        counts: Non-negative.
+        marker: The value drawn as a line.
+        marker_label: What the line is called.
+        what: What is counted, in words, e.g. ``500 people by their similarity``.
+
+    Returns:
+        The SVG, or ``None`` when the numbers are no histogram or the marker is no number.
+    """
+    rising = all(_drawable(e) for e in edges) and all(a < b for a, b in itertools.pairwise(edges))
+    if len(edges) != len(counts) + 1 or not rising or not _drawable(marker):
+        return None
+    if not counts or min(counts) < 0 or max(counts) <= 0:
+        return None
+    low, high = min(edges[0], marker), max(edges[-1], marker)
+    pad = 0.02 * (high - low)
+    ticks = scale_for([low, high], 4)
+    scale = Scale(low - pad, high + pad, ticks.ticks, ticks.decimals)
+    beyond = sum(n for left, n in zip(edges, counts, strict=False) if left >= marker)
+    label = (
+        f"histogram of {what}, from {numbers.number(edges[0])} to {numbers.number(edges[-1])}; {marker_label} at "
+        f"{numbers.number(marker)}; {beyond:,} in the bins above it"
+    )
+    top, height = 18, 76
+    svg = _svg(top + height + 20, label, "histogram")
+    box = {
+        "y": str(top), "width": "100%", "height": str(height), "viewBox": f"0 0 1000 {height}",
+        "preserveAspectRatio": "none",
+    }  # fmt: skip
+    bars = []
+    for left, right, n in zip(edges[:-1], edges[1:], counts, strict=True):
+        if n:
+            start, end = 10 * scale.percent(left), 10 * scale.percent(right)
+            tall = max(2.0, height * n / max(counts))
+            bars.append(f"M{start:.1f} {height}v-{tall:.1f}h{max(3.0, end - start - 1.5):.1f}v{tall:.1f}z")
+    SubElement(SubElement(svg, "svg", box), "path", {"class": "bar", "d": "".join(bars)})
+    _line(svg, "base", ("0", "100%"), (str(top + height), str(top + height)))
+    at = scale.percent(marker)
+    _line(svg, "marker", (_pct(at), _pct(at)), ("4", str(top + height)))
+    anchor, shift = ("end", -1.2) if at > 50 else ("start", 1.2)
+    _text(svg, "limit-label", _pct(at + shift), 13, marker_label, anchor)
+    for tick in scale.ticks:
+        if scale.low <= tick <= scale.high:
+            _text(svg, "tick-label", _pct(scale.percent(tick)), top + height + 15, scale.label(tick))
     return _markup(svg)

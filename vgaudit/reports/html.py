@@ -6,16 +6,9 @@ Content-Security-Policy, and works from ``file://``, without JavaScript too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from vgaudit.records import Outcome
-from vgaudit.reports import numbers
 from vgaudit.reports.clip_index import (
     ClipMedia,
     clip_row,
@@ -27,22 +20,24 @@ from vgaudit.reports.clip_index import (
 )
 from vgaudit.reports.clip_page import clip_pages, page_title
 from vgaudit.reports.data import ReportData
-from vgaudit.reports.escaping import finalize, url_path
 from vgaudit.reports.estimates import absent_metrics, result_blocks
+from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
 from vgaudit.reports.origins import origins
 from vgaudit.reports.overview import gate_summary, remedies, sorted_gates, tiles, verdict_word
-
-ASSETS = ("report.css", "table.js", "player.js", "icon.svg")
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; script-src 'self'; "
-    "base-uri 'none'; form-action 'none'"
+from vgaudit.reports.page_files import (
+    CONTENT_SECURITY_POLICY,
+    moment,
+    page_environment,
+    write_assets,
+    write_page,
 )
+
 _EVIDENCE_SHOWN = 12
 
 
-def write_html(data: ReportData, out_dir: Path) -> Path:
+def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = None) -> Path:
     """Write the report of a run.
 
     Writing again replaces what this function wrote before; files of others in ``out_dir`` stay, except
@@ -51,6 +46,7 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
     Args:
         data: The run. Media are taken from below ``data.run_dir`` only.
         out_dir: The report's folder, made if need be; usually ``data.run_dir / "report"``.
+        photos: Photographs of gallery entries for the cards of the likeness page.
 
     Returns:
         Path of ``index.html``.
@@ -59,7 +55,7 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
         OSError: The folder cannot be written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    _write_assets(out_dir / "assets")
+    write_assets(out_dir / "assets")
     stems = page_stems(data.clips)
     folder = MediaFolder(data.run_dir, out_dir / "media")
     shown = columns(data)
@@ -70,7 +66,7 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
             folder.add(entry.clip.playable, stem), folder.add(entry.clip.poster, f"{stem}.poster")
         )
         rows.append(clip_row(entry, stem, media, shown))
-    environment = _environment()
+    environment = page_environment()
     common = {
         "data": data,
         "columns": shown,
@@ -82,17 +78,22 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
     template = environment.get_template("clip.html")
     for page in clip_pages(data, rows, _evidence(data, stems, folder)):
         text = template.render(**common, page=page, title=page_title(page), root="..")
-        _write(pages_dir / f"{page.row.stem}.html", text)
+        write_page(pages_dir / f"{page.row.stem}.html", text)
     prune(pages_dir, {f"{row.stem}.html" for row in rows})
     folder.prune()
+    if has_likeness(data):
+        write_likeness(data, out_dir, environment, photos=photos, stems=stems)
+    else:
+        remove_likeness(out_dir)
     blocks = result_blocks(data)
     by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
     text = environment.get_template("index.html").render(
         **common,
         title=data.name,
         verdict_word=verdict_word(data),
-        created=_moment(data.manifest.get("created")),
+        created=moment(data.manifest.get("created")),
         root=".",
+        likeness=has_likeness(data),
         tiles=tiles(data),
         gates=sorted_gates(data.gates),
         gate_summary=gate_summary(data.gates),
@@ -109,37 +110,7 @@ def write_html(data: ReportData, out_dir: Path) -> Path:
         origins=origins(data),
         limits=limits(data),
     )
-    return _write(out_dir / "index.html", text)
-
-
-def _moment(text: object) -> str:
-    """An ISO time stamp for people; other text stays as it is, and nothing stays empty."""
-    try:
-        return datetime.fromisoformat(str(text)).strftime("%Y-%m-%d %H:%M %Z").strip()
-    except ValueError:
-        return "" if text is None else str(text)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("vgaudit.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=numbers.number, count=numbers.count, seconds=numbers.seconds)
-    environment.globals["url"] = url_path
-    environment.globals["tone"] = {
-        Outcome.PASSED.value: "pass",
-        Outcome.FAILED.value: "fail",
-        Outcome.NOT_COMPUTED.value: "nc",
-        "publish": "pass",
-        "review": "nc",
-        "hold": "fail",
-    }
-    return environment
+    return write_page(out_dir / "index.html", text)
 
 
 def _evidence(
@@ -158,22 +129,3 @@ def _evidence(
             if pictures:
                 out.setdefault(sample_id, {})[index] = pictures
     return out
-
-
-def _write_assets(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    source = files("vgaudit.reports") / "assets"
-    for name in ASSETS:
-        _write(folder / name, (source / name).read_text("utf-8"))
-    prune(folder, set(ASSETS))
-
-
-def _write(path: Path, text: str) -> Path:
-    """Replace a file at once, without waiting for the disk: a report can always be written again."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -48,6 +48,16 @@ class MediaFolder:
                 one that leaves the run directory, also through a symbolic link, is refused.
             stem: Safe file name without extension, unique in the report.
         """
+        found = self.find(relative)
+        if isinstance(found, MediaFile):
+            return found
+        source, kind = found
+        name = stem + PurePosixPath(str(relative)).suffix.lower()
+        link_or_copy(source, self._folder / name)
+        return self._added(name, kind)
+
+    def find(self, relative: str | None) -> tuple[Path, str] | MediaFile:
+        """A file of the run with its kind (``video`` or ``image``), or why the report cannot have it."""
         if not relative:
             return MediaFile(problem="none was stored")
         suffix = PurePosixPath(relative).suffix.lower()
@@ -62,8 +72,26 @@ class MediaFolder:
             return MediaFile(problem="the file lies outside of the run directory")
         if not source.is_file():
             return MediaFile(problem="it is no regular file")
-        name = stem + suffix
-        link_or_copy(source, self._folder / name)
+        return source, kind
+
+    def write(self, name: str, data: bytes, mode: int = 0o644) -> MediaFile:
+        """Write a picture that is no file of the run; an equal name is replaced, never written through a link.
+
+        Args:
+            name: Safe file name, unique in the report.
+            data: The picture.
+            mode: Permissions.
+        """
+        temporary = self._folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            temporary.write_bytes(data)
+            temporary.chmod(mode)
+            temporary.replace(self._folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self._added(name, "image")
+
+    def _added(self, name: str, kind: str) -> MediaFile:
         self._written.add(name)
         return MediaFile(url_path(self._folder.name, name), kind)
 

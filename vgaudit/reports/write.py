@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from vgaudit.reports.data import ReportData
+from vgaudit.reports.likeness_pictures import Photographs
 from vgaudit.rundir import atomic_write, file_digest
 
 _MARK = Path("report") / ".written"
 
 
-def write_reports(data: ReportData) -> Path:
+def write_reports(data: ReportData, photos: Photographs | None = None) -> Path:
     """Write tables, ``junit.xml``, ``summary.md`` and the HTML report; returns the report's ``index.html``.
 
     The mark that all of them are there is written last, so that a run killed in between writes them again.
+
+    Args:
+        data: The run.
+        photos: Photographs of gallery entries, for the reviewer's cards.
     """
     from vgaudit.reports.html import write_html
     from vgaudit.reports.junit import write_junit
@@ -25,7 +30,8 @@ def write_reports(data: ReportData) -> Path:
     write_tables(data, data.run_dir)
     write_junit(data, data.run_dir / "junit.xml")
     write_markdown(data, data.run_dir / "summary.md")
-    index = write_html(data, data.run_dir / "report")
+    report = data.run_dir / "report"
+    index = write_html(data, report) if photos is None else write_html(data, report, photos)
     with atomic_write(data.run_dir / _MARK, "w") as file:
         file.write(results)
     return index

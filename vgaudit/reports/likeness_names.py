@@ -1,0 +1,149 @@
+"""What the likeness page calls people, clips and prompts: as they are for the reviewer, veiled for anybody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vgaudit.reports.data import ClipEntry, ReportData
+from vgaudit.reports.escaping import one_line
+
+MATCH, SOLICITED, CONSENTED = "likeness.match", "likeness.solicited", "likeness.consented"
+HIT_KINDS = (MATCH, SOLICITED, CONSENTED)
+REDACTED = "[prompt names the person: redacted]"
+WITHHELD = "[prompt not shared]"
+_QUOTED_FROM = 8  # characters from which a prompt inside other text is taken for a quotation
+
+
+class Names:
+    """The reviewer's names: everything is called what the run calls it."""
+
+    shareable = False
+
+    def __init__(self, data: ReportData) -> None:
+        self._data = data
+
+    def person(self, entry: str) -> str:
+        """A gallery entry."""
+        return entry
+
+    def text(self, text: str) -> str:
+        """Text that the run stored and that may name somebody."""
+        return text
+
+    def clip(self, entry: ClipEntry) -> str:
+        """A clip."""
+        return one_line(entry.sample.source or entry.sample.sample_id, 120)
+
+    def prompt(self, entry: ClipEntry, hit: bool) -> str:
+        """A clip's prompt; ``hit`` says that it stands beside a hit in that clip."""
+        return entry.sample.prompt
+
+
+class VeiledNames(Names):
+    """Names for a page that may be passed on.
+
+    Entries are numbered. Their ids are also taken out of any text of the run, however their parts are joined and
+    spelled: an id may be a name. A prompt is shown only beside a hit that was found to be unintended; where any hit
+    on the same prompt is solicited, it names the person. Of other prompts nobody knows whom they name.
+    """
+
+    shareable = True
+
+    def __init__(self, data: ReportData) -> None:
+        super().__init__(data)
+        self._numbers: dict[str, int] = {}
+        for entry in _entry_ids(data):
+            self._numbers.setdefault(entry, len(self._numbers) + 1)
+        self._clips = {e.sample.sample_id: i + 1 for i, e in enumerate(data.clips)}
+        self._solicited = {
+            e.sample.prompt for e in data.clips if any(is_solicited(f.kind, f.detail) for f in e.findings)
+        }
+        self._unintended = {
+            e.sample.prompt for e in data.clips if any(f.kind == MATCH for f in e.findings)
+        } - self._solicited
+        withheld = {e.sample.prompt for e in data.clips} - self._solicited - self._unintended
+        words = dict.fromkeys(self._solicited, REDACTED)
+        words |= {prompt: WITHHELD for prompt in withheld if len(prompt) >= _QUOTED_FROM}
+        self._prompts = {p: words[p] for p in sorted(words, key=len, reverse=True) if p}
+        # A number names nobody, and taking it out would change the numbers of the text.
+        named = [entry for entry in self._numbers if any(c.isalpha() for c in entry)]
+        self._by_shape = {_shape(entry).replace(" ", ""): entry for entry in named}
+        spellings = {re.escape(entry): len(entry) for entry in named}
+        spellings |= {
+            r"[\W_]*".join(map(re.escape, _shape(entry).split())): len(entry)
+            for entry in named
+            if _shape(entry)
+        }
+        each = "|".join(sorted(spellings, key=lambda spelling: -spellings[spelling]))
+        self._pattern = re.compile(rf"(?<![^\W_])(?:{each})(?![^\W_])", re.IGNORECASE) if each else None
+
+    def person(self, entry: str) -> str:
+        """``person 3``; an entry that the run never listed is ``a person``."""
+        number = self._numbers.get(entry)
+        return f"person {number}" if number else "a person"
+
+    def text(self, text: str) -> str:
+        """``text`` without ids of entries and of clips, and without prompts that may name somebody."""
+        for prompt, words in self._prompts.items():
+            if prompt in text:
+                text = text.replace(prompt, words)
+        for sample_id, number in self._clips.items():
+            if sample_id in text:
+                text = text.replace(sample_id, f"clip {number}")
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda m: self._pseudonym(m.group()), text)
+
+    def clip(self, entry: ClipEntry) -> str:
+        """``clip 12``: its position in the plan. File names and prompt ids may name somebody."""
+        return f"clip {self._clips[entry.sample.sample_id]}"
+
+    def prompt(self, entry: ClipEntry, hit: bool) -> str:
+        """The prompt beside an unintended hit; else words in its place."""
+        prompt = entry.sample.prompt
+        if prompt in self._solicited:
+            return REDACTED
+        if not hit or prompt not in self._unintended:
+            return WITHHELD if prompt else ""
+        return self.text(prompt)
+
+    def _pseudonym(self, found: str) -> str:
+        return self.person(self._by_shape.get(_shape(found).replace(" ", ""), found))
+
+
+def is_solicited(kind: str, detail: Mapping[str, Any]) -> bool:
+    """Whether the prompt of a hit names the person."""
+    return kind == SOLICITED or detail.get("intent") == "solicited"
+
+
+def _shape(entry: str) -> str:
+    """An id as its lower-case words, split at everything that is no letter or digit."""
+    return " ".join(part for part in re.split(r"[\W_]+", entry.lower()) if part)
+
+
+def _entry_ids(data: ReportData) -> Iterator[str]:
+    """Every entry that the run names, in order of first appearance."""
+    for clip in data.clips:
+        for finding in clip.findings:
+            if finding.kind in HIT_KINDS:
+                runner_up = finding.detail.get("runner_up")
+                other = runner_up.get("entry") if isinstance(runner_up, Mapping) else None
+                yield from (str(e) for e in (finding.detail.get("entry"), other) if e)
+    yield from (str(row["entry"]) for row in data.ledger if row.get("entry"))
+    settled = data.settled.get("likeness")
+    for key in ("entries", "gallery"):
+        value = settled.get(key) if isinstance(settled, Mapping) else None
+        yield from _listed(value.get("entries") if isinstance(value, Mapping) else value)
+
+
+def _listed(value: Any) -> Iterator[str]:
+    """Ids in a list of ids or of rows with an ``entry``, or in the keys of a mapping."""
+    if isinstance(value, Mapping):
+        yield from map(str, value)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            entry = item.get("entry") or item.get("id") if isinstance(item, Mapping) else item
+            if isinstance(entry, str):
+                yield entry

@@ -1,0 +1,164 @@
+"""Write ``likeness.html``: the page on which somebody decides whether people could be recognised in the clips.
+
+Two builds. The reviewer's stands in the run's report: faces as they are, beside photographs of the gallery where they
+are given. The shareable one is a folder of its own that may be passed on: every face is coarsened beyond recognition,
+people are numbered, prompts that may name somebody are left out, and nothing leads to a clip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment
+
+from vgaudit.errors import UsageError
+from vgaudit.likeness.wording import FIXED_WORDS
+from vgaudit.reports.clip_index import page_stems
+from vgaudit.reports.data import ReportData
+from vgaudit.reports.likeness_headline import METRIC, clip_states, headline, state_counts
+from vgaudit.reports.likeness_hits import CARDS_SHOWN, CardMaker, mapping, raw_hits
+from vgaudit.reports.likeness_names import Names, VeiledNames
+from vgaudit.reports.likeness_pictures import MosaicFolder, PhotographCase, Photographs
+from vgaudit.reports.likeness_tables import (
+    LEDGER_FILE,
+    clip_rows,
+    faces,
+    hit_rows,
+    ledger,
+    people,
+    unassessable_rows,
+)
+from vgaudit.reports.likeness_words import LIMITS, READING
+from vgaudit.reports.media import MediaFolder, prune
+from vgaudit.reports.page_files import (
+    CONTENT_SECURITY_POLICY,
+    moment,
+    page_environment,
+    write_assets,
+    write_page,
+)
+
+__all__ = ["Photographs", "has_likeness", "remove_likeness", "write_likeness", "write_shareable"]
+
+PAGE, SHOWN, FACES = "likeness.html", "likeness_shown.json", "faces"
+_SHARED_ASSETS = ("report.css", "likeness.css", "icon.svg")
+
+
+def has_likeness(data: ReportData) -> bool:
+    """Whether the run asked for likeness: only then is there such a page."""
+    return (
+        any(METRIC in entry.measurements for entry in data.clips)
+        or any(result.name.partition(".")[0] == METRIC for result in data.results)
+        or METRIC in mapping(data.manifest.get("metrics"))
+        or METRIC in data.settled
+    )
+
+
+def write_likeness(
+    data: ReportData,
+    out_dir: Path,
+    environment: Environment | None = None,
+    *,
+    photos: Photographs | None = None,
+    shareable: bool = False,
+    stems: Mapping[str, str] | None = None,
+) -> Path:
+    """Write ``likeness.html`` with its pictures in ``faces/``.
+
+    Args:
+        data: The run. Pictures are taken from below ``data.run_dir`` only.
+        out_dir: The report's folder. The reviewer's page expects ``assets/`` and ``clips/`` of the report beside it;
+            the shareable page brings its own assets.
+        environment: Templates; made if not given.
+        photos: Photographs of gallery entries for the reviewer's cards. One whose bytes do not have the stated
+            SHA-256 is not shown. What was shown is recorded in ``likeness_shown.json``.
+        shareable: The build that may be passed on.
+        stems: Sample id -> file name of the clip's page, where the caller has them.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UsageError: Photographs were given for the shareable build.
+        OSError: The folder cannot be written.
+    """
+    if shareable and photos:
+        raise UsageError(
+            "a shareable likeness page was asked for with photographs of the gallery; expected none: write the "
+            "reviewer's page, or leave the photographs out"
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    names = VeiledNames(data) if shareable else Names(data)
+    folder = (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES)
+    case = PhotographCase(photos, folder)
+    maker = CardMaker(data, names, folder, case, stems or page_stems(data.clips))
+    hits = raw_hits(data)
+    guarded = [hit for hit in hits if not hit.consented]
+    states = clip_states(data, hits)
+    settled = mapping(data.settled.get(METRIC))
+    groups = list(dict.fromkeys(entry.sample.group for entry in data.clips))
+    text = (environment or page_environment()).get_template(PAGE).render(
+        csp=CONTENT_SECURITY_POLICY,
+        version=str(data.manifest.get("provenance", {}).get("vgaudit") or "unknown version"),
+        root=".",
+        title="Likeness audit",
+        run_name=names.text(data.name),
+        created=moment(data.manifest.get("created")),
+        shareable=shareable,
+        fixed_words=FIXED_WORDS,
+        head=headline(data, hits, states, names),
+        cards=list(maker.cards(guarded[:CARDS_SHOWN])),
+        hits=len(guarded),
+        rest=hit_rows(guarded[CARDS_SHOWN:], names, maker),
+        consented=hit_rows([hit for hit in hits if hit.consented], names, maker),
+        unassessable=unassessable_rows(data, names, maker),
+        groups=[names.text(group) for group in groups],
+        states=state_counts(states, groups),
+        clips=clip_rows(states, names, maker),
+        people=people(settled, maker),
+        faces=faces(data, settled, names, maker),
+        ledger=ledger(data, names, maker),
+        ledger_file=LEDGER_FILE,
+        photographs=case.given,
+        reading=READING,
+        limits=LIMITS,
+    )  # fmt: skip
+    if shareable:
+        write_assets(out_dir / "assets", _SHARED_ASSETS)
+    else:
+        record = {"page": PAGE, "photographs": case.shown}
+        write_page(out_dir / SHOWN, json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    folder.prune()
+    return write_page(out_dir / PAGE, text)
+
+
+def write_shareable(data: ReportData, folder: Path) -> Path:
+    """Write the likeness page that may be passed on, into a folder of its own; returns its path.
+
+    Raises:
+        UsageError: The run has no likeness audit, or the folder holds something else than an earlier page.
+    """
+    if not has_likeness(data):
+        raise UsageError(
+            f"{data.run_dir}: expected a run with a likeness audit, found none; add metrics: {{likeness: {{gallery: "
+            "DIR}} to its suite"
+        )
+    ours = {PAGE, FACES, "assets"}
+    other = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.is_dir() else []
+    if other or (folder.exists() and not folder.is_dir()):
+        found = f"it holds {', '.join(other[:3])}" if other else "it is a file"
+        raise UsageError(
+            f"--shareable {folder}: expected an empty or new folder, so that nothing unblurred is passed on with the "
+            f"page, but {found}; name another folder"
+        )
+    return write_likeness(data, folder, shareable=True)
+
+
+def remove_likeness(out_dir: Path) -> None:
+    """Remove the page of an earlier report, for a run that has no likeness audit any more."""
+    for name in (PAGE, SHOWN):
+        (out_dir / name).unlink(missing_ok=True)
+    if (out_dir / FACES).is_dir():
+        prune(out_dir / FACES, set())
