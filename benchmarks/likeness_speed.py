@@ -73,7 +73,9 @@ def read(path: Path) -> UInt8:
 
 def ours(clip: UInt8, fps: float) -> Any:
     n, height, width = clip.shape[:3]
-    extraction = extractor.start(ClipInfo("clip.mp4", width, height, fps, n, n / fps, "h264", "mp4", "yuv420p"))
+    extraction = extractor.start(
+        ClipInfo("clip.mp4", width, height, fps, n, n / fps, "h264", "mp4", "yuv420p")
+    )
     for first in range(0, n, 16):
         part = clip[first : first + 16]
         extraction.push(Frames(part, first, (first + np.arange(len(part))) / fps))
@@ -106,7 +108,14 @@ def speed(paths: list[Path]) -> list[str]:
         between = time.process_time()
         found = ours(clip, 10.0)
         end = time.process_time()
-        row = [between - start, end - between, len(clip), found.facts["frames_examined"], faces, found.facts["embedded"]]
+        row = [
+            between - start,
+            end - between,
+            len(clip),
+            found.facts["frames_examined"],
+            faces,
+            found.facts["embedded"],
+        ]
         for group in ("all", path.parent.name, f"{len(clip)} frames", "faces" if faces else "no faces"):
             spent[group].append(row)
     print("group            clips  plain s  ours s  ratio  frames examined  faces embedded (plain, ours)")
@@ -153,13 +162,17 @@ def plant(clip: UInt8, head: tuple[UInt8, Any], at: Plant, light: float) -> None
         x, y = (target[0] + target[2]) / 2, (target[1] + target[3]) / 2
         w, h = target[2] - target[0], target[3] - target[1]
         mask = np.zeros(size[::-1], np.float32)
-        cv2.ellipse(mask, (round(float(x)), round(float(y))), (round(0.75 * w), round(0.8 * h)), 0, 0, 360, 1.0, -1)
+        cv2.ellipse(
+            mask, (round(float(x)), round(float(y))), (round(0.75 * w), round(0.8 * h)), 0, 0, 360, 1.0, -1
+        )
         mask = cv2.GaussianBlur(mask, (0, 0), 0.05 * w)[..., None]
         frame = clip[at.first + t]
         frame[:] = np.clip(np.rint(frame * (1 - mask) + laid * light * mask), 0, 255)
 
 
-def places(clip: UInt8, own: list[Any], head: tuple[UInt8, Any], rng: Any, lengths: list[int], over: bool) -> list[Plant]:
+def places(
+    clip: UInt8, own: list[Any], head: tuple[UInt8, Any], rng: Any, lengths: list[int], over: bool
+) -> list[Plant]:
     """Where portraits may stand so that none meets another one."""
     n, height, width = clip.shape[:3]
     out: list[Plant] = []
@@ -256,12 +269,16 @@ def lost(paths: list[Path], data: Path, wanted: int) -> list[str]:
                 print(f"  lost: {path.parent.name}/{path.name} {each}, {count} embedded", flush=True)
     print("frames  fps  over a face  planted  plain finds  ours finds  lost")
     for (length, fps, over), row in sorted(table.items()):
-        print(f"{length:6d}  {fps:3.0f}  {'yes' if over else 'no':11}  {row[0]:7d}  {row[1]:11d}  {row[2]:10d}  {row[3]:4d}")
+        print(
+            f"{length:6d}  {fps:3.0f}  {'yes' if over else 'no':11}  {row[0]:7d}  {row[1]:11d}  {row[2]:10d}  {row[3]:4d}"
+        )
     short = []
     for length in LENGTHS:
         total = sum((row for key, row in table.items() if key[0] == length), np.zeros(4, np.int64))
         bound = float(beta.ppf(0.95, total[3] + 1, max(total[1] - total[3], 1)))
-        print(f"{length} frames: {total[3]} of {total[1]} found by plain are lost; at most {bound:.2%} (95 %)")
+        print(
+            f"{length} frames: {total[3]} of {total[1]} found by plain are lost; at most {bound:.2%} (95 %)"
+        )
         if total[3] > MOST_LOST * total[1] or bound > MOST_LOST + 0.005:
             short.append(f"{length} frames: {total[3]} of {total[1]} lost, bound {bound:.2%}")
     return short

@@ -3,69 +3,86 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.likeness.synthetic import faces_like, person
 from tests.likeness.test_assessability import features
 from tests.portraits import background, info_of
+from vgaudit.extractors.face_embedders import DlibEmbedder
 from vgaudit.likeness.assessability import assess
-from vgaudit.likeness.entries import Role
+from vgaudit.likeness.entries import GalleryEntry, Role
 from vgaudit.likeness.findings import (
-    ComparedFaces,
+    Audit,
     MatchPoint,
     frame_duration_s,
     match_findings,
+    shown_faces,
     unassessable_findings,
 )
+from vgaudit.likeness.hits import People, compare
+from vgaudit.likeness.tracks import tracks_of
 from vgaudit.likeness.wording import FIXED_WORDS
 from vgaudit.records import Finding, Severity
 
 POINT = MatchPoint(0.4, "L2 distance 0.6", "its source", "published", strict=0.5, published=0.4)
+EMBEDDER = DlibEmbedder()
 ROLES: tuple[Role, ...] = ("protected", "consented", "cohort")
 
 
-def compared(scores: np.ndarray, frame: np.ndarray, frames: int) -> ComparedFaces:
-    boxes = np.arange(4 * len(scores), dtype=np.float32).reshape(-1, 4)
-    return ComparedFaces(scores, frame, boxes, np.arange(frames, dtype=np.int32) * 5, np.arange(frames) * 0.5)
-
-
 def find(
-    scores: np.ndarray, frame: list[int], frames: int, roles: list[Role], **options: object
+    people: list[int],
+    roles: list[Role],
+    *,
+    frame: list[int] | None = None,
+    named: tuple[int, ...] = (),
+    noise: float = 0.05,
+    measure: Literal["l2", "cosine"] = "l2",
 ) -> list[Finding]:
-    people = [(f"person{i}", role) for i, role in enumerate(roles)]
-    settings = {"embedder": "dlib", "measure": "l2", "frame_s": 0.1} | options
-    return list(
-        match_findings("s1", compared(scores, np.array(frame, np.intp), frames), people, POINT, **settings)  # type: ignore[arg-type]
-    )
+    """Findings of one track a person, against a gallery of as many people as there are roles."""
+    faces = faces_like(people=people, track=people, frame=frame, noise=noise)
+    tracks = tracks_of(faces, EMBEDDER, 0.0)
+    entries = [GalleryEntry(f"person{i}", role) for i, role in enumerate(roles)]
+    templates = np.stack([person(i) for i in range(len(roles))])
+    owners = np.arange(len(roles), dtype=np.int32)
+    groups = [
+        People.of([i for i, r in enumerate(roles) if r == role], templates, owners)
+        for role in ("protected", "consented")
+    ]
+    held = compare(tracks, faces, groups, EMBEDDER, POINT.similarity, POINT.strict)
+    hits = [hit for c in held for hit in c.hits]
+    audit = Audit(entries, roles, POINT, "dlib", measure)
+    return list(match_findings("s1", hits, tracks, faces, audit, named=named, frame_s=0.1))
 
 
 @given(
-    roles=st.lists(st.sampled_from(ROLES), min_size=1, max_size=4), frames=st.integers(1, 6),
-    faces=st.integers(0, 8), seed=st.integers(0, 10_000), measure=st.sampled_from(["l2", "cosine"]),
-)  # fmt: skip
+    roles=st.lists(st.sampled_from(ROLES), min_size=1, max_size=4),
+    people=st.lists(st.integers(0, 5), max_size=8),
+    measure=st.sampled_from(["l2", "cosine"]),
+    named=st.sets(st.integers(0, 3)),
+)
 def test_every_protected_match_is_found_and_none_is_milder_than_review(
-    roles: list[Role], frames: int, faces: int, seed: int, measure: str
+    roles: list[Role], people: list[int], measure: Literal["l2", "cosine"], named: set[int]
 ) -> None:
-    rng = np.random.default_rng(seed)
-    scores = rng.uniform(0, 0.8, (faces, len(roles)))
-    frame = sorted(rng.integers(0, frames, faces).tolist())
-    found = find(scores, frame, frames, roles, measure=measure)
+    found = find(people, roles, measure=measure, named=tuple(named))
     for i, role in enumerate(roles):
         own = [f for f in found if f.detail["entry"] == f"person{i}"]
-        past = {t for t, s in zip(frame, scores[:, i], strict=True) if s >= POINT.similarity}
-        assert sum(f.detail["frames"] for f in own) == (0 if role == "cohort" else len(past))
-        assert {f.kind for f in own} <= {"likeness.consented" if role == "consented" else "likeness.match"}
+        assert len(own) == (0 if role == "cohort" else int(i in people))
+        kind = "consented" if role == "consented" else "solicited" if i in named else "match"
+        assert {f.kind for f in own} <= {f"likeness.{kind}"}
+        assert all(f.detail["frames"] == people.count(i) for f in own)
     for finding in found:
-        if finding.kind == "likeness.match":
-            assert finding.severity.rank >= Severity.REVIEW.rank
-            assert finding.severity is not Severity.ALERT, "an uncalibrated comparison cannot alert"
+        if finding.kind != "likeness.consented":
+            assert finding.severity is Severity.REVIEW
         assert finding.score >= finding.threshold == POINT.similarity
         assert FIXED_WORDS in finding.message
         assert "uncalibrated" in finding.message
         assert finding.detail["calibration"] == "uncalibrated"
+        assert finding.detail["rate"] is finding.detail["histogram"] is None
         assert finding.detail["meaning"] == FIXED_WORDS
         assert finding.start_s < finding.end_s
         assert ("distance" in finding.detail) == (measure == "l2")
@@ -73,25 +90,48 @@ def test_every_protected_match_is_found_and_none_is_milder_than_review(
 
 
 def test_a_finding_says_who_when_where_and_who_else() -> None:
-    scores = np.array([[0.45, 0.1, 0.9], [0.62, 0.3, 0.9], [0.1, 0.2, 0.9], [0.41, 0.0, 0.9]])
-    found = find(scores, [1, 2, 2, 4], 6, ["protected", "protected", "cohort"])
-    assert [(f.start_s, f.end_s) for f in found] == [(0.5, 1.1), (2.0, 2.1)]
-    first = found[0]
-    assert first.box == (4, 5, 6, 7)
-    detail = first.detail
-    assert (detail["entry"], detail["role"], detail["frames"]) == ("person0", "protected", 2)
-    assert (detail["best_frame"], detail["best_s"]) == (10, 1.0)
-    assert detail["distance"] == pytest.approx(0.38)
-    assert detail["runner_up"] == pytest.approx(
-        {"entry": "person1", "similarity": 0.3, "margin": 0.32, "distance": 0.7}
-    ), "a cohort is no runner-up"
-    assert detail["frames_past_strict_point"] == 1
-    assert detail["published_point"]["source"] == detail["source"] == "its source"
-    assert "L2 distance 0.380, past L2 distance 0.6" in first.message
+    (found,) = find([0, 0, 0, 0, 0], ["protected", "protected", "cohort"], frame=[1, 2, 4, 6, 7])
+    assert (found.start_s, found.end_s) == pytest.approx((0.1, 0.8))
+    detail = found.detail
+    assert (detail["entry"], detail["role"], detail["intent"]) == ("person0", "protected", "unintended")
+    assert (detail["frames"], detail["supporting_frames"], detail["frames_past_strict_point"]) == (5, 5, 5)
+    timeline = detail["timeline"]
+    best = int(np.argmax(timeline["similarity"]))
+    assert detail["best_s"] == timeline["t"][best]
+    assert detail["best_frame"] == [1, 2, 4, 6, 7][best]
+    assert found.score == detail["best_similarity"] == 1 - detail["distance"]
+    assert found.box == (10, 10, 70, 70)
+    runner_up = detail["runner_up"]
+    assert runner_up["entry"] == "person1", "a cohort is no runner-up"
+    assert runner_up["margin"] == pytest.approx(detail["similarity"] - runner_up["similarity"])
+    assert detail["point"]["source"] == detail["source"] == "its source"
+    assert ", past L2 distance 0.6" in found.message
+    assert [s["kind"] for s in detail["shown"]] == ["best", "best", "best", "typical"]
+    assert detail["shown"][0]["similarity"] == max(timeline["similarity"])
 
 
 def test_one_person_has_no_runner_up() -> None:
-    assert find(np.array([[0.5]]), [0], 1, ["protected"])[0].detail["runner_up"] is None
+    assert find([0], ["protected"])[0].detail["runner_up"] is None
+
+
+def test_whom_the_prompt_names_is_told_apart() -> None:
+    (found,) = find([0], ["protected", "protected"], named=(0,))
+    assert (found.kind, found.detail["intent"]) == ("likeness.solicited", "solicited")
+    assert "whom the prompt names" in found.message
+    (other,) = find([0], ["protected", "protected"], named=(1,))
+    assert other.kind == "likeness.match"
+
+
+@pytest.mark.parametrize(
+    ("n", "kinds"), [(0, []), (1, ["best"]), (3, ["best"] * 3), (9, ["best"] * 3 + ["typical"])]
+)
+def test_three_best_faces_and_a_typical_one_are_shown(n: int, kinds: list[str]) -> None:
+    similarity = np.random.default_rng(3).permutation(n) / 10
+    shown = shown_faces(similarity)
+    assert [kind for _, kind in shown] == kinds
+    assert [similarity[i] for i, _ in shown[:3]] == sorted(similarity, reverse=True)[:3]
+    if n > 3:
+        assert similarity[shown[3][0]] == np.median(np.sort(similarity)[: n - 3]) or n % 2 == 0
 
 
 def test_unassessable_asks_for_a_person_and_says_where() -> None:

@@ -221,7 +221,7 @@ def test_consent_is_reported_and_lapses_into_protection(people: Path, shared_dat
         ("likeness.match", Severity.REVIEW)
     ]
     same_folder = metric(people)
-    same_folder._today = dt.date.today() - dt.timedelta(3)
+    same_folder.sources.today = dt.date.today() - dt.timedelta(3)
     assert same_folder.identity()["gallery"] == lapsed.identity()["gallery"]
     assert same_folder.identity()["roles"] != lapsed.identity()["roles"], (
         "a cached answer would outlive the consent"

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 import vgaudit
-from vgaudit.cli.gallery import gallery
 from vgaudit.cli.decide import decide
+from vgaudit.cli.gallery import gallery
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.cli.selftest import selftest

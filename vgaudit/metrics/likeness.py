@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from vgaudit import registry
-from vgaudit.errors import UsageError, VgauditError
 from vgaudit.extractors.base import ExtractorSpec, Features
-from vgaudit.extractors.face_detection import FaceDetector
-from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
-from vgaudit.extractors.faces import make_embedder
 from vgaudit.likeness.assessability import Assessability, assess
-from vgaudit.likeness.chance import CohortCalibration
-from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.entries import Role
 from vgaudit.likeness.findings import (
     FINDING_KINDS,
@@ -31,14 +21,12 @@ from vgaudit.likeness.findings import (
     MATCH,
     SOLICITED,
     Audit,
-    MatchPoint,
     frame_duration_s,
     match_findings,
     not_compared_findings,
-    stated_similarity,
     unassessable_findings,
 )
-from vgaudit.likeness.gallery import Gallery, GallerySource, describe_gallery, load_gallery
+from vgaudit.likeness.gallery import Gallery
 from vgaudit.likeness.hits import People, compare
 from vgaudit.likeness.naming import named_entries
 from vgaudit.likeness.settlement import Audited, ClipFaces, settle
@@ -46,7 +34,8 @@ from vgaudit.likeness.templates import track_templates
 from vgaudit.likeness.tracks import Track, tracks_of
 from vgaudit.likeness.wording import FIXED_WORDS, NO_GALLERY_GIVEN, UNCALIBRATED
 from vgaudit.metrics.base import ClipView, Measured, MetricContext, Settlement, SummaryContext, ValueSpec
-from vgaudit.metrics.likeness_options import NO_GALLERY, LikenessOptions, cohort_path, gallery_path
+from vgaudit.metrics.likeness_options import NO_GALLERY, LikenessOptions
+from vgaudit.metrics.likeness_sources import Sources
 from vgaudit.metrics.likeness_summary import (
     NO_FACE,
     UNASSESSED,
@@ -59,9 +48,8 @@ from vgaudit.metrics.likeness_summary import (
     tier_rate,
 )
 from vgaudit.plan import Sample
-from vgaudit.records import Finding, Measurement, Result, Series, digest
+from vgaudit.records import Finding, Measurement, Result, Series
 from vgaudit.stats import NOT_APPLICABLE_PREFIX
-from vgaudit.zoo.resolve import file_sha256
 
 __all__ = ["NO_GALLERY", "Likeness", "LikenessOptions"]
 
@@ -70,7 +58,6 @@ NO_DISTANCE = f"{NOT_APPLICABLE_PREFIX} the embedder compares by cosine, not by 
 
 FACES_REQUIRED = "no face was found in it, and the suite says that clips like it show faces (require_faces)"
 
-_OWN_OPTIONS = ("gallery", "threshold", "strict", "cohort", "use", "require_faces")
 _PER_CLIP = ("best_similarity", "best_distance")
 
 
@@ -141,18 +128,10 @@ class Likeness:
 
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
-        self._base_dir = context.base_dir
-        self._path = gallery_path(options.gallery, context.base_dir)
-        self._cohort_path = cohort_path(options.cohort, context.base_dir)
-        if self._path is None:
+        self.sources = Sources(options, context.base_dir)
+        if not self.sources.compares:
             # A gate on matches alone must not pass where nobody was compared: it asks for what cannot be found.
             self.finding_kinds = KINDS_WITHOUT_GALLERY
-        self._today = dt.date.today()
-        self._embedder: FaceEmbedder | None = None
-        self._gallery: Gallery | VgauditError | None = None
-        self._calibration: CohortCalibration | None = None
-        self._entries: GallerySource | None = None
-        self._lock = threading.Lock()
 
     # -- what it needs -----------------------------------------------------------------------------
 
@@ -165,28 +144,17 @@ class Likeness:
                 a match would be dropped. Both would look like an audit that found nothing.
             Unavailable: A file that describes the embedder is missing.
         """
-        if self._path is not None:
-            self._point()
-        return {"faces": ExtractorSpec("faces", self._faces_options())}
+        if self.sources.compares:
+            self.sources.point()
+        return {"faces": ExtractorSpec("faces", self.sources.faces_options())}
 
     def texts(self, sample: Sample) -> Sequence[str]:
         """None."""
         return ()
 
     def identity(self) -> Mapping[str, Any]:
-        """Digest of the gallery, of everybody's role today, and of the embedder."""
-        if self._path is None:
-            return {"gallery": None, "embedder": self._made_embedder().fingerprint}
-        source = describe_gallery(self._path)
-        roles = [
-            [entry.entry_id, entry.effective_role(self._today, self.options.use)] for entry in source.entries
-        ]
-        return {
-            "cohort": file_sha256(self._cohort_path) if self._cohort_path else None,
-            "gallery": source.digest,
-            "roles": digest(roles),
-            "embedder": self._made_embedder().fingerprint,
-        }
+        """Digest of gallery and cohort, of everybody's role today, and of the embedder."""
+        return self.sources.identity()
 
     def prepare(self) -> Gallery | None:
         """Load or build the gallery, if one was given; :meth:`measure` does it on first need.
@@ -195,66 +163,7 @@ class Likeness:
             GalleryError: It is wrong, or made with another embedder.
             Unavailable: Weights are missing.
         """
-        if self._path is None:
-            return None
-        with self._lock:
-            if self._gallery is None:
-                # Not the clip's detector options: a template must not depend on how clips are searched.
-                detector = FaceDetector(device=self.options.device)
-                try:
-                    self._gallery = load_gallery(self._path, self._made_embedder(), detector)
-                    self._calibration = self._calibrated(self._gallery)
-                except VgauditError as error:
-                    self._gallery = error
-            if isinstance(self._gallery, VgauditError):
-                raise self._gallery
-            return self._gallery
-
-    def _calibrated(self, gallery: Gallery) -> CohortCalibration | None:
-        """Against the cohort file, or the gallery's people of role ``cohort``; ``None`` where there is neither."""
-        embedder = self._made_embedder()
-        if self._cohort_path is not None:
-            cohort: Cohort | None = Cohort.load(self._cohort_path, embedder)
-        else:
-            cohort = Cohort.of_gallery(gallery)
-        return CohortCalibration(gallery, cohort, embedder) if cohort else None
-
-    def _roles(self, gallery: Gallery) -> list[Role]:
-        return [entry.effective_role(self._today, self.options.use) for entry in gallery.entries]
-
-    def _faces_options(self) -> dict[str, Any]:
-        options = self.options.model_dump(mode="json", exclude={*_OWN_OPTIONS, "embedder_options"})
-        paths = registry.load("face_embedders", self.options.embedder).path_options
-        embedder_options = dict(self.options.embedder_options)
-        for name in paths:
-            if isinstance(value := embedder_options.get(name), str):
-                embedder_options[name] = str((self._base_dir / Path(value).expanduser()).resolve())
-        return {**options, "embedder_options": embedder_options, "embed": "tracks"}
-
-    def _made_embedder(self) -> FaceEmbedder:
-        if self._embedder is None:
-            self._embedder = make_embedder(self.options.embedder, self._faces_options()["embedder_options"])
-        return self._embedder
-
-    def _point(self) -> MatchPoint:
-        embedder = self._made_embedder()
-        published = published_point(embedder.points)
-        strict = next((p.similarity for p in embedder.points if p.name == "strict"), self.options.strict)
-        known = published.similarity if published else None
-        if (own := self.options.threshold) is not None:
-            stated = stated_similarity(own, embedder.measure)
-            if known is not None and own > known:
-                raise UsageError(_too_strict(own, known, embedder))
-            source = f"set in the suite; published: {published.stated if published else 'none'}"
-            return MatchPoint(own, stated, source, "suite", strict, known)
-        if published is None:
-            raise UsageError(
-                f"likeness.threshold: the embedder {embedder.name!r} has no published operating point, so nothing "
-                "could ever match; state `threshold:` (a similarity), or use an embedder that has one, such as dlib"
-            )
-        return MatchPoint(
-            published.similarity, published.stated, published.source, "published", strict, known
-        )
+        return self.sources.gallery()
 
     # -- one clip ----------------------------------------------------------------------------------
 
@@ -288,11 +197,12 @@ class Likeness:
             facts |= {"assessed": False, "unassessable": FACES_REQUIRED, "faces_required": True}
         if gallery is None:
             return self._faces_only(clip, found, facts, FACES_REQUIRED if faceless else "")
-        embedder, point, roles = self._made_embedder(), self._point(), self._roles(gallery)
+        embedder, point, roles = self.sources.embedder, self.sources.point(), self.sources.roles(gallery)
+        calibration = self.sources.calibration
         facts |= {
             "embedder": embedder.name,
             "match_point": point.to_json(),
-            "calibration": self._calibration.facts() if self._calibration else UNCALIBRATED,
+            "calibration": calibration.facts() if calibration else UNCALIBRATED,
             "gallery": _account(gallery, roles),
         }
         frame_s = frame_duration_s(clip.info)
@@ -319,7 +229,7 @@ class Likeness:
             tracks, faces, [protected, _people(gallery, roles, "consented")], embedder,
             point.similarity, point.strict,
         )  # fmt: skip
-        audit = Audit(gallery.entries, roles, point, embedder.name, embedder.measure, self._calibration)
+        audit = Audit(gallery.entries, roles, point, embedder.name, embedder.measure, calibration)
         findings = tuple(
             match_findings(
                 clip.sample.sample_id, [hit for c in compared for hit in c.hits], tracks, faces, audit,
@@ -373,7 +283,7 @@ class Likeness:
         times = tuple(float(t) for t in faces["examined_pts_s"])
         values = {"best_similarity": float(best.max())}
         missing = {}
-        if self._made_embedder().measure == "l2":
+        if self.sources.embedder.measure == "l2":
             values["best_distance"] = 1.0 - values["best_similarity"]
         else:
             missing["best_distance"] = NO_DISTANCE
@@ -393,11 +303,7 @@ class Likeness:
         return [_crop(faces, at[face["frame"]]) for face in shown]
 
     def _tracks(self, faces: Features) -> list[Track]:
-        point = published_point(self._made_embedder().points)
-        coherence = point.similarity if point else 0.0
-        if self._path is not None:
-            coherence = self._point().similarity
-        return tracks_of(faces, self._made_embedder(), coherence)
+        return tracks_of(faces, self.sources.embedder, self.sources.coherence())
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -412,7 +318,7 @@ class Likeness:
         best = [int(t.embedded[np.argmax(faces["quality"][t.embedded])]) for t in tracks]
         crops = [_crop(faces, face) for face in best]
         arrays: dict[str, NDArray[Any]] = {
-            "templates": track_templates(tracks, faces, self._made_embedder().measure),
+            "templates": track_templates(tracks, faces, self.sources.embedder.measure),
             "usable_frames": np.array(
                 [len(np.unique(faces["frame_index"][t.embedded])) for t in tracks], np.intp
             ),
@@ -436,10 +342,10 @@ class Likeness:
         gallery = self.prepare()
         audited = Audited(
             gallery=gallery,
-            roles=self._roles(gallery) if gallery else (),
-            point=self._point() if gallery else None,
-            embedder=self._made_embedder(),
-            calibration=self._calibration,
+            roles=self.sources.roles(gallery) if gallery else (),
+            point=self.sources.point() if gallery else None,
+            embedder=self.sources.embedder,
+            calibration=self.sources.calibration,
             unmeasured={s.sample_id: s.group for s in unmeasured},
         )
         settled = settle([_clip_faces(m) for m in measured], audited)
@@ -458,8 +364,8 @@ class Likeness:
             }
         # Not fit for a gate: a similarity has no error rate, and one match vanishes in a mean.
         facts: dict[str, Any] = {**common, "uncalibrated": True}
-        if self._path is not None:
-            facts["match_point"] = self._point().to_json()
+        if self.sources.compares:
+            facts["match_point"] = self.sources.point().to_json()
         similarity, distance, alerts, reviews, solicited, chance, covered, seen = self.values
         calibrated = common.get("calibration", UNCALIBRATED) != UNCALIBRATED
         return [
@@ -510,20 +416,6 @@ def _clip_faces(m: Measured) -> ClipFaces:
         face_track=faces["face_track"],
         start_s=faces["start_s"],
         pictures=[faces["crop_jpeg"][a:b].tobytes() for a, b in pairwise(starts)],
-    )
-
-
-def _too_strict(own: float, known: float, embedder: FaceEmbedder) -> str:
-    asked, published = (stated_similarity(s, embedder.measure) for s in (own, known))
-    scale = "similarity = 1 - L2 distance" if embedder.measure == "l2" else "similarity = cosine"
-    mixed_up = (
-        embedder.measure == "l2" and 1 - own <= known + 1e-9
-    )  # as if the distance had been written down
-    meant = f"; if L2 distance {own:g} was meant, state `threshold: {1 - own:g}`" if mixed_up else ""
-    return (
-        f"likeness.threshold: {own:g} ({asked}) is stricter than the published point of {embedder.name!r}, "
-        f"{known:g} ({published}; {scale}): faces between the two would be dropped in silence. State {known:g} "
-        f"or less to widen what is called a match, or leave `threshold` out{meant}"
     )
 
 
