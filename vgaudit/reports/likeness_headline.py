@@ -253,7 +253,7 @@ def _worst(data: ReportData, name: str, which: str, label: str) -> Tile:
     if missing:
         first = min(missing, key=lambda r: r.status != NOT_COMPUTED)
         status = "no bound" if first.status == COMPUTED else first.status
-        some = f", in {len(missing)} of {len(found)} groups" if len(found) > 1 else ""
+        some = f", in {len(missing)} of {len(found)} groups" if len(missing) < len(found) else ""
         return Tile(status, f"{label}{some}", "nc")
     least = which == "least"
     values = [r.high if which == "bound" else r.value for r in found]

@@ -33,8 +33,9 @@ class Names:
         return text
 
     def clip(self, entry: ClipEntry) -> str:
-        """A clip."""
-        return one_line(entry.sample.source or entry.sample.sample_id, 120)
+        """A clip: its file where it was made elsewhere, else its sample id."""
+        census = self._data.kind == "census"
+        return one_line((census and entry.sample.source) or entry.sample.sample_id, 120)
 
     def prompt(self, entry: ClipEntry, hit: bool) -> str:
         """A clip's prompt; ``hit`` says that it stands beside a hit in that clip."""
@@ -57,6 +58,12 @@ class VeiledNames(Names):
         for entry in _entry_ids(data):
             self._numbers.setdefault(entry, len(self._numbers) + 1)
         self._clips = {e.sample.sample_id: i + 1 for i, e in enumerate(data.clips)}
+        self._places = {
+            place: self._clips[e.sample.sample_id]
+            for e in data.clips
+            for place in (e.sample.sample_id, e.sample.source or "", e.clip.file or "")
+            if place
+        }
         self._solicited = {
             e.sample.prompt for e in data.clips if any(is_solicited(f.kind, f.detail) for f in e.findings)
         }
@@ -89,9 +96,9 @@ class VeiledNames(Names):
         for prompt, words in self._prompts.items():
             if prompt in text:
                 text = text.replace(prompt, words)
-        for sample_id, number in self._clips.items():
-            if sample_id in text:
-                text = text.replace(sample_id, f"clip {number}")
+        for place, number in self._places.items():
+            if place in text:
+                text = text.replace(place, f"clip {number}")
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._pseudonym(m.group()), text)
