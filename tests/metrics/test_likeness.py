@@ -78,7 +78,9 @@ def test_a_planted_person_is_found_and_nobody_else(shared_data: Path, case: str)
     assert "99.38%" in finding.detail["source"]
     assert FIXED_WORDS in finding.message
     series = found.series["best_similarity"]
-    assert [v is not None for v in series.values] == [t in during for t in range(9)]
+    told = [t for t, v in enumerate(series.values) if v is not None]
+    assert len(told) >= 3, "the frames whose faces were embedded"
+    assert set(told) <= set(during)
     assert found.facts["assessed"] is True
     assert found.facts["tier"] == "REVIEW"
     shown = finding.detail["shown"]
