@@ -181,9 +181,9 @@ def places(
             if length > n:
                 break
             first = int(rng.integers(0, n - length + 1))
-            side = float(rng.uniform(*SIZES))
+            side = float(rng.uniform(SIZES[0], min(SIZES[1], height / 2)))
             step = rng.uniform(-1, 1, 2) * 0.8
-            x, y = rng.uniform(0.8 * side, width - 0.8 * side), rng.uniform(side, height - side)
+            x, y = (rng.uniform(low, size - low) for low, size in ((0.6 * side, width), (0.8 * side, height)))
             on_face = over and not any(p.over for p in out)
             if on_face:
                 faces = [f for t in range(first, first + length) for f in own[t]]
@@ -258,6 +258,9 @@ def lost(paths: list[Path], data: Path, wanted: int) -> list[str]:
         for each in plants:
             plant(clip, head, each, light)
         faces = ours(clip, fps)
+        if turn % 20 == 19:
+            done = sum(table.values(), np.zeros(4, np.int64))
+            print(f"  {done[0]} planted, {done[1]} found by plain, {done[2]} by ours, {done[3]} lost", flush=True)
         for each in plants:
             by_plain = plain_finds(clip, each, gallery)
             by_ours, count = ours_finds(faces, each, gallery)
