@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from tests.portraits import astronaut, background, faces_of, head, info_of, plan
 from vgaudit.extractors import face_detection, face_quality, face_weights
 from vgaudit.extractors import faces as faces_module
 from vgaudit.extractors.base import Extractor
-from vgaudit.extractors.face_detection import DetectionFailed, FaceDetector
+from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.faces import FacesExtractor, FacesOptions
+from vgaudit.video import Frames
 from vgaudit.zoo.devices import resolved_device
 
 
@@ -37,7 +40,8 @@ def test_shapes_types_and_facts() -> None:
         "frame_index": ("i", (1,)), "pts_s": ("f", (1,)), "box": ("f", (1, 4)), "landmarks": ("f", (1, 5, 2)),
         "confidence": ("f", (1,)), "usable": ("b", (1,)), "reason": ("U", (1,)), "embedding": ("f", (1, 128)),
         "frames_examined": ("i", (9,)), "examined_pts_s": ("f", (9,)), "frames_failed": ("i", (0,)),
-        "beside": ("b", (1,)),
+        "beside": ("b", (1,)), "quality": ("f", (1,)), "track": ("i", (1,)), "embedded": ("b", (1,)),
+        "shot": ("i", (9,)),
     }  # fmt: skip
     assert faces.facts["faces"] == faces.facts["usable"] == 1
     assert faces.facts["frames_examined"] == 9
@@ -50,7 +54,8 @@ def test_a_clip_without_faces_gives_empty_arrays(frames: int) -> None:
     assert faces["landmarks"].shape == (0, 5, 2)
     assert faces["embedding"].shape == (0, 128)
     assert faces["reason"].shape == faces["usable"].shape == (0,)
-    assert len(faces["frames_examined"]) == min(frames, 8 if frames > 8 else frames)
+    assert faces["frames_examined"].tolist() == {0: [], 1: [0], 9: [0, 3, 6, 8]}[frames]
+    assert faces["shot"].tolist() == [0] * len(faces["frames_examined"])
     assert len(faces["frames_failed"]) == 0
 
 
@@ -138,43 +143,37 @@ def test_detection_in_a_smaller_picture_gives_boxes_of_the_clip() -> None:
 
 
 class _Breaking:
-    """The real detector behind a wall that breaks on frames of one width, as MTCNN does on stray candidates."""
+    """A cascade that breaks on any batch with a frame of one colour."""
 
-    def __init__(self, real: object, width: int) -> None:
-        self.real, self.width = real, width
+    def __init__(self, real: Any) -> None:
+        self.real = real
 
-    def detect(self, rgb: np.ndarray, landmarks: bool) -> object:
-        if rgb.shape[1] == self.width or not self.width:
-            raise IndexError("mask [3] does not match [4]")
-        return self.real.detect(rgb, landmarks=landmarks)  # type: ignore[attr-defined]
-
-
-def test_a_frame_that_breaks_the_detector_is_tried_with_a_border() -> None:
-    clip = planted(head(None, "astronaut"), frames=1, at=(50, 10))
-    detector = FaceDetector(device="cpu")
-    detector.load()
-    expected = detector.detect(clip[0])
-    detector._mtcnn = _Breaking(detector._mtcnn, width=192)
-    found = detector.detect(clip[0])
-    np.testing.assert_allclose(found.boxes, expected.boxes, atol=6)
-    detector._mtcnn = _Breaking(None, width=0)
-    with pytest.raises(DetectionFailed, match="IndexError: mask"):
-        detector.detect(clip[0])
+    def detect(self, frames: Sequence[np.ndarray]) -> Any:
+        if any(rgb.std() == 0 for rgb in frames):
+            raise RuntimeError("out of candidates")
+        return self.real.detect(frames)
 
 
 def test_frames_the_detector_broke_on_stand_in_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(mtcnn: object, rgb: np.ndarray) -> None:
-        raise RuntimeError("out of candidates")
-
-    monkeypatch.setattr(face_detection, "_run", broken)
-    faces = faces_of(background(3, 64, 64))
-    assert faces["frames_failed"].tolist() == [0, 1, 2]
-    assert faces.facts["failures"] == ["the face detector broke: RuntimeError: out of candidates"]
+    clip = planted(head(None, "astronaut"), frames=12, at=(50, 10))
+    clip[[3, 9]] = 128
+    real = face_detection._load_cascade(20, "auto")
+    monkeypatch.setattr(face_detection, "_load_cascade", lambda *_: _Breaking(real))
+    for batch in (1, 4):
+        monkeypatch.setitem(face_detection.DETECT_BATCH, "cpu", batch)
+        extractor = FacesExtractor(FacesOptions(device="cpu"))
+        extractor.load()
+        extraction = extractor.start(info_of(clip))
+        extraction.push(Frames(clip, 0, np.arange(12) / 10))
+        faces = extraction.finish()
+        assert faces["frames_failed"].tolist() == [3, 9]
+        assert faces.facts["failures"] == ["the face detector broke: RuntimeError: out of candidates"]
+        assert {0, 6, 11} <= set(faces["frame_index"].tolist())
 
 
 def test_options_change_the_fingerprint_and_paths_do_not(tmp_path: Path) -> None:
     base = FacesExtractor(FacesOptions()).fingerprint
-    changed = [{"stride": 1}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480}, {"min_confidence": 0.5},
+    changed = [{"stride": 1}, {"embed": "tracks"}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480}, {"min_confidence": 0.5},
                {"embedder": "facenet"}, {"device": "cuda"}]  # fmt: skip
     prints = {base, *(FacesExtractor(FacesOptions(**c)).fingerprint for c in changed)}
     assert len(prints) == len(changed) + 1

@@ -46,8 +46,8 @@ class Chains:
         """Go on to the next examined frame.
 
         Returns:
-            Whether the frames between the two are to be examined, and whether those before the first are that were left
-            out: there a face ended that was seen in too few frames.
+            Whether the frames between the two are to be examined, and whether those left out before the first are:
+            there a face ended that was seen in too few frames.
         """
         if not self._alive:
             self._alive = {i: _Chain(usable=int(ok)) for i, ok in enumerate(before.usable)}

@@ -76,7 +76,7 @@ def quality(
 
     Size is the shorter side over :data:`FULL_SIDE`, confidence the part above one half, sharpness :func:`detail` over
     :data:`FULL_DETAIL`, pose 1 where the nose stands midway between the eyes and a quarter where it stands at one.
-    More of any never lowers it. Arguments as in :func:`unusable_reason`; it says nothing of faces that are not usable.
+    More of any never lowers it. Arguments as in :func:`unusable_reason`; of unusable faces it says nothing.
     """
     size = float(min(box[2] - box[0], box[3] - box[1])) / FULL_SIDE
     sharp = detail(_luma(rgb, box)) / FULL_DETAIL

@@ -1,8 +1,8 @@
 """Faces over time: which are one face, where a face changes, and which of them are enough to embed.
 
-Boxes that overlap from one examined frame to the next are one face over time. Overlap alone does not tell a person from
-somebody laid over them, so successive faces are also compared by what they look like: small pictures of them, aligned
-by the landmarks. That knows no people; it tells where something changed, and there both sides are embedded.
+Boxes that overlap from one examined frame to the next are one face over time. Overlap alone does not tell a person
+from somebody laid over them, so successive faces are also compared by what they look like: small pictures of them,
+aligned by the landmarks. That knows no people; it tells where something changed, and there both sides are embedded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ A head turns away and back within that time; much later it may be somebody else 
 """
 
 SAME_LOOK = 0.7
-"""Correlation under which the pictures of two faces are taken for a change (``benchmarks/likeness_speed.py --looks``).
+"""Correlation under which the pictures of two faces are taken for a change.
 
 Too high costs embeddings, too low hides a person: most pairs of different people lie under it.
 """
@@ -40,7 +40,7 @@ Ints = NDArray[np.intp]
 
 
 def matched(a: NDArray[np.float32], b: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
-    """Which of the boxes ``(n, 4)`` and ``(m, 4)`` are one face: pairs, those that overlap most first, each box once."""
+    """Which boxes of ``(n, 4)`` and ``(m, 4)`` are one face: pairs, those that overlap most first, each box once."""
     overlaps = box_overlaps(a, b)
     rows: set[int] = set()
     columns: set[int] = set()
@@ -60,7 +60,7 @@ def link_faces(frame: NDArray[np.intp], boxes: NDArray[np.float32], reach: int =
     Greedy: of all pairs of a face and a track's last box, the one that overlaps most is linked first.
 
     Args:
-        frame: ``(f,)``, ascending: position of each face's frame among the examined frames, or its number in the clip.
+        frame: ``(f,)``, ascending: position of each face's frame among the examined ones, or its number in the clip.
         boxes: ``(f, 4)``.
         reach: How far a face is looked for after it was last seen, in the numbers of ``frame``.
     """
@@ -109,7 +109,8 @@ def look(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.f
     picture = small.astype(np.float32).ravel()
     picture -= picture.mean()
     norm = float(np.linalg.norm(picture))
-    return picture / norm if norm > 0 else picture
+    out: NDArray[np.float32] = picture / norm if norm > 0 else picture
+    return out
 
 
 def stretches(looks: NDArray[np.float32]) -> Ints:
@@ -131,7 +132,7 @@ def well_spread(pts_s: NDArray[np.float64], quality: NDArray[np.float32]) -> Int
     """Which faces of a stretch are embedded: positions, ascending.
 
     The best of each of so many equal spans of time that none lasts longer than :data:`REACH_S`, and the best of the
-    others where that makes fewer than :data:`FEWEST_EMBEDDED`. So every face lies within that time of an embedded one.
+    others where that makes fewer than :data:`FEWEST_EMBEDDED`. So every face lies that near to an embedded one.
 
     Args:
         pts_s: ``(n,)``: when each is seen.

@@ -118,7 +118,7 @@ class FacesExtractor:
         confidence: float32 ``(F,)``.
         usable: bool ``(F,)``.
         reason: str ``(F,)``: why a face is not usable; empty for usable ones.
-        quality: float32 ``(F,)`` in [0, 1]: how much a usable face tells (``face_quality.quality``); 0 for the others.
+        quality: float32 ``(F,)`` in [0, 1]: how much a usable face tells (``face_quality.quality``); otherwise 0.
         track: int32 ``(F,)``: number of the face over time, linked by overlap within a shot.
         embedded: bool ``(F,)``: ``embedding`` is filled; usable faces, all or some (option ``embed``).
         embedding: float32 ``(F, d)``: zero for faces that are not embedded.

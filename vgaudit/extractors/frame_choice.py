@@ -1,9 +1,9 @@
 """Which frames of a clip are examined for faces, decided while the frames stream past.
 
-``auto`` examines every third frame, more where frames are slow, the first and the last always: never are more than two
-frames left out in between, so a face that shows in three frames in a row is seen in one at least, at any frame rate. The
-frames left out are kept for a while, and are examined as well where they may hold more: where a face comes, goes or
-changes, and where one goes that could be compared in fewer than three frames.
+``auto`` examines every third frame, more where frames are slow, the first and the last always: never are more than
+two frames left out in between, so a face that shows in three frames in a row meets one at least, at any frame rate.
+The frames left out are kept for a while, and are examined as well where they may hold more: where a face comes, goes
+or changes, and where one goes that could be compared in fewer than three frames.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class FrameChooser:
     """Calls ``examine`` on the chosen frames of one clip, each once.
 
     Args:
-        stride: ``auto``, or every how many frames (1: every frame); with a number nothing is examined besides these and
-            the last one.
+        stride: ``auto``, or every how many frames (1: every frame); with a number nothing is examined besides these
+            and the last one.
         examine: Takes frames, at most ``batch`` at once, in no particular order.
-        between: Told of two neighbouring examined frames, says whether the frames between them are to be examined too,
-            and whether those between the first of them and the examined one before it are. Asked by ascending frames,
-            and, with the last frame twice, at the end of the clip. Not asked where ``stride`` is a number.
+        between: Told of two neighbouring examined frames, says whether the frames between them are to be examined
+            too, and whether those before the first of them that were left out are. Asked by ascending frames, and at
+            the end of the clip with the last frame twice. Not asked where ``stride`` is a number.
         batch: Frames examined at once: as many are waited for, whatever the blocks.
     """
 
@@ -80,9 +80,7 @@ class FrameChooser:
         self._batch = batch
         self._frames: list[HeldFrame] = []  # not older than the last examined frame but one
         self._due: list[HeldFrame] = []  # to be examined
-        self._grid: list[
-            HeldFrame
-        ] = []  # chosen by the clock, those that ``between`` has not been asked about yet last
+        self._grid: list[HeldFrame] = []  # the latest three that were chosen by the clock
         self._seen: set[int] = set()
         self._last: HeldFrame | None = None
 

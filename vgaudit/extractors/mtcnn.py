@@ -2,8 +2,10 @@
 
 The networks, their weights and the thresholds are those of facenet-pytorch; how they are driven is not. What differs:
 
-* Pictures are shrunk by the same means over whole pixels, but from one integral image a frame, all candidates at once.
-* The smaller steps of the pyramid lie side by side in one picture: the first network runs twice a frame, not once a step.
+* Pictures are shrunk by the same means over whole pixels, but from one integral image a frame, all candidates at
+  once.
+* The smaller steps of the pyramid lie side by side in one picture: the first network runs twice a frame, not once
+  a step.
 * Pixels are scaled inside the first convolutions. Second and third network run with the channels last.
 * Candidates outside of the frame are dropped one by one; there facenet-pytorch breaks.
 * Overlap is suppressed so that what else is in a batch rounds nothing: boxes of fractions frame by frame.
@@ -32,7 +34,7 @@ THRESHOLDS = (0.6, 0.7, 0.7)
 """Least score after each of the three networks."""
 
 SUPPRESS = (0.5, 0.7, 0.7, 0.7)
-"""Overlap over which the lower score goes: within a step, between steps, after the second, after the third network."""
+"""Overlap over which the lower score goes: within a step, between steps, after the second and the third network."""
 
 CHUNK = 256
 """Candidates that go through a network at once."""
@@ -167,7 +169,7 @@ class Cascade:
             for picture, total in zip(laid, sums, strict=True):
                 _lay(picture, total, canvas.steps)
             out = self._first_network(laid, canvas.steps)
-            score = 1 / (1 + np.exp(-out[:, 0, canvas.cell]))
+            score = np.reciprocal(1 + np.exp(-out[:, 0, canvas.cell]), dtype=np.float32)
             number, cell = np.nonzero(score >= THRESHOLDS[0])
             boxes.append(canvas.box[cell])
             scores.append(score[number, cell])
@@ -301,7 +303,8 @@ def _shrunk(sums: Sums, frame: Ints, start: Ints, end: Ints, side: int) -> Float
     total -= flat.take(y0 + x1, axis=0)
     total += flat.take(y0 + x0, axis=0)
     area = (high - low).astype(np.float32)
-    return np.divide(total, (area[:, 1, :, None] * area[:, 0, None, :])[..., None], dtype=np.float32)
+    mean: Floats = np.divide(total, (area[:, 1, :, None] * area[:, 0, None, :])[..., None], dtype=np.float32)
+    return mean
 
 
 def _squares(boxes: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Cuts between shots, found while frames stream past: PySceneDetect's content detector on a small copy of each frame."""
+"""Cuts between shots, found as frames stream past: PySceneDetect's content detector on a small copy of each frame."""
 
 from __future__ import annotations
 
