@@ -34,9 +34,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
-from scipy.stats import binom, norm
+from scipy.special import ndtr, ndtri
+from scipy.stats import binom
 
 from vgaudit.extractors.face_embedding import cosine_similarity
 from vgaudit.likeness.calibration import Calibration, Expected, last_alerting
@@ -100,7 +102,7 @@ def draw_cohort(
     # The lowest of n' exponentials are sums of independent ones (Renyi), so the highest scores need no others.
     rest = n - generic
     spacings = rng.exponential(size=(entries, depth)) / (rest - np.arange(depth))
-    ordinary = effects[:, None] + norm.isf(-np.expm1(-np.cumsum(spacings, axis=1)))
+    ordinary = effects[:, None] - ndtri(-np.expm1(-np.cumsum(spacings, axis=1)))
     persons = rng.integers(generic, n, (entries, depth))
     while len(twice := np.flatnonzero((np.diff(np.sort(persons, axis=1), axis=1) == 0).any(axis=1))):
         persons[twice] = rng.integers(generic, n, (len(twice), depth))
@@ -137,18 +139,19 @@ def draws(entries: int, n: int, tracks: int, worlds: int, campaigns: int, rng: n
             (0.0, 1 - GENERIC, of_kind[0], numbers[: of_kind[0]]),
             (SHIFT, GENERIC, of_kind[1], numbers[of_kind[0] :]),
         ):
-            true += tracks * share * float(norm.sf(least - effects - shift).sum())
-            tail = norm.sf(cut - effects - shift)
+            true += tracks * share * float(ndtr(effects + shift - least).sum())
+            tail = ndtr(effects + shift - cut)
             entry = np.repeat(np.arange(entries), rng.binomial(count, tail))
-            score = effects[entry] + shift + norm.isf(rng.random(len(entry)) * tail[entry])
+            score = effects[entry] + shift - ndtri(rng.random(len(entry)) * tail[entry])
             campaign = who[rng.integers(0, max(1, count), len(entry))] // tracks if len(entry) else entry
             drawn += list(zip(campaign.tolist(), entry.tolist(), score.tolist(), strict=True))
         tally.expected.append(found)
         tally.true.append(true)
         tally.count(*alerting(calibration, iter(drawn), comparisons, (POINT, STRICT)), campaigns)
         # Hits on the bound: their true rate is 1 in `comparisons`. The strict point is set out of their way.
+        bound = rate_score(1 / comparisons)
         for entry in rng.integers(0, entries, max(1, 2000 // worlds)).tolist():
-            score = rate_score(1 / comparisons) + effects[entry]
+            score = bound + effects[entry]
             rates = calibration.rate(entry, score)
             match = Match(score, score, score + 1, 3, 0, rates)
             tally.at_bound += 1
@@ -156,12 +159,13 @@ def draws(entries: int, n: int, tracks: int, worlds: int, campaigns: int, rng: n
     return tally
 
 
+@cache
 def rate_score(rate: float) -> float:
     """The score, beside the entry's effect, that the share ``rate`` of all people reaches."""
     low, high = -10.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        share = (1 - GENERIC) * norm.sf(middle) + GENERIC * norm.sf(middle - SHIFT)
+        share = (1 - GENERIC) * ndtr(-middle) + GENERIC * ndtr(SHIFT - middle)
         low, high = (middle, high) if share > rate else (low, middle)
     return high
 
@@ -239,8 +243,9 @@ def report(name: str, size: tuple[int, int, int], worlds: int, tally: Tally) -> 
     share = tally.any_by_rate / tally.campaigns
     let_go = f"{tally.let_go / tally.at_bound:.4f}" if tally.at_bound else "-"
     by = "strict" if last < 0 else f"K = {last}"
+    each = f"{worlds} x {tally.campaigns // worlds}"
     print(
-        f"{name:<7}{entries:>8,}{n:>10,}{tracks:>5}{by:>8}{f'{worlds} x {tally.campaigns // worlds}':>11}{value:>10.4g} "
+        f"{name:<7}{entries:>8,}{n:>10,}{tracks:>5}{by:>8}{each:>12}{value:>10.4g} "
         f"{f'[{low:.3g}, {high:.3g}]':<19}{true:>9}{observed:>9.4g} +- {1.96 * error:<7.2g}{covered:>7}"
         f"{share if last >= 0 else 0:>8.4f}{let_go:>8}",
         flush=True,
@@ -265,8 +270,8 @@ def main() -> None:
     options = parser.parse_args()
     begin = time.perf_counter()
     print(
-        f"{'':<7}{'N':>8}{'n':>10}{'T':>5}{'by':>8}{'worlds x c.':>11}{'expected':>10} {'[interval]':<19}{'true':>9}"
-        f"{'observed':>9}{'':>10}{'covered':>8}{'any':>8}{'let go':>8}"
+        f"{'':<7}{'N':>8}{'n':>10}{'T':>5}{'by':>8}{'worlds x c.':>12}{'expected':>10} {'[interval]':<19}{'true':>9}"
+        f"{'observed':>9}{'':>11}{'covered':>7}{'any':>8}{'let go':>8}"
     )
     failed = []
     plan = (
