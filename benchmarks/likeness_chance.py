@@ -103,9 +103,13 @@ def draw_cohort(
     rest = n - generic
     spacings = rng.exponential(size=(entries, depth)) / (rest - np.arange(depth))
     ordinary = effects[:, None] - ndtri(-np.expm1(-np.cumsum(spacings, axis=1)))
-    persons = rng.integers(generic, n, (entries, depth))
-    while len(twice := np.flatnonzero((np.diff(np.sort(persons, axis=1), axis=1) == 0).any(axis=1))):
-        persons[twice] = rng.integers(generic, n, (len(twice), depth))
+    depth = min(depth, rest)
+    if rest <= 400:
+        persons = generic + np.argsort(rng.random((entries, rest)), axis=1)[:, :depth]
+    else:
+        persons = rng.integers(generic, n, (entries, depth))
+        while len(twice := np.flatnonzero((np.diff(np.sort(persons, axis=1), axis=1) == 0).any(axis=1))):
+            persons[twice] = rng.integers(generic, n, (len(twice), depth))
     scores = np.concatenate(
         [ordinary, effects[:, None] + SHIFT + rng.standard_normal((entries, generic))], axis=1
     )
@@ -120,7 +124,7 @@ def draws(entries: int, n: int, tracks: int, worlds: int, campaigns: int, rng: n
     comparisons = entries * tracks
     last = last_alerting(n, comparisons)
     at_bound = n / comparisons  # people ahead of a hit on the review bound, on average
-    depth = min(n, max(8, last + 4, int(at_bound + 9 * at_bound**0.5 + 8)))
+    depth = min(n, max(32, last + 4, int(at_bound + 9 * at_bound**0.5 + 8)))
     for _ in range(worlds):
         effects = ENTRY_SPREAD * rng.standard_normal(entries)
         calibration, top = draw_cohort(effects, n, depth, rng)
