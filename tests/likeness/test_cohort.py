@@ -55,7 +55,12 @@ def test_one_template_a_person_averaged_over_pictures_and_changes(folder: Path, 
     assert cohort.groups == ("", "", "one")
     assert cohort.templates.shape == (3, 128)
     assert cohort.templates.dtype == np.float32
-    assert cohort.facts() == {"cohort": "demo", "people": 3, "source": FACTS["source"], "licence": "public domain"}
+    assert cohort.facts() == {
+        "cohort": "demo",
+        "people": 3,
+        "source": FACTS["source"],
+        "licence": "public domain",
+    }
     (folder / "star" / "entry.yaml").unlink()
     single = build_gallery(folder, EMBEDDER)
     apart = 1 - EMBEDDER.similarity(single.templates, cohort.templates)
@@ -80,7 +85,7 @@ def test_what_is_saved_is_what_is_loaded(cohort: Cohort, tmp_path: Path) -> None
     assert again.measure == "l2"
     with pytest.raises(GalleryError, match=r"star \(2026-05-20\).*purge star --cohort .*demo.cohort"):
         Cohort.load(path, EMBEDDER, today=dt.date(2026, 5, 21))
-    with pytest.raises(GalleryError, match="made with dlib .*embedded with facenet"):
+    with pytest.raises(GalleryError, match=r"made with dlib .*embedded with facenet"):
         Cohort.load(path, make_embedder("facenet", {}))
     cohort.without(["star"]).save(path)
     with pytest.raises(GalleryError, match="2 people left in it; at least 3"):
@@ -98,14 +103,16 @@ def test_people_without_a_face_are_left_out_and_counted(folder: Path) -> None:
     assert (cohort.n, cohort.left_out) == (3, 1)
     assert cohort.warnings == ("wall/1.png: no face found",)
     shutil.rmtree(folder / "star")
-    with pytest.raises(GalleryError, match="2 people with a usable picture; a cohort needs at least 3(.|\n)*wall/1.png"):
+    with pytest.raises(
+        GalleryError, match="2 people with a usable picture; a cohort needs at least 3(.|\n)*wall/1.png"
+    ):
         build_cohort(folder, EMBEDDER, **FACTS)
 
 
 def test_somebody_who_is_there_twice_is_refused_and_named(folder: Path, shared_data: Path) -> None:
     (folder / "again").mkdir()
     shutil.copy(shared_data / "faces" / "person_a" / "3.jpg", folder / "again" / "1.jpg")
-    with pytest.raises(GalleryError, match="again and person_a look alike (.|\n)*") as caught:
+    with pytest.raises(GalleryError, match="again and person_a look alike") as caught:
         build_cohort(folder, EMBEDDER, **FACTS, today=dt.date(2026, 1, 1))
     assert "--keep-duplicates" in str(caught.value)
     kept = build_cohort(folder, EMBEDDER, **FACTS, keep_duplicates=True, today=dt.date(2026, 1, 1))
@@ -163,7 +170,7 @@ def test_cosine_templates_have_unit_norm_and_doubles_go_by_the_evidence_there_is
     np.testing.assert_allclose(np.linalg.norm(cohort.templates, axis=1), 1, atol=1e-6)
     assert any("copies of pictures only" in warning for warning in cohort.warnings)
     put(folder / "again" / "1.jpg", astronaut()[:310, 60:360], quality=60)
-    with pytest.raises(GalleryError, match="again/1.jpg and star/1.png are one picture under two people"):
+    with pytest.raises(GalleryError, match=r"again/1\.jpg and star/1\.png are one picture under two people"):
         build_cohort(folder, Pixels(), **FACTS, today=dt.date(2026, 1, 1))  # type: ignore[arg-type]
 
 

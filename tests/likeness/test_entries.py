@@ -99,8 +99,14 @@ def test_consent_without_an_end_is_no_consent() -> None:
         ("retain_until: 2027", "retain_until: expected a day as YYYY-MM-DD, such as 2027-03-31; found 2027"),
         ("retain_until: 2027-01-01T10:00:00", "retain_until: expected a day"),
         ("consent_scope: [film]", "consent_scope goes with role consented, not with role protected"),
-        ("role: consented\nconsent_until: 2030-01-01\nconsent_scope: film", "consent_scope: expected a list of one"),
-        ("role: consented\nconsent_until: 2030-01-01\nconsent_scope: []", "consent_scope: expected a list of one"),
+        (
+            "role: consented\nconsent_until: 2030-01-01\nconsent_scope: film",
+            "consent_scope: expected a list of one",
+        ),
+        (
+            "role: consented\nconsent_until: 2030-01-01\nconsent_scope: []",
+            "consent_scope: expected a list of one",
+        ),
         ("purpose: ''", "purpose: expected text that can be read"),
         ("legal_hold: true", "legal_hold: expected text; found True"),
         ("legal_bases: contract", "legal_bases: unknown field; did you mean 'legal_basis'"),
@@ -157,7 +163,11 @@ def test_every_fact_of_an_entry_file_is_kept(tmp_path: Path) -> None:
     image = GalleryImage("ab" * 32, 81.5, quality, "press office", "CC-BY", 6)
     entry = GalleryEntry.of("anna", facts, (image,), (RejectedImage("", "0 bytes"),))
     assert entry.aliases == ("Anna K.", "Zoë")
-    assert (entry.legal_hold, entry.group, entry.retain_until) == ("case 17", "group one", dt.date(2031, 1, 31))
+    assert (entry.legal_hold, entry.group, entry.retain_until) == (
+        "case 17",
+        "group one",
+        dt.date(2031, 1, 31),
+    )
     assert GalleryEntry.from_json(entry.to_json(), "x") == entry
     assert "Anna K." not in repr(entry)
 

@@ -478,7 +478,10 @@ def test_nobody_is_used_or_dropped_past_the_day_of_retention(folder: Path) -> No
     for where in (path, folder):
         assert describe_gallery(where, today=last).entries
         assert load_gallery(where, EMBEDDER, today=last).entries
-        for use in (lambda p: describe_gallery(p, today=after), lambda p: load_gallery(p, EMBEDDER, today=after)):
+        for use in (
+            lambda p: describe_gallery(p, today=after),
+            lambda p: load_gallery(p, EMBEDDER, today=after),
+        ):
             with refused(r"anna \(2026-05-20\).*vgaudit gallery purge anna --gallery .*or extend"):
                 use(where)
     with refused("anna"):
@@ -506,7 +509,9 @@ def test_embeddings_are_made_in_batches_and_one_that_fails_is_one_rejection(
     gallery = build_gallery(folder, EMBEDDER)
     assert sizes == [16, 4]
     assert len(gallery.templates) == 19
-    assert [image.reason for image in gallery.entries[0].rejected] == ["the embedder gave no finite vector for it"]
+    assert [image.reason for image in gallery.entries[0].rejected] == [
+        "the embedder gave no finite vector for it"
+    ]
 
 
 def test_templates_of_another_size_are_refused(file: Path) -> None:

@@ -85,7 +85,9 @@ def test_without_a_published_point_the_gallery_itself_is_the_measure() -> None:
     assert "no point is published" in note
     assert "20 pairs" in note
     assert "no published point" in found[-1].words("cosine", {})
-    assert find_mixups(people(20, 1), cosine_similarity, None)[1][0].startswith("people who look alike were not looked")
+    assert find_mixups(people(20, 1), cosine_similarity, None)[1][0].startswith(
+        "people who look alike were not looked"
+    )
 
 
 def test_copies_do_not_vouch_for_each_other() -> None:

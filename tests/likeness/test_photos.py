@@ -66,7 +66,7 @@ def test_photographs_of_other_pictures_are_refused(folder: Path) -> None:
     photos = photos_of_folder(folder)
     (folder / "anna" / "0.jpg").unlink()
     gallery, _ = build_with_photos(folder, EMBEDDER)
-    with pytest.raises(GalleryError, match="not those of this gallery's templates .*anna"):
+    with pytest.raises(GalleryError, match=r"not those of this gallery's templates .*anna"):
         photos.check(gallery.entries)
     photos.without(["anna"]).check(gallery.entries)
 
