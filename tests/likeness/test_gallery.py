@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -391,6 +393,125 @@ def test_a_picture_that_changes_while_it_is_read_is_not_used(
     monkeypatch.setattr(portrait_faces, "read_bytes", lambda path, root: real(path, root) + b"\0")
     with refused("changed while it was read"):
         build_gallery(folder, EMBEDDER)
+
+
+def test_files_of_the_first_format_are_read(built: Gallery, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    entries = [
+        {
+            "entry_id": entry.entry_id,
+            "role": "consented" if entry.entry_id == "person_a" else "protected",
+            "consent_until": "2027-01-01" if entry.entry_id == "person_a" else None,
+            "images": [{"sha256": image.sha256, "side_px": image.side_px} for image in entry.images],
+        }
+        for entry in built.entries
+    ]
+    description = {
+        "version": 1, "embedder": "dlib", "embedder_fingerprint": EMBEDDER.fingerprint, "measure": "l2",
+        "detector_fingerprint": built.detector_fingerprint, "entries": entries,
+        "templates_sha256": hashlib.sha256(built.templates.tobytes() + built.owners.tobytes()).hexdigest(),
+    }  # fmt: skip
+    path = tmp_path / "old.gallery"
+    tensors = {"templates": built.templates, "owners": built.owners}
+    save_file(tensors, path, metadata={"vgaudit_gallery": json.dumps(description)})
+    old = load_gallery(path, EMBEDDER)
+    np.testing.assert_array_equal(old.templates, built.templates)
+    assert old.entries[0].consent_until == dt.date(2027, 1, 1)
+    assert old.entries[1].images[0].quality is None
+    description["templates_sha256"] = "0" * 64
+    save_file(tensors, path, metadata={"vgaudit_gallery": json.dumps(description)})
+    with refused("not those it was saved with"):
+        load_gallery(path, EMBEDDER)
+
+
+def test_facts_and_rejections_survive_the_file_without_names(folder: Path) -> None:
+    (folder / "anna" / "entry.yaml").write_text(
+        "purpose: a test\ngroup: one\naliases: [Anna Known]\nimages: {1.png: {licence: CC0}}"
+    )
+    bad(folder, "no face")
+    built = build_gallery(folder, EMBEDDER)
+    path = folder.parent / "g"
+    built.save(path)
+    entry = Gallery.load(path, EMBEDDER).entries[0]
+    assert entry == built.entries[0]
+    assert (entry.purpose, entry.group, entry.aliases, entry.images[0].licence) == (
+        "a test", "one", ("Anna Known",), "CC0",
+    )  # fmt: skip
+    quality = entry.images[0].quality
+    assert quality is not None
+    assert 0.8 < quality.score <= 1.0
+    assert [image.reason for image in entry.rejected] == ["no face found"]
+    assert Gallery.load(path, EMBEDDER).warnings == (f"anna/{entry.rejected[0].sha256[:8]}: no face found",)
+    assert b".png" not in path.read_bytes()
+
+
+def test_a_poor_picture_has_a_lower_quality(folder: Path) -> None:
+    small = cv2.resize(astronaut()[:300, 60:360], (190, 190), interpolation=cv2.INTER_AREA)
+    put(folder / "anna" / "2.png", cv2.GaussianBlur(small, (0, 0), 1.2))
+    good, poor = (image.quality for image in build_gallery(folder, EMBEDDER).entries[0].images)
+    assert good is not None
+    assert poor is not None
+    assert poor.score < good.score - 0.1
+    assert poor.detail < good.detail
+
+
+def test_the_same_file_twice_counts_once(folder: Path) -> None:
+    shutil.copy(folder / "anna" / "1.png", folder / "anna" / "2.png")
+    gallery = build_gallery(folder, EMBEDDER)
+    assert len(gallery.templates) == 1
+    assert gallery.warnings == ("anna/2.png: the same file as another picture of this entry",)
+
+
+def test_facts_of_a_picture_that_is_not_there_are_refused(folder: Path) -> None:
+    (folder / "anna" / "entry.yaml").write_text("images: {1.pgn: {licence: CC0}}")
+    with refused("anna/entry.yaml: images: '1.pgn' is no file of the folder; did you mean '1.png'"):
+        build_gallery(folder, EMBEDDER)
+
+
+def test_nobody_is_used_or_dropped_past_the_day_of_retention(folder: Path) -> None:
+    facts = folder / "anna" / "entry.yaml"
+    facts.write_text("retain_until: 2026-05-20")
+    last, after = dt.date(2026, 5, 20), dt.date(2026, 5, 21)
+    path = folder.parent / "g"
+    build_gallery(folder, EMBEDDER, today=last).save(path)
+    for where in (path, folder):
+        assert describe_gallery(where, today=last).entries
+        assert load_gallery(where, EMBEDDER, today=last).entries
+        for use in (
+            lambda p: describe_gallery(p, today=after),
+            lambda p: load_gallery(p, EMBEDDER, today=after),
+        ):
+            with refused(r"anna \(2026-05-20\).*vgaudit gallery purge anna --gallery .*or extend"):
+                use(where)
+    with refused("anna"):
+        build_gallery(folder, EMBEDDER, today=after)
+    facts.write_text("retain_until: 2026-05-20\nlegal_hold: case 17")
+    assert load_gallery(folder, EMBEDDER, today=after).entries[0].legal_hold == "case 17"
+
+
+def test_embeddings_are_made_in_batches_and_one_that_fails_is_one_rejection(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(19):
+        put(folder / "anna" / f"x{i}.png", astronaut()[: 280 + i, 60:360])
+    sizes: list[int] = []
+    real = EMBEDDER.embed
+
+    def embed(chips: np.ndarray) -> np.ndarray:
+        sizes.append(len(chips))
+        vectors = real(chips)
+        if len(sizes) == 1:
+            vectors[3] = np.nan
+        return vectors
+
+    monkeypatch.setattr(EMBEDDER, "embed", embed)
+    gallery = build_gallery(folder, EMBEDDER)
+    assert sizes == [16, 4]
+    assert len(gallery.templates) == 19
+    assert [image.reason for image in gallery.entries[0].rejected] == [
+        "the embedder gave no finite vector for it"
+    ]
 
 
 def test_templates_of_another_size_are_refused(file: Path) -> None:

@@ -37,6 +37,13 @@ def _text(value: Any) -> Any:
     return text
 
 
+def _alias(value: Any) -> Any:
+    text = _text(value)
+    if len(text) < 2:
+        raise ValueError("expected a name of at least 2 characters; a single one is in every prompt")
+    return text
+
+
 def _day(value: Any) -> Any:
     """A date, never a moment or a number that could be read as one."""
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
@@ -57,7 +64,7 @@ def _names(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_text), Field(max_length=MAX_TEXT)]
 Name = Annotated[str, BeforeValidator(_text), Field(max_length=200)]
-Alias = Annotated[str, BeforeValidator(_text), Field(min_length=2, max_length=200)]
+Alias = Annotated[str, BeforeValidator(_alias), Field(max_length=200)]
 Day = Annotated[dt.date, BeforeValidator(_day)]
 
 
