@@ -84,10 +84,14 @@ def add_what_later_stages_write(run: Path) -> None:
         + '{"key": "client-0042'
     )
     sample = entries[0]["sample_id"]
-    rows = [
-        {"entry": who, "role": "protected", "best_similarity": 0.76543, "sample_id": sample, "clip": "ab", "tier": "REVIEW"}
-        for who in (CLIENT, OTHER)
-    ]  # fmt: skip
+    facts = {
+        "role": "protected",
+        "best_similarity": 0.76543,
+        "sample_id": sample,
+        "clip": "ab",
+        "tier": "REVIEW",
+    }
+    rows = [{"entry": who, **facts} for who in (CLIENT, OTHER)]
     (run / purge.LEDGER).write_text(
         "".join(json.dumps(r) + "\n" for r in [*rows, {"unassessable": {"start_s": 0}}])
     )
