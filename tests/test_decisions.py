@@ -171,6 +171,11 @@ def test_lines_cut_off_the_end_are_missed_by_the_count_that_was_kept(run: Path) 
         assert "3 decisions had been applied" in problem.what
     (run / decisions.FILE).unlink()
     assert verify(run) is not None
+    for odd in ({"count": "many"}, [3], {"count": 1}):
+        (run / "results.json").write_text(json.dumps({"decisions": odd}))
+        problem = verify(run)
+        assert problem is not None
+        assert "cannot be read" in problem.what
     with pytest.raises(RunDirError):
         verify(run / "nowhere")
 

@@ -229,6 +229,32 @@ def test_gate_on_findings(situation: str) -> None:
     assert words in held.reason
 
 
+def decided(spec: Any, **decisions: Any) -> GateResult:
+    (held,) = evaluate(
+        [gate({**spec, "group": "g"})], [], ["g", "h"], sample_groups={"s1": "g", "h1": "h"}, coverage=ALL_SEEN,
+        finding_kinds=KINDS, **decisions,
+    )  # fmt: skip
+    return held
+
+
+def test_a_gate_says_what_reviewers_closed_and_does_not_pass_on_what_expired_or_cannot_be_read() -> None:
+    closed = [finding(), finding(), finding(clip="h1"), finding(severity=Severity.INFO)]
+    held = decided(FINDINGS, closed=closed)
+    assert (held.outcome, "; 2 closed by decisions" in held.reason) == (PASSED, True)
+    held = decided(FINDINGS, findings=[finding()], closed=closed)
+    assert (held.outcome, "2 closed by decisions" in held.reason) == (FAILED, True)
+    lax = {**FINDINGS, "max": 5}
+    held = decided(lax, findings=[finding()], expired=[finding()])
+    assert (held.outcome, "1 decision expired: a person has to decide again" in held.reason) == (
+        UNKNOWN,
+        True,
+    )
+    assert decided(lax, expired=[finding(clip="h1"), finding("temporal.freeze")]).outcome == PASSED
+    for findings in ([], [finding()]):
+        held = decided(FINDINGS, findings=findings, undecidable="line 2 was changed")
+        assert (held.outcome, "line 2 was changed" in held.reason) == (UNKNOWN, True)
+
+
 GHOSTS = {"likeness": {"g": (4, 4)}, "likeness.match": {"g": (1, 4)}, "likeness.face": {"g": (1, 4)}}
 SHORT = {"g": {"too short": ["c", "d"], "blurred": ["b"]}}
 

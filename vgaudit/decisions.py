@@ -163,8 +163,12 @@ def _checked(data: bytes, beginning: str, anchor: Mapping[str, Any] | None = Non
             "torn: its writer was stopped inside it; the next decision, or `decide verify --cut`, cuts it off"
         )
         return replace(chain, problem=Problem(len(found) + 1, what))
-    count = int(anchor["count"]) if anchor else 0
-    if anchor and count and (len(found) < count or found[count - 1].hash != anchor["head"]):
+    try:
+        count, head = (int(anchor["count"]), str(anchor["head"])) if anchor else (0, "")
+    except (KeyError, TypeError, ValueError):
+        what = f"how many decisions had been applied cannot be read ({anchor!r} in results.json)"
+        return replace(chain, problem=Problem(len(found) + 1, what[:200]))
+    if count > 0 and (len(found) < count or found[count - 1].hash != head):
         what = f"{count} decisions had been applied to this run, and the chain no longer holds them; restore the file"
         return replace(chain, problem=Problem(min(count, len(found) + 1), what))
     return chain
@@ -386,18 +390,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def notes_about(run: Path, findings: Collection[str]) -> list[Path]:
-    """Files of notes on ``findings``, and what is left of notes whose writer was stopped."""
+def notes_about(run: Path, findings: Collection[str], also: Collection[str] = ()) -> list[Path]:
+    """Files of notes on ``findings``, those with the digests ``also``, and what writers left that were stopped."""
     named: dict[str, set[str]] = {}
     for decision in read_chain(run).decisions:
         if decision.note_sha256:
             named.setdefault(decision.note_sha256, set()).add(decision.finding)
     files = sorted((run / NOTES).glob("*.txt"))
-    gone = [f for f in files if not named.get(f.stem) or named[f.stem] & set(findings)]
+    gone = [f for f in files if f.stem in also or not named.get(f.stem) or named[f.stem] & set(findings)]
     return [*gone, *(run / NOTES).glob(".*.tmp")]
 
 
-def remove_notes(run: Path, findings: Collection[str]) -> list[Path]:
+def remove_notes(run: Path, findings: Collection[str], also: Collection[str] = ()) -> list[Path]:
     """Delete the files of :func:`notes_about`, while nobody appends; returns them. The chain stays as it is."""
     if not (run / NOTES).is_dir():
         return []
@@ -409,7 +413,7 @@ def remove_notes(run: Path, findings: Collection[str]) -> list[Path]:
                 f"{run}: {chain.problem}; it cannot be told which notes are about whom: restore the file, or delete "
                 f"the folder {NOTES} by hand"
             )
-        kept = {d.note_sha256 for d in chain.decisions if d.finding not in findings}
+        kept = {d.note_sha256 for d in chain.decisions if d.finding not in findings} - set(also)
         gone = [f for f in sorted((run / NOTES).glob("*.txt")) if f.stem not in kept]
         gone += (run / NOTES).glob(
             ".*.tmp"

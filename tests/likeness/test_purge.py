@@ -84,10 +84,14 @@ def add_what_later_stages_write(run: Path) -> None:
         + '{"key": "client-0042'
     )
     sample = entries[0]["sample_id"]
-    rows = [
-        {"entry": who, "role": "protected", "best_similarity": 0.76543, "sample_id": sample, "clip": "ab", "tier": "REVIEW"}
-        for who in (CLIENT, OTHER)
-    ]  # fmt: skip
+    facts = {
+        "role": "protected",
+        "best_similarity": 0.76543,
+        "sample_id": sample,
+        "clip": "ab",
+        "tier": "REVIEW",
+    }
+    rows = [{"entry": who, **facts} for who in (CLIENT, OTHER)]
     (run / purge.LEDGER).write_text(
         "".join(json.dumps(r) + "\n" for r in [*rows, {"unassessable": {"start_s": 0}}])
     )
@@ -255,6 +259,37 @@ def test_a_purge_that_was_killed_is_finished_by_the_next(run: Path, monkeypatch:
         shutil.rmtree(copy)
     else:
         raise AssertionError("the purge never came to its end")
+
+
+def test_a_best_similarity_without_a_match_goes_too_where_it_can_be_theirs(run: Path) -> None:
+    """The ledger says in which clip somebody was nearest; where there is nobody else, every value is theirs."""
+    log = run / "measurements" / "log.jsonl"
+    entries = [json.loads(line) for line in log.read_bytes().split(b"\n")[:-1]]
+    for entry in entries:
+        entry["measurement"]["findings"] = []
+        entry["measurement"]["facts"].pop("gallery", None)
+    log.write_text("".join(json.dumps(e) + "\n" for e in entries))
+    sample = next(e["sample_id"] for e in entries if e["metric"] == "likeness")
+
+    def best() -> list[bool]:
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        return ["best_similarity" in r["measurement"]["values"] for r in rows if r["metric"] == "likeness"]
+
+    nearest = {"best_similarity": 0.3, "sample_id": sample, "tier": "CLEAR"}
+    others = [{"entry": OTHER, "best_similarity": 0.2, "sample_id": "x", "tier": "CLEAR"}]
+    for rows, left in ((others, [False, True]), ([], [False, False])):
+        ledger = [{"entry": CLIENT, **nearest}, *rows]
+        (run / purge.LEDGER).write_text("".join(json.dumps(r) + "\n" for r in ledger))
+        purge_run(run, LABELS, dry_run=False)
+        assert best() == left
+
+
+def test_a_note_that_names_the_person_goes_whatever_it_is_about(run: Path) -> None:
+    name = next(f.finding.fingerprint for f in open_desk(run).findings if f.finding.detail["entry"] == OTHER)
+    decide(run, Verb.ESCALATE, name, reason="unclear", author="Ann", note=f"Or is it {CLIENT}?")
+    purge_run(run, LABELS, dry_run=False)
+    notes = [decisions.note_of(run, d) for d in decisions.read_chain(run).decisions]
+    assert sorted(notes) == [OTHER_NOTE, OTHER_NOTE, "purged", "purged", "purged"]
 
 
 def test_a_second_person_can_be_purged_later(run: Path) -> None:

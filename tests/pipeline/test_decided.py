@@ -100,6 +100,8 @@ def test_every_stage_sees_decisions_that_are_newer_than_the_verdict(run: Path, t
     data = read_report_data(RunDir.open(run))
     assert data.decisions[open_desk(run).findings[0].finding.fingerprint].state is State.OPEN
     assert apply(run).verdict.exit_code == 3
+    worst = (run / "summary.md").read_text().partition("## Worst findings")[2].splitlines()
+    assert ["reopened" in row for row in worst if row.startswith("| review")] == [True, False, False, False]
     assert json.loads((run / "results.json").read_text())["verdict"]["exit_code"] == 3
 
 

@@ -96,6 +96,14 @@ class _Names:
         self.seen |= {label for label in self.labels if label in text}
         return bool(self._pattern.search(text))
 
+    def in_file(self, path: Path) -> bool:
+        """Whether a text file names somebody."""
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return any(self.in_text(line) for line in file)
+        except FileNotFoundError:
+            return False
+
     def text(self, text: str) -> str:
         """``text`` with labels in place of ids."""
         self.seen |= {label for label in self.labels if label in text}
@@ -273,11 +281,15 @@ class _Purge:
                 f"{self.path}: {problem}; it cannot be told which notes are about whom: restore the file, or delete "
                 f"the folder {decisions.NOTES} by hand"
             )
-        if problem or not found.fingerprints:
+        if problem:
             return []
-        gone = decisions.notes_about(self.path, found.fingerprints)
+        naming = {p.stem for p in (self.path / decisions.NOTES).glob("*.txt") if self.names.in_file(p)}
+        if not found.fingerprints and not naming:
+            return []
+        gone = decisions.notes_about(self.path, found.fingerprints, naming)
         what = f"{decisions.NOTES}/: {len(gone)} notes of decisions"
-        return [(what, lambda: decisions.remove_notes(self.path, found.fingerprints))] if gone else []
+        step = partial(decisions.remove_notes, self.path, found.fingerprints, naming)
+        return [(what, step)] if gone else []
 
     def _pictures(self, found: _Found) -> list[tuple[str, Callable[[], object]]]:
         gone = sorted(p for p in found.pictures - found.others if (self.path / p).is_file())
@@ -287,7 +299,7 @@ class _Purge:
         """Files that name the person in words that are the suite's own."""
         out = []
         for path, name in self._files():
-            if name.startswith(_OWN_WORDS) and path.suffix in _TEXTS and self.names.in_text(_text(path)):
+            if name.startswith(_OWN_WORDS) and path.suffix in _TEXTS and self.names.in_file(path):
                 out.append(f"stays: {name} (the suite's or the clips' own words name the person)")
         return out
 
@@ -301,7 +313,7 @@ class _Purge:
                 steps += self._lines(path, self.names.value)
             elif path.suffix == ".json":
                 steps += self._json(name, self.names.value)
-            elif (path.suffix in _TEXTS and self.names.in_text(_text(path))) or self._in_archive(path):
+            elif (path.suffix in _TEXTS and self.names.in_file(path)) or self._in_archive(path):
                 steps.append((name, partial(_delete, path)))
         return steps
 
@@ -470,15 +482,6 @@ def _is_picture(path: str) -> bool:
     """Whether a finding's evidence is a picture of its own in the run directory, and not a span of the clip."""
     parts = PurePosixPath(path).parts
     return "#t=" not in path and len(parts) > 1 and parts[0] in ("evidence", "previews") and ".." not in parts
-
-
-def _text(path: Path) -> str:
-    try:
-        return (
-            path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _LARGEST_TEXT else ""
-        )
-    except OSError:
-        return ""
 
 
 def _delete(path: Path) -> None:

@@ -32,7 +32,7 @@ class Decided:
     def key(self) -> str:
         """See above."""
         told = sorted([fingerprint, s.words, s.state] for fingerprint, s in self.standings.items())
-        return digest([told, self.problem, dict(self.anchor)])
+        return digest([told, self.problem, self.anchor])
 
     def of(self, finding: Finding) -> Standing:
         """Where a finding stands."""
@@ -78,6 +78,6 @@ def read_decided(
     """
     chain = read_chain(run, anchor)
     if chain.problem:
-        kept = dict(anchor or {"count": 0, "head": ""})
+        kept = anchor or {"count": 0, "head": ""}  # as it is: damage must not be forgotten
         return Decided({}, f"the chain of reviewers' decisions is damaged ({chain.problem})", kept)
     return Decided(standings(chain, findings, policy), "", chain.anchor)

@@ -104,7 +104,7 @@ def finish(
         },
     }
     decided = read_decided(run.path, spec.review, findings_of(plan, collected.measurements), anchor)
-    stored |= {"decided": decided.key, "decisions": dict(decided.anchor)}
+    stored |= {"decided": decided.key, "decisions": decided.anchor}
     stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, collected.measurements, decided)
     _write_settlements(run, collected)
     run.write_results(stored)
@@ -151,7 +151,7 @@ def hold_again(run: RunDir) -> ReportData:
     records = {s.sample_id: run.clip_record(s.sample_id) for s in plan}
     measurements = stored_measurements(run, stored)
     decided = read_decided(run.path, spec.review, findings_of(plan, measurements), stored.get("decisions"))
-    stored |= {"decided": decided.key, "decisions": dict(decided.anchor)}
+    stored |= {"decided": decided.key, "decisions": decided.anchor}
     stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, measurements, decided)
     run.write_results(stored)
     data = read_report_data(run)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vgaudit.decisions import Standing
 from vgaudit.records import Finding, Severity, digest, worst
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
@@ -204,23 +205,28 @@ def _excess(finding: Finding) -> float:
 
 
 def worst_findings(
-    entries: Sequence[ClipEntry], rows: Mapping[str, ClipRow], limit: int = WORST_SHOWN
+    entries: Sequence[ClipEntry],
+    rows: Mapping[str, ClipRow],
+    limit: int = WORST_SHOWN,
+    decisions: Mapping[str, Standing] | None = None,
 ) -> list[WorstFinding]:
     """The worst findings: by severity, and within one severity the kinds take turns.
 
     Scores of different kinds have no common scale, so each kind is ordered by its own excess over the threshold,
-    and the most excessive of every kind come before the second of any.
+    and the most excessive of every kind come before the second of any. What reviewers closed (``decisions``) is last.
     """
+    closed = {fingerprint for fingerprint, standing in (decisions or {}).items() if standing.closed}
     ranked: list[tuple[int, int, float, int, Finding, ClipRow]] = []
-    by_kind: dict[tuple[Severity, str], list[tuple[float, int, Finding, ClipRow]]] = {}
+    by_kind: dict[tuple[bool, Severity, str], list[tuple[float, int, Finding, ClipRow]]] = {}
     for position, entry in enumerate(entries):
         for finding in entry.findings:
-            key = (finding.severity, finding.kind)
+            key = (finding.fingerprint in closed, finding.severity, finding.kind)
             row = rows[entry.sample.sample_id]
             by_kind.setdefault(key, []).append((-_excess(finding), position, finding, row))
-    for (severity, _), found in by_kind.items():
+    for (is_closed, severity, _), found in by_kind.items():
         found.sort(key=lambda item: item[:2])
-        ranked += [(-severity.rank, turn, *item) for turn, item in enumerate(found[:limit])]
+        rank = 1 if is_closed else -severity.rank
+        ranked += [(rank, turn, *item) for turn, item in enumerate(found[:limit])]
     ranked.sort(key=lambda item: item[:4])
     return [WorstFinding(item[4], item[5]) for item in ranked[:limit]]
 

@@ -101,7 +101,7 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         blocks=[block for block in blocks if block.is_gated or not block.is_equal],
         equal=[block for block in blocks if block.is_equal and not block.is_gated],
         absent=absent_metrics(data),
-        worst=worst_findings(data.clips, by_id),
+        worst=worst_findings(data.clips, by_id, decisions=data.decisions),
         kinds=kind_counts(data.clips),
         finding_total=sum(row.findings for row in rows),
         rows=table_order(rows, data.kind == "census"),

@@ -190,7 +190,7 @@ def _with_decision(data: ReportData, finding: Finding) -> str:
 def _worst(data: ReportData) -> str:
     media = ClipMedia(MediaFile(), MediaFile())
     by_id = {e.sample.sample_id: clip_row(e, e.sample.sample_id, media, ()) for e in data.clips}
-    found = worst_findings(data.clips, by_id, _WORST_SHOWN)
+    found = worst_findings(data.clips, by_id, _WORST_SHOWN, data.decisions)
     total = sum(row.findings for row in by_id.values())
     if not found:
         return "No detector found anything. That is no proof that nothing is wrong."
