@@ -58,6 +58,8 @@ class _Evidence:
     kinds: Mapping[str, Collection[str]] | None
     outside: Mapping[tuple[str, str], str]
     """Metric and group -> why its network is out of domain there."""
+    no_alerts: Mapping[tuple[str, str], str]
+    """Metric and group -> why none of its findings there can be an alert, whatever it saw."""
     gaps: Gaps
     closed: Sequence[Finding]
     expired: Sequence[Finding]
@@ -129,8 +131,11 @@ def evaluate(
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
     outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
+    no_alerts = {
+        (r.name.partition(".")[0], r.group): str(said) for r in results if (said := r.detail.get("no_alerts"))
+    }
     evidence = _Evidence(
-        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, gaps or {}, closed, expired,
+        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts, gaps or {}, closed, expired,
         undecidable,
     )  # fmt: skip
     out: list[GateResult] = []
@@ -296,6 +301,11 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
     for metric in metrics:
         if unknown := unknown_kind(pattern, metric, evidence.kinds):
             return Outcome.NOT_COMPUTED, unknown
+        if gate.at_least is Severity.ALERT and (why := evidence.no_alerts.get((metric, group))):
+            return (
+                Outcome.NOT_COMPUTED,
+                f"{metric} can raise no alert here, so finding none says nothing: {why}",
+            )
         seen = evidence.coverage.get(metric, {}).get(group)
         if seen is None:
             return Outcome.NOT_COMPUTED, f"{metric} was not run on this group"

@@ -60,6 +60,12 @@ Gallery = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="People to look for: a folder per person, or a built gallery."),
 ]
+CohortOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cohort", metavar="FILE", help="Unrelated people to calibrate with (`vgaudit gallery calibrate`)."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N samples of each group.")]
 Workers = Annotated[int | None, typer.Option(metavar="N", min=1, help="Clips scored at the same time.")]
 ExitZero = Annotated[
@@ -90,6 +96,7 @@ def run(
     out: Out = None,
     backend: BackendOption = None,
     gallery: Gallery = None,
+    cohort: CohortOption = None,
     limit: Limit = None,
     set_: Set = None,
     workers: Workers = None,
@@ -107,7 +114,7 @@ def run(
     from vgaudit.cli.console import make_progress
     from vgaudit.pipeline.run import execute
 
-    prepared = _prepare(suite, backend, gallery, limit, set_)
+    prepared = _prepare(suite, backend, gallery, limit, set_, cohort)
     if dry_run:
         from vgaudit.cli.dry_run import describe
 
@@ -157,6 +164,7 @@ def score(
         Path | None, typer.Option(metavar="FILE", help="Prompts of the clips (CSV, JSONL or TXT).")
     ] = None,
     gallery: Gallery = None,
+    cohort: CohortOption = None,
     embedder: Annotated[
         str | None, typer.Option(metavar="NAME", help="Face embedder for the gallery.")
     ] = None,
@@ -180,16 +188,18 @@ def score(
 
     progress = make_progress(quiet)
     if is_run_dir(what):
-        if prompts or gallery or embedder or fps or out:
+        if prompts or gallery or cohort or embedder or fps or out:
             raise UsageError(
                 f"{what} is a run: its suite says which prompts and gallery it uses; "
-                "expected no --prompts, --gallery, --embedder, --fps or --out (change the suite and `vgaudit run` it)"
+                "expected no --prompts, --gallery, --cohort, --embedder, --fps or --out (change the suite and `vgaudit run` it)"
             )
         finished = score_run(what, progress=progress, workers=workers)
     else:
         if not what.is_file():
             _expect_folder(what, "a run directory, a folder of clips, or a clip")
-        loaded = census_suite(what, prompts=prompts, gallery=gallery, embedder=embedder, fps=fps)
+        loaded = census_suite(
+            what, prompts=prompts, gallery=gallery, cohort=cohort, embedder=embedder, fps=fps
+        )
         done = execute(prepare(loaded, kind="census"), out, progress=progress, workers=workers)
         assert done is not None
         finished = done
@@ -232,6 +242,10 @@ def report(
             help="Write instead a likeness page that may be passed on: faces coarsened, nobody named.",
         ),
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Photographs (`gallery build --photos`) for the reviewer's cards."),
+    ] = None,
 ) -> None:
     """Write the reports of a scored run again, with the decisions made since."""
     from vgaudit.pipeline.finish import hold_again, read_report_data
@@ -239,12 +253,19 @@ def report(
 
     run_ = RunDir.open(run_dir)
     if shareable is not None:
+        if photos is not None:
+            raise UsageError("--shareable shows no photographs of the gallery; expected no --photos with it")
         from vgaudit.reports.likeness_page import write_shareable
 
         print(write_shareable(read_report_data(run_), shareable))
         return
     with run_.lock():
-        hold_again(run_)
+        data = hold_again(run_)
+        if photos is not None:
+            from vgaudit.pipeline.photographs import photographs
+            from vgaudit.reports.write import write_reports
+
+            write_reports(data, photographs(photos, data))
         print(run_.path / "report" / "index.html")
 
 
@@ -341,7 +362,12 @@ def doctor() -> None:
 
 
 def _prepare(
-    suite: str, backend: str | None, gallery: Path | None, limit: int | None, overrides: list[str] | None
+    suite: str,
+    backend: str | None,
+    gallery: Path | None,
+    limit: int | None,
+    overrides: list[str] | None,
+    cohort: Path | None = None,
 ) -> Any:
     from vgaudit.pipeline.prepare import prepare
     from vgaudit.suite import load_suite
@@ -356,6 +382,12 @@ def _prepare(
                 "there"
             )
         texts.append(f"metrics.likeness.gallery={_quoted(str(gallery.resolve()))}")
+    if cohort is not None:
+        if not cohort.is_file():
+            raise UsageError(
+                f"--cohort {cohort}: expected a file made by `vgaudit gallery calibrate`, found nothing there"
+            )
+        texts.append(f"metrics.likeness.cohort={_quoted(str(cohort.resolve()))}")
     return prepare(load_suite(suite, texts), limit=limit)
 
 

@@ -267,6 +267,7 @@ def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, 
     detail: dict[str, Any] = {
         "entry": audit.entries[hit.entry].entry_id,
         "role": audit.roles[hit.entry],
+        "images_digest": audit.entries[hit.entry].images_digest,
         "calibration": UNCALIBRATED,
         "rate": None,
         "same_group_rate": None,

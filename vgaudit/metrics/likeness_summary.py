@@ -61,7 +61,7 @@ def tier_rate(
     if spec.name == "alert_rate" and compared and not calibrated:
         return Result.not_computed(
             f"likeness.{spec.name}", context.group, NOT_CALIBRATED, unit=spec.unit, higher_is_better=False,
-            detail=dict(facts),
+            detail={**facts, "no_alerts": NOT_CALIBRATED},
         )  # fmt: skip
     rows: list[Row] = []
     for m in measured:

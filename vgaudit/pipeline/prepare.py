@@ -138,8 +138,8 @@ def _spec(loaded: LoadedSuite, plan: Plan, kind: Kind) -> RunSpec:
 
 
 def census_suite(
-    clips: Path, *, prompts: Path | None = None, gallery: Path | None = None, embedder: str | None = None,
-    fps: float | None = None,
+    clips: Path, *, prompts: Path | None = None, gallery: Path | None = None, cohort: Path | None = None,
+    embedder: str | None = None, fps: float | None = None,
 ) -> LoadedSuite:  # fmt: skip
     """The suite behind ``vgaudit score FOLDER``: finished clips, no estimates, an answer per clip.
 
@@ -147,14 +147,18 @@ def census_suite(
         clips: A folder, searched as the ``files`` backend does, or a single clip.
         prompts: File with the clips' prompts; without it alignment is not asked for.
         gallery: People to look for; without it likeness is not asked for, and the report says so.
+        cohort: File of unrelated people; without it a likeness is never more than a reason to look.
         embedder: Face embedder, when not the default.
         fps: Frame rate of frame folders and arrays.
     """
+    if cohort is not None and gallery is None:
+        raise UsageError("--cohort calibrates a gallery; expected --gallery with it, found none")
     folder = clips.resolve() if clips.is_dir() else clips.resolve().parent
     metrics: dict[str, Any] = {"temporal": {}, "vbench": {}}
     if gallery is not None:
         metrics["likeness"] = {
             "gallery": str(gallery.resolve()),
+            **({"cohort": str(cohort.resolve())} if cohort else {}),
             **({"embedder": embedder} if embedder else {}),
         }
     backend: dict[str, Any] = {"type": "files", "root": str(folder)}
