@@ -144,8 +144,8 @@ def _tiered(measurement: Measurement, comparisons: int, point: MatchPoint) -> Me
     kept: list[Finding] = []
     cleared: list[dict[str, Any]] = []
     for finding in measurement.findings:
-        if finding.kind not in (MATCH, SOLICITED):
-            kept.append(finding)
+        if finding.kind not in (MATCH, SOLICITED) or finding.detail.get("purged"):
+            kept.append(finding)  # what was found of somebody who was purged stays found
             continue
         judged = judge(_match_of(finding, point), comparisons)
         if judged.tier is Tier.CLEAR:
@@ -189,7 +189,7 @@ def _match_of(finding: Finding, point: MatchPoint) -> Match:
 
 
 def _worst(findings: Sequence[Finding], kind: str) -> str:
-    tiers = {finding.detail["tier"] for finding in findings if finding.kind == kind}
+    tiers = {finding.detail.get("tier") or Tier.REVIEW.value for finding in findings if finding.kind == kind}
     return next((tier.value for tier in (Tier.ALERT, Tier.REVIEW) if tier.value in tiers), Tier.CLEAR.value)
 
 
