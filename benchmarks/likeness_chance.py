@@ -103,7 +103,6 @@ def draw_cohort(
     rest = n - generic
     spacings = rng.exponential(size=(entries, depth)) / (rest - np.arange(depth))
     ordinary = effects[:, None] - ndtri(-np.expm1(-np.cumsum(spacings, axis=1)))
-    depth = min(depth, rest)
     if rest <= 400:
         persons = generic + np.argsort(rng.random((entries, rest)), axis=1)[:, :depth]
     else:
