@@ -23,8 +23,9 @@ from pathlib import Path
 
 from vgaudit.cli.console import make_progress
 from vgaudit.likeness.recall import KINDS, recalls
+from vgaudit.likeness.selftest_result import SelftestResult, SelftestSettings
 from vgaudit.package_files import package_file
-from vgaudit.pipeline.selftest import SelftestResult, SelftestSettings, selftest
+from vgaudit.pipeline.selftest import selftest
 
 WANTED = {48: 0.95, 32: 0.85}
 GALLERY = {"person_a": ["1.jpg"], "person_b": ["1.jpg"]}

@@ -21,8 +21,9 @@ from vgaudit.extractors.faces import make_embedder
 from vgaudit.likeness.gallery import build_gallery
 from vgaudit.likeness.plantable import plantable
 from vgaudit.likeness.recall import NOT_ALIKE, PASTED
+from vgaudit.likeness.selftest_result import SelftestResult, SelftestSettings
 from vgaudit.pipeline import selftest as module
-from vgaudit.pipeline.selftest import SelftestResult, SelftestSettings, selftest
+from vgaudit.pipeline.selftest import selftest
 
 FEW = SelftestSettings(sizes=(64,), plantings=2, workers=1)
 

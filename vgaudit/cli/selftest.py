@@ -67,7 +67,7 @@ def selftest(
     code 3 if the lower bound of a size is below --min-recall, 4 if a size cannot be computed.
     """
     from vgaudit.cli.console import make_progress
-    from vgaudit.pipeline.selftest import SelftestSettings
+    from vgaudit.likeness.selftest_result import SelftestSettings
     from vgaudit.pipeline.selftest import selftest as run
 
     options: dict[str, Any] = {"embedder": embedder, **_options(option or [])}
