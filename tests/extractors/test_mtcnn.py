@@ -72,12 +72,18 @@ def test_it_finds_what_facenet_pytorch_finds_in_clips(shared_data: Path) -> None
 def same(a: Found, b: Found) -> None:
     assert len(a.boxes) == len(b.boxes)
     for name in ("boxes", "landmarks", "scores"):
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=1e-2 if name != "scores" else 1e-4)
+        np.testing.assert_allclose(
+            getattr(a, name), getattr(b, name), atol=1e-2 if name != "scores" else 1e-4
+        )
 
 
 def test_what_else_is_in_the_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one = planted(head(None, "astronaut"), frames=2, at=(40, 10))
-    frames = [*one, *background(2, 144, 192), *planted(head(None, "astronaut"), frames=2, width=60, at=(100, 60))]
+    frames = [
+        *one,
+        *background(2, 144, 192),
+        *planted(head(None, "astronaut"), frames=2, width=60, at=(100, 60)),
+    ]
     alone = [cascade().detect([rgb])[0] for rgb in frames]
     assert [len(each.boxes) for each in alone] == [1, 1, 0, 0, 1, 1]
     for order in ([0, 1, 2, 3, 4, 5], [5, 2, 0], [3, 3, 4]):

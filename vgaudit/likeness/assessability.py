@@ -103,18 +103,18 @@ class Assessability:
 
 
 def accounted_for(
-    usable: NDArray[np.bool_],
+    compared: NDArray[np.bool_],
     frame: NDArray[np.intp],
     pts_s: NDArray[np.float64],
     boxes: NDArray[np.float32],
     track: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
-    """Faces ``(f,)`` that were compared, or that one which was compared stands for; arguments as in the features."""
-    done = usable.copy()
-    compared = np.flatnonzero(usable)
-    for face in np.flatnonzero(~usable):
-        near = (track[compared] == track[face]) & (np.abs(pts_s[compared] - pts_s[face]) <= REACH_S)
-        there = compared[frame[compared] == frame[face]]
+    """Faces ``(f,)`` that are ``compared``, or that one which is stands for; other arguments as in the features."""
+    done = compared.copy()
+    those = np.flatnonzero(compared)
+    for face in np.flatnonzero(~compared):
+        near = (track[those] == track[face]) & (np.abs(pts_s[those] - pts_s[face]) <= REACH_S)
+        there = those[frame[those] == frame[face]]
         done[face] = near.any() or (box_overlaps(boxes[[face]], boxes[there]) >= SAME_FACE_IOU).any()
     return done
 
@@ -176,11 +176,13 @@ def assess(faces: Features, compare: bool = True) -> Assessability:
     examined, failed = faces["frames_examined"], faces["frames_failed"]
     frame = np.searchsorted(examined, faces["frame_index"])
     boxes, usable = faces["box"], faces["usable"]
-    track = link_faces(frame, boxes)
+    # Only an embedded face is compared; by default all that can be are embedded.
+    embedded = faces.arrays.get("embedded", usable)
+    track = faces["track"].astype(np.intp) if "track" in faces.arrays else link_faces(frame, boxes)
     compared = usable if compare else np.zeros_like(usable)
     searched = len(examined) - len(failed)
     likely = likely_faces(faces["confidence"], frame, track, faces["beside"], compared, searched)
-    left = np.flatnonzero(likely & ~accounted_for(usable, frame, faces["pts_s"], boxes, track))
+    left = np.flatnonzero(likely & ~accounted_for(embedded, frame, faces["pts_s"], boxes, track))
     return Assessability(
         examined=len(examined),
         failed=len(failed),
