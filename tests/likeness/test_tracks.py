@@ -55,3 +55,26 @@ def test_order_of_the_faces_does_not_matter(order: list[int]) -> None:
     frames = [shuffled["frame_index"][t.faces].tolist() for t in found]
     assert frames == [[0, 1], [2, 3]]
     assert all(np.all(np.diff(shuffled["pts_s"][t.faces]) > 0) for t in found)
+
+
+def test_a_face_that_goes_on_past_a_cut_is_one_track_and_another_is_not() -> None:
+    same = faces_like(people=[0, 0, 0, 0], track=[0, 0, 1, 1])
+    same["box"][:] = same["box"][0]
+    assert len(tracks_of(same, EMBEDDER, COHERENCE)) == 2, "two tracks of one shot stay two"
+    same["shot"][2:] = 1
+    (track,) = tracks_of(same, EMBEDDER, COHERENCE)
+    assert track.faces.tolist() == track.embedded.tolist() == [0, 1, 2, 3]
+    assert (track.start_s, track.last_s) == (0.0, pytest.approx(0.3))
+    other = faces_like(people=[0, 0, 1, 1], track=[0, 0, 1, 1])
+    other["box"][:] = other["box"][0]
+    other["shot"][2:] = 1
+    assert len(tracks_of(other, EMBEDDER, COHERENCE)) == 2
+    moved = faces_like(people=[0, 0, 0, 0], track=[0, 0, 1, 1])
+    moved["shot"][2:] = 1
+    assert len(tracks_of(moved, EMBEDDER, COHERENCE)) == 2, "somewhere else in the picture"
+    late = faces_like(people=[0, 0, 0], track=[0, 0, 1], frame=[0, 1, 9])
+    late["box"][:] = late["box"][0]
+    late = type(late)(
+        {**late.arrays, "frames_examined": np.arange(10, dtype=np.int32), "shot": np.arange(10) // 5}
+    )
+    assert len(tracks_of(late, EMBEDDER, COHERENCE)) == 2, "long after"

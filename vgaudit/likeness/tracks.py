@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.face_embedding import FaceEmbedder
+from vgaudit.extractors.face_neighbours import SAME_FACE_IOU, box_overlaps
+from vgaudit.extractors.face_tracks import LINK_FRAMES
 
 Ints = NDArray[np.intp]
 
@@ -36,22 +38,30 @@ def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list
 
     The extractor links detections whose boxes overlap, within a shot. Somebody who takes another one's place there,
     or a face that turns into another, keeps the box; so a track is split where the embedding of a face is less like
-    the one before than pictures of one person are. A face without an embedding goes with the embedded one nearest
-    in time.
+    the one before than pictures of one person are. What seems a cut may be a fast camera in a clip of few frames a
+    second; so a track goes on where, past the cut, the same place shows a face that is as alike. A face without an
+    embedding goes with the embedded one nearest in time.
 
     Args:
         faces: Features of the extractor ``faces``.
         embedder: Whose similarity is asked.
         coherence: Similarity under which two successive faces are not one person's.
     """
-    found = []
+    parts: list[Track] = []
     for number in np.unique(faces["track"]):
         members = np.flatnonzero(faces["track"] == number)
         members = members[np.argsort(faces["pts_s"][members], kind="stable")]
         embedded = members[faces["embedded"][members]]
         if len(embedded):
-            found += list(_coherent(members, embedded, faces, embedder, coherence))
-    return sorted(found, key=lambda track: (track.start_s, track.faces[0]))
+            parts += list(_coherent(members, embedded, faces, embedder, coherence))
+    joined: list[Track] = []
+    for part in sorted(parts, key=lambda track: (track.start_s, track.faces[0])):
+        before = _goes_on(part, joined, faces, embedder, coherence)
+        if before is None:
+            joined.append(part)
+        else:
+            joined[before] = _join(joined[before], part)
+    return joined
 
 
 def _coherent(
@@ -65,3 +75,34 @@ def _coherent(
     for number in np.unique(part):
         own = members[part[nearest] == number]
         yield Track(own, embedded[part == number], float(pts_s[own[0]]), float(pts_s[own[-1]]))
+
+
+def _goes_on(
+    part: Track, tracks: list[Track], faces: Features, embedder: FaceEmbedder, coherence: float
+) -> int | None:
+    """Position of the track of another shot that ``part`` goes on with, the most alike; ``None`` if there is none."""
+    position = np.searchsorted(faces["frames_examined"], faces["frame_index"])
+    shot = faces["shot"][position]
+    first = part.faces[0]
+    found: list[tuple[float, int]] = []
+    for number, track in enumerate(tracks):
+        last = track.faces[-1]
+        gap = position[first] - position[last]
+        if not 0 < gap <= LINK_FRAMES or shot[first] == shot[last]:
+            continue
+        if box_overlaps(faces["box"][[first]], faces["box"][[last]])[0, 0] < SAME_FACE_IOU:
+            continue
+        vectors = faces["embedding"][[track.embedded[-1], part.embedded[0]]]
+        alike = float(embedder.similarity(vectors[:1], vectors[1:])[0, 0])
+        if alike >= coherence:
+            found.append((alike, number))
+    return max(found)[1] if found else None
+
+
+def _join(track: Track, part: Track) -> Track:
+    return Track(
+        np.concatenate([track.faces, part.faces]),
+        np.concatenate([track.embedded, part.embedded]),
+        track.start_s,
+        part.last_s,
+    )
