@@ -166,7 +166,7 @@ def seen(*faces: tuple[float, bool], shot: int = 0, who: int = 0) -> SeenFaces:
         ([seen((0, True))] * 3 + [seen()], [(False, False), (False, False), (True, False)]),
         ([seen((0, True)), seen((0, True), who=1)], [(True, True)]),
         ([seen((0, True)), seen((0, True), shot=1)], [(True, True)]),
-        ([seen((0, True)), seen((0, False)), seen((0, False)), seen((0, False))], [(False, False)] * 2 + [(True, False)]),
+        ([seen((0, True)), *[seen((0, False))] * 3], [(False, False)] * 2 + [(True, False)]),
         ([seen((0, False))] * 4, [(False, False)] * 3),
     ],
     ids=["nobody", "goes on", "comes", "goes", "goes after three", "another", "cut", "too rarely", "never usable"],

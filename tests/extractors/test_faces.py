@@ -173,8 +173,8 @@ def test_frames_the_detector_broke_on_stand_in_the_features(monkeypatch: pytest.
 
 def test_options_change_the_fingerprint_and_paths_do_not(tmp_path: Path) -> None:
     base = FacesExtractor(FacesOptions()).fingerprint
-    changed = [{"stride": 1}, {"embed": "tracks"}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480}, {"min_confidence": 0.5},
-               {"embedder": "facenet"}, {"device": "cuda"}]  # fmt: skip
+    changed = [{"stride": 1}, {"embed": "tracks"}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480},
+               {"min_confidence": 0.5}, {"embedder": "facenet"}, {"device": "cuda"}]  # fmt: skip
     prints = {base, *(FacesExtractor(FacesOptions(**c)).fingerprint for c in changed)}
     assert len(prints) == len(changed) + 1
     for folder in ("a", "b"):

@@ -50,7 +50,8 @@ def test_a_track_without_any_embedding_is_none() -> None:
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
 def test_order_of_the_faces_does_not_matter(order: list[int]) -> None:
     faces = faces_like(people=[0, 0, 1, 1], track=[0, 0, 0, 0])
-    shuffled = type(faces)({k: v[order] if len(v) == 4 else v for k, v in faces.arrays.items()})
+    of_frames = ("shot", "frames_examined", "examined_pts_s", "crop_jpeg", "crop_start", "frames_failed")
+    shuffled = type(faces)({k: v if k in of_frames else v[order] for k, v in faces.arrays.items()})
     found = tracks_of(shuffled, EMBEDDER, COHERENCE)
     frames = [shuffled["frame_index"][t.faces].tolist() for t in found]
     assert frames == [[0, 1], [2, 3]]

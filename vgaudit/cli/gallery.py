@@ -218,11 +218,11 @@ def purge(
     for path in cohorts:  # first all checks of legal holds
         removal.purge_cohort(path, entries, dry_run=True)
     if run_dirs:
-        from vgaudit.likeness.purge import purge_run  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from vgaudit.pipeline.purging import purge_run_and_report
 
         labels = {name: tombstone.label for name, tombstone in tombstones.items()}
         for run in run_dirs:
-            done += [f"{run}: {line}" for line in purge_run(run, labels, dry_run=dry_run)]
+            done += [f"{run}: {line}" for line in purge_run_and_report(run, labels, dry_run=dry_run)]
     # The gallery goes last: until then, the same command again goes on where this one was cut off.
     for path in cohorts:
         done += removal.purge_cohort(path, entries, dry_run=dry_run)
