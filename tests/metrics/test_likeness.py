@@ -312,8 +312,8 @@ def test_a_threshold_may_only_widen(shared_data: Path, threshold: float, told: s
 
 def test_the_kinds_of_findings_are_declared() -> None:
     assert set(Likeness.finding_kinds) == {
-        "likeness.match", "likeness.solicited", "likeness.consented", "likeness.unassessable", "likeness.partly_unassessable",
-        "likeness.not_compared",
+        "likeness.match", "likeness.solicited", "likeness.consented", "likeness.unassessable",
+        "likeness.partly_unassessable", "likeness.not_compared",
     }  # fmt: skip
     gate = GateSpec.model_validate({"findings": "likeness.mach", "max": 0})
     coverage = {"likeness": {"model": (1, 1)}}

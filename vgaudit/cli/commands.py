@@ -191,7 +191,8 @@ def score(
         if prompts or gallery or cohort or embedder or fps or out:
             raise UsageError(
                 f"{what} is a run: its suite says which prompts and gallery it uses; "
-                "expected no --prompts, --gallery, --cohort, --embedder, --fps or --out (change the suite and `vgaudit run` it)"
+                "expected no --prompts, --gallery, --cohort, --embedder, --fps or --out (change the suite and "
+                "`vgaudit run` it)"
             )
         finished = score_run(what, progress=progress, workers=workers)
     else:

@@ -28,7 +28,7 @@ def photographs(path: Path, data: ReportData) -> dict[str, list[tuple[bytes, str
     wrong = sorted(name for name, person in known.items() if person.images_digest != matched[name])
     if wrong:
         raise GalleryError(
-            f"{path}: of {', '.join(wrong[:3])} it holds other pictures than this run compared with, so a reviewer would "
-            f"look at the wrong ones; expected the file that {MADE_BY} made together with the run's gallery"
+            f"{path}: of {', '.join(wrong[:3])} it holds other pictures than this run compared with, so a reviewer "
+            f"would look at the wrong ones; expected the file that {MADE_BY} made together with the run's gallery"
         )
     return {name: photos.pictures(name) for name in known}

@@ -1,4 +1,4 @@
-"""Whether a file carries a C2PA manifest, a signed statement of where it came from; it is neither read nor checked."""
+"""Whether a file carries a C2PA manifest, a signed statement of where it came from; neither read nor checked."""
 
 from __future__ import annotations
 
