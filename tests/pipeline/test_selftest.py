@@ -224,9 +224,10 @@ def run(clips: Path, gallery: Path, *arguments: object) -> int:
 
 
 def test_the_command_says_what_it_found(
-    clips: Path, gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clips: Path, gallery: Path, done: tuple[SelftestResult, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("--sizes", "64", "--plantings", 2, "--out", tmp_path)
+    out = done[1]  # the same plantings, which are there already
+    asked = ("--sizes", "64", "--plantings", 2, "--out", out)
     assert run(clips, gallery, *asked) == 0
     text = capsys.readouterr().out
     assert f"Recall {PASTED}" in text
@@ -234,7 +235,7 @@ def test_the_command_says_what_it_found(
     assert "2/2" in text
     assert "untouched: 1 clips, 0 with faces, 0 raised" in text
     assert "lower end of the exact 95 % interval" in " ".join(text.split())
-    assert max(map(len, text.replace(str(tmp_path), "").splitlines())) <= 80
+    assert max(map(len, text.replace(str(out), "").splitlines())) <= 80
     # Two of two show a recall of 15.8 % at least, and no more.
     assert run(clips, gallery, *asked, "--min-recall", 0.15) == 0
     assert "reached: at least 15.0 % was asked for" in capsys.readouterr().out
