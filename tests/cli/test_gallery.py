@@ -8,11 +8,8 @@ import hashlib
 import io
 import json
 import shutil
-import sys
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +24,7 @@ from vgaudit.likeness import gallery_file
 from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
 from vgaudit.likeness.photos import Photos
+from vgaudit.pipeline import purging
 
 EMBEDDER = make_embedder("dlib", {})
 FACTS = """
