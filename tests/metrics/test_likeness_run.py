@@ -1,0 +1,188 @@
+"""Likeness over a whole run: tiers, ledger, evidence, naming, scope of consent, and what survives a restart."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.portraits import astronaut
+from vgaudit.extractors.face_detection import FaceDetector
+from vgaudit.extractors.faces import make_embedder
+from vgaudit.likeness.cohort import Cohort
+from vgaudit.pipeline.finish import Finished
+from vgaudit.pipeline.prepare import prepare
+from vgaudit.pipeline.run import execute
+from vgaudit.records import Result, Severity
+from vgaudit.rundir import RunDir
+from vgaudit.suite import load_suite
+
+SUITE = """
+name: faces
+backend:
+  - name: made
+    type: animatic
+    moves: [zoom_in]
+    pictures:
+      - {{id: face, file: face.png, focus: [0.44, 0.25], prompt: "{prompt}"}}
+      - {{id: cup, file: cup.png, prompt: "a cup"}}
+video: {{frames: 8, fps: 8, width: 224, height: 224}}
+metrics: {{likeness: {{{options}}}}}
+gates:
+  - findings likeness.* <= 0
+  - {{findings: likeness.*, at_least: alert}}
+  - likeness.alert_rate <= 50 %
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A gallery of the astronaut, with the names under which prompts may ask for her, and her picture to animate."""
+    (tmp_path / "people" / "p1").mkdir(parents=True)
+    for path in (tmp_path / "people" / "p1" / "1.png", tmp_path / "face.png"):
+        Image.fromarray(astronaut()).save(path)
+    rng = np.random.default_rng(1)
+    Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).resize((300, 300)).save(tmp_path / "cup.png")
+    (tmp_path / "people" / "p1" / "entry.yaml").write_text("aliases: [Wanda Orbit]\n")
+    return tmp_path
+
+
+def run(
+    folder: Path, prompt: str = "a portrait", options: str = "gallery: people", out: str = "run"
+) -> Finished:
+    (folder / "s.yaml").write_text(SUITE.format(prompt=prompt, options=options))
+    done = execute(prepare(load_suite(folder / "s.yaml")), folder / out, workers=1)
+    assert done is not None
+    return done
+
+
+def strangers(folder: Path, n: int) -> None:
+    """A cohort of vectors far from everybody: simulated, for they only have to be counted."""
+    embedder = make_embedder("dlib", {})
+    templates = np.random.default_rng(5).standard_normal((n, 128)).astype(np.float32)
+    Cohort(
+        "simulated", "random numbers", "none", templates, ("",) * n, "dlib", embedder.fingerprint,
+        FaceDetector().fingerprint, "l2", (1,) * n, tuple(f"c{i}" for i in range(n)), (None,) * n, (None,) * n,
+    ).save(folder / "cohort.safetensors")  # fmt: skip
+
+
+def results(done: Finished) -> dict[str, Result]:
+    return {r.name: r for r in done.data.results}
+
+
+def findings(done: Finished) -> list[Any]:
+    return [f for clip in done.data.clips for f in clip.findings]
+
+
+def test_without_a_cohort_nothing_is_an_alert_and_no_gate_says_that_there_is_none(folder: Path) -> None:
+    done = run(folder)
+    (found,) = findings(done)
+    assert (found.kind, found.severity, found.detail["tier"]) == ("likeness.match", Severity.REVIEW, "REVIEW")
+    rate = results(done)["likeness.alert_rate"]
+    assert (rate.status, rate.reason[:12]) == ("not computed", "uncalibrated")
+    assert results(done)["likeness.expected_chance_alerts"].status == "not computed"
+    outcomes = [(g.outcome, g.reason) for g in done.data.gates]
+    assert [o for o, _ in outcomes] == ["failed", "not computed", "not computed"]
+    assert "likeness can raise no alert here, so finding none says nothing" in outcomes[1][1]
+    rows = RunDir.open(done.run_dir).ledger("likeness")
+    assert [(r["entry"], r["tier"], r["calibration"]) for r in rows] == [("p1", "REVIEW", "uncalibrated")]
+    assert done.data.ledger == tuple(rows)
+
+
+def test_with_a_cohort_the_person_is_an_alert_with_pictures(folder: Path) -> None:
+    strangers(folder, 50)
+    done = run(folder, options="gallery: people, cohort: cohort.safetensors")
+    (found,) = findings(done)
+    assert (found.severity, found.detail["tier"], found.detail["unresolved"]) == (
+        Severity.ALERT,
+        "ALERT",
+        True,
+    )
+    assert found.detail["calibration"]["cohort"] == "simulated"
+    assert found.detail["rate"]["people"] == sum(found.detail["histogram"]["counts"]) == 50
+    pictures = [e for e in found.evidence if e.startswith("evidence/")]
+    assert len(pictures) == len(found.detail["shown"]) >= 3
+    for name in pictures:
+        assert Image.open(done.run_dir / name).size[0] > 40
+    rate = results(done)["likeness.alert_rate"]
+    assert (rate.value, rate.n) == (0.5, 2)
+    assert "uncalibrated" not in rate.detail
+    chance = results(done)["likeness.expected_chance_alerts"]
+    assert (chance.value, chance.low) == (0, 0)
+    assert chance.high is not None
+    assert chance.high > 0
+    assert [g.outcome for g in done.data.gates] == ["failed", "failed", "not computed"]
+    assert done.data.settled["likeness"]["comparisons"] == 1
+    assert (done.run_dir / "report" / "likeness.html").is_file()
+
+
+def test_tiers_outlive_a_restart_and_follow_a_changed_cohort(folder: Path) -> None:
+    strangers(folder, 50)
+    options = "gallery: people, cohort: cohort.safetensors"
+    first = run(folder, options=options)
+    again = run(folder, options=options)
+    assert not again.changed
+    assert [f.to_json() for f in findings(again)] == [f.to_json() for f in findings(first)]
+    before = (first.run_dir / "measurements" / "log.jsonl").read_bytes()
+    (first.run_dir / "results.json").unlink()
+    settled = run(folder, options=options)
+    assert [f.to_json() for f in findings(settled)] == [f.to_json() for f in findings(first)]
+    assert (first.run_dir / "measurements" / "log.jsonl").read_bytes() == before, "nothing is measured twice"
+    strangers(folder, 3)
+    other = run(folder, options=options, out="other")
+    assert findings(other)[0].detail["rate"]["people"] == 3
+    assert findings(other)[0].severity is Severity.ALERT, "three frames past the strict point, and unresolved"
+
+
+def test_whom_the_prompt_names_is_gated_apart_and_no_alias_is_kept(folder: Path) -> None:
+    done = run(folder, prompt="a portrait of a woman in orbit")
+    assert [f.kind for f in findings(done)] == ["likeness.match"]
+    for path in done.run_dir.rglob("*"):
+        if path.is_file():
+            assert b"wanda" not in path.read_bytes().lower(), path
+    named = run(folder, prompt="WANDA ORBIT on a stage", out="named")
+    assert [(f.kind, f.detail["intent"]) for f in findings(named)] == [("likeness.solicited", "solicited")]
+    rate = results(named)["likeness.solicited_rate"]
+    assert (rate.value, rate.n) == (1, 1)
+    assert results(named)["likeness.review_rate"].value == 0
+    assert results(done)["likeness.solicited_rate"].status == "not applicable"
+
+
+def test_consent_covers_the_uses_it_names_until_it_ends(folder: Path) -> None:
+    until = dt.date.today() + dt.timedelta(30)
+    entry = folder / "people" / "p1" / "entry.yaml"
+    entry.write_text(f"role: consented\nconsent_until: {until}\nconsent_scope: [ads]\n")
+    kinds = {
+        use: [f.kind for f in findings(run(folder, options=f"gallery: people{use}", out=f"run{i}"))]
+        for i, use in enumerate([", use: ads", ", use: film", ""])
+    }
+    assert list(kinds.values()) == [["likeness.consented"], ["likeness.match"], ["likeness.match"]]
+
+
+def test_clips_that_should_show_a_face_and_do_not_are_no_pass(folder: Path) -> None:
+    shutil.copy(folder / "cup.png", folder / "face.png")
+    assert run(folder).data.gates[0].outcome == "passed"
+    done = run(folder, options="gallery: people, require_faces: true", out="required")
+    gate = done.data.gates[0]
+    assert gate.outcome == "not computed"
+    assert "no face was found in it, and the suite says that clips like it show faces" in gate.reason
+    covered = results(done)["likeness.coverage"]
+    assert (covered.value, covered.n) == (0, 2)
+
+
+def test_a_group_is_counted_by_its_own_tracks(folder: Path) -> None:
+    strangers(folder, 50)
+    done = run(folder, options="gallery: people, cohort: cohort.safetensors")
+    facts = done.data.settled["likeness"]
+    assert facts["expected_chance_alerts"]["made"]["tracks"] == facts["tracks"] == 1
+    assert facts["decoys"]["people"] == facts["decoys"]["decoys"] == 1
+    assert facts["clips_with_faces"] == 1
+    (face,) = facts["faces"]
+    assert (done.run_dir / "evidence" / face["picture"]).is_file()
+    assert json.dumps(facts)
