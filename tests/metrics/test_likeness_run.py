@@ -184,5 +184,5 @@ def test_a_group_is_counted_by_its_own_tracks(folder: Path) -> None:
     assert facts["decoys"]["people"] == facts["decoys"]["decoys"] == 1
     assert facts["clips_with_faces"] == 1
     (face,) = facts["faces"]
-    assert (done.run_dir / "evidence" / face["picture"]).is_file()
+    assert (done.run_dir / face["picture"]).is_file()
     assert json.dumps(facts)

@@ -297,10 +297,10 @@ def _contact_sheet(clips: Sequence[ClipFaces], pictures: dict[str, bytes]) -> li
 
 
 def _picture(clip: ClipFaces, number: int, pictures: dict[str, bytes]) -> str:
-    """Name of the picture of a track; its bytes go into ``pictures``."""
+    """Where the picture of a track lies in the run directory; its bytes go into ``pictures``."""
     name = f"{clip.clip_sha256[:24]}-track{number}.jpg"
     pictures[name] = clip.pictures[number]
-    return name
+    return f"evidence/{name}"
 
 
 # -- the account of everybody ------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class ReportData:
         notes: Sentences a reader must see (likeness not assessed, clips changed on disk ...).
         decisions: Fingerprint of a finding -> what reviewers decided on it; a finding without an entry is open.
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
-        settled: Metric -> facts that it knows of the whole run only; pictures in them lie below ``evidence/``.
+        settled: Metric -> facts that it knows of the whole run only; paths in them are the run's.
         ledger: Rows of ``likeness_ledger.jsonl``: how near anybody came, and what could not be assessed.
     """
 
