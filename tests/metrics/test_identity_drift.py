@@ -517,9 +517,8 @@ def test_a_person_who_becomes_another_one_is_found(
     first, other = (head(shared_data, name) for name in names)
     ((start, end),) = drifts(walking(first, other, share))
     changed = np.flatnonzero(share > 0.5) / FPS
-    assert (
-        changed[0] <= start <= changed[0] + 0.4
-    )  # every third frame is examined, and it is seen in the next one
+    # The frame of half a blend may be looked at too, as it lies where the face changes.
+    assert changed[0] - 1 / FPS - 1e-9 <= start <= changed[0] + 0.3
     assert abs(end - (changed[-1] + 1 / FPS)) <= 0.3
 
 
