@@ -25,12 +25,13 @@ from vgaudit.extractors.face_embedding import (
 from vgaudit.extractors.face_weights import DLIB_LANDMARKS, DLIB_NET, installed_release
 from vgaudit.extractors.onnx_embedder import OnnxEmbedder
 from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
+from vgaudit.zoo.dlib_face import DlibFaceNet, read_layers
 from vgaudit.zoo.resolve import pinned_digest, resolve
 
 __all__ = ["DlibEmbedder", "FacenetEmbedder", "OnnxEmbedder"]
 
 DLIB_LOCK = threading.Lock()
-"""dlib networks keep their activations inside: one caller at a time."""
+"""dlib's predictor: one caller at a time."""
 
 _LOADING = threading.Lock()
 
@@ -40,14 +41,21 @@ class DlibEmbedder:
 
     The vectors are not scaled to unit norm: theirs is 1.38-1.45, and scaling would move different people from
     0.83-0.90 apart to 0.58-0.63, below the threshold. Alignment is dlib's own (5-point predictor on a square as
-    large as the detected box, 150 px chip, padding 0.25).
+    large as the detected box, 150 px chip, padding 0.25). The network runs in torch with dlib's weights
+    (:mod:`vgaudit.zoo.dlib_face`): the same vectors to 1e-5, many times faster, in batches, also on a GPU.
     """
 
     name: ClassVar[str] = "dlib"
     path_options: ClassVar[tuple[str, ...]] = ()
 
     class Options(EmbedderOptions):
-        """No options."""
+        """Options of the dlib embedder.
+
+        Attributes:
+            device: Where the network runs.
+        """
+
+        device: Device = "auto"
 
     dimension = 128
     measure: Measure = "l2"
@@ -68,15 +76,18 @@ class DlibEmbedder:
     chip_size = 150
     padding = 0.25
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or self.Options()
         self.fingerprint = make_fingerprint(
             self.name,
-            1,
+            2,
             {
                 "chip": self.chip_size,
                 "padding": self.padding,
                 "rectangle": "square of mean side",
                 "dlib": installed_release("dlib-bin", "dlib"),
+                "device": resolved_device(self.options.device),
+                "torch": torch_release(),
             },
             net=DLIB_NET.sha256,
             landmarks=DLIB_LANDMARKS.sha256,
@@ -85,7 +96,7 @@ class DlibEmbedder:
     def load(self) -> None:
         """Load the network and the 5-point predictor, after checking their digests."""
         with _LOADING:
-            self._net, self._predictor = _load_dlib()
+            self._net, self._predictor = _load_dlib(self.options.device)
 
     def align(
         self, rgb: NDArray[np.uint8], boxes: NDArray[np.float32], landmarks: NDArray[np.float32]
@@ -107,9 +118,8 @@ class DlibEmbedder:
         """float32 ``(n, 128)``, not normalised."""
         if not len(chips):
             return np.zeros((0, self.dimension), np.float32)
-        with DLIB_LOCK:
-            vectors = self._net.compute_face_descriptor([np.ascontiguousarray(chip) for chip in chips])
-        return np.array(vectors, np.float32)
+        vectors: NDArray[np.float32] = self._net(chips)
+        return vectors
 
     def similarity(self, a: Float, b: Float) -> NDArray[np.float64]:
         """``1 - L2``."""
@@ -125,13 +135,13 @@ def _square(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
 
 
 @cache
-def _load_dlib() -> tuple[Any, Any]:
+def _load_dlib(device: Device) -> tuple[DlibFaceNet, Any]:
     net, predictor = DLIB_NET.verified(), DLIB_LANDMARKS.verified()
     try:
         import dlib
     except ImportError as error:
         raise Unavailable(f"dlib cannot be imported: {error}", "pip install dlib-bin") from error
-    return dlib.face_recognition_model_v1(str(net)), dlib.shape_predictor(str(predictor))
+    return DlibFaceNet(read_layers(net), torch_device(device)), dlib.shape_predictor(str(predictor))
 
 
 class FacenetEmbedder:
