@@ -109,6 +109,11 @@ def _options(texts: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {text}: the value is not YAML") from error
         if not is_there or not key:
             raise UsageError(f"--set {text}: expected KEY=VALUE")
+        if key == "cohort":
+            raise UsageError(
+                f"--set {text}: the self-test counts whom the audit would raise at the embedder's point; what rates clear "
+                "depends on how many comparisons a run makes, which it cannot know. Expected no cohort"
+            )
     return options
 
 

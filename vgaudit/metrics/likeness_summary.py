@@ -139,10 +139,11 @@ def coverage(
     rows: list[Row] = []
     for m in measured:
         known = m.measurement.facts
-        if known.get("faces") or known.get("faces_required"):
+        if known.get("faces"):
             rows.append((m.sample, 1.0 if known.get("assessed") else 0.0, ""))
         else:
-            rows.append((m.sample, None, NO_FACE if known.get("assessed") else UNSEARCHED))
+            searched = known.get("assessed") or known.get("faces_required")
+            rows.append((m.sample, None, NO_FACE if searched else UNSEARCHED))
     detail = {
         **facts,
         "clips_with_faces": sum(value is not None for _, value, _ in rows),
