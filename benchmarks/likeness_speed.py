@@ -2,8 +2,8 @@
 
     python benchmarks/likeness_speed.py --data ../shared/data [--plant 300] [--seed 7] [--every 1]
 
-The plain loop is facenet-pytorch's ``MTCNN(keep_all=True).detect`` on every frame and dlib's own network on every face
-it finds. Ours is the extractor ``faces`` with ``embed: tracks``. Both get the same decoded frames of the same clips
+The plain loop is facenet-pytorch's ``MTCNN(keep_all=True).detect`` on every frame and dlib's own network on every
+face it finds. Ours is the extractor ``faces``. Both get the same decoded frames of the same clips
 of FETV, as they are and with a portrait planted all along, by turns in one run; the time is the process's own, so
 that other work on the machine does not count.
 
@@ -11,7 +11,7 @@ Then portraits are planted: three pictures of two people, none of them a picture
 ``person_b/1.jpg``), with faces 32 to 64 px wide, drifting, for 3, 8 and 16 frames, on the background and over faces
 of the clip, at 10, 24 and 30 frames a second. Plain finds a track if in one frame at least a usable face there is
 within L2 0.6 of the gallery; it runs our detector there, whose boxes are facenet-pytorch's own (a test says so). Ours
-finds it if an embedded one is. Lost is what plain finds and ours does not. The bound is exact, Clopper-Pearson, 95 %,
+finds it if a compared one is. Lost is what plain finds and ours does not. The bound is exact, Clopper-Pearson, 95 %,
 one-sided.
 
 Fails where the ratio is under 4 in any group of clips, or where more than 1 % of the tracks of a length are lost.
@@ -53,7 +53,7 @@ POINT = 0.6
 NEEDED_RATIO = 4.0
 MOST_LOST = 0.01
 
-OPTIONS = FacesOptions(embed="tracks")
+OPTIONS = FacesOptions()
 detector, embedder, extractor = FaceDetector(), DlibEmbedder(), FacesExtractor(OPTIONS)
 NET = dlib.face_recognition_model_v1(str(DLIB_NET.verified()))
 
@@ -130,7 +130,7 @@ def speed(paths: list[Path], data: Path) -> list[str]:
             len(clip),
             found.facts["frames_examined"],
             faces,
-            found.facts["embedded"],
+            found.facts["usable"],
         ]
         if planted:
             groups = ["face all along", f"  {len(clip)} frames"]
@@ -251,7 +251,7 @@ def plain_finds(clip: UInt8, at: Plant, gallery: NDArray[np.float32]) -> bool:
 def ours_finds(faces: Any, at: Plant, gallery: NDArray[np.float32]) -> tuple[bool, int]:
     """Whether the track is found, and its embedded faces."""
     here = []
-    for i in np.flatnonzero(faces["embedded"]):
+    for i in np.flatnonzero(faces["usable"]):
         t = int(faces["frame_index"][i]) - at.first
         if 0 <= t < at.length and box_overlaps(at.boxes[[t]], faces["box"][[i]])[0, 0] >= 0.3:
             here.append(i)

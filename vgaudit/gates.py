@@ -58,8 +58,8 @@ class _Evidence:
     kinds: Mapping[str, Collection[str]] | None
     outside: Mapping[tuple[str, str], str]
     """Metric and group -> why its network is out of domain there."""
-    no_alerts: Mapping[tuple[str, str], str]
-    """Metric and group -> why none of its findings there can be an alert, whatever it saw."""
+    no_alerts: Mapping[str, str]
+    """Metric -> why none of its findings can be an alert, whatever it saw."""
     gaps: Gaps
     closed: Sequence[Finding]
     expired: Sequence[Finding]
@@ -103,6 +103,7 @@ def evaluate(
     closed: Sequence[Finding] = (),
     expired: Sequence[Finding] = (),
     undecidable: str = "",
+    no_alerts: Mapping[str, str] | None = None,
 ) -> list[GateResult]:
     """Hold every gate against every group it names.
 
@@ -123,6 +124,8 @@ def evaluate(
             gate passes, whatever it allows.
         undecidable: Why reviewers' decisions cannot be read, if so: then no findings gate is computed.
 
+        no_alerts: Metric -> why none of its findings can be an alert in this run: a gate on alerts alone has no answer.
+
     Returns:
         For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.
     """
@@ -131,12 +134,9 @@ def evaluate(
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
     outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
-    no_alerts = {
-        (r.name.partition(".")[0], r.group): str(said) for r in results if (said := r.detail.get("no_alerts"))
-    }
     evidence = _Evidence(
-        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts, gaps or {}, closed, expired,
-        undecidable,
+        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts or {}, gaps or {}, closed,
+        expired, undecidable,
     )  # fmt: skip
     out: list[GateResult] = []
     for gate in gates:
@@ -301,7 +301,7 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
     for metric in metrics:
         if unknown := unknown_kind(pattern, metric, evidence.kinds):
             return Outcome.NOT_COMPUTED, unknown
-        if gate.at_least is Severity.ALERT and (why := evidence.no_alerts.get((metric, group))):
+        if gate.at_least is Severity.ALERT and (why := evidence.no_alerts.get(metric)):
             return (
                 Outcome.NOT_COMPUTED,
                 f"{metric} can raise no alert here, so finding none says nothing: {why}",

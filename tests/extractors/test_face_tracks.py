@@ -1,4 +1,4 @@
-"""Faces over time: linked, compared by what they look like, and spread well where not all are embedded."""
+"""Faces over time: linked, compared by what they look like, and looked at more closely where they change."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.portraits import astronaut, background, faces_of, head, info_of, planted
+from tests.portraits import astronaut, background, head, info_of, planted
 from vgaudit.extractors import face_detection
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.face_chains import Chains, SeenFaces
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_quality import combined, quality
 from vgaudit.extractors.face_tracks import (
-    FEWEST_EMBEDDED,
-    REACH_S,
     SAME_LOOK,
     link_faces,
     look,
     matched,
-    stretches,
-    well_spread,
 )
 from vgaudit.extractors.faces import FacesExtractor, FacesOptions
 from vgaudit.extractors.frame_choice import EVERY
@@ -34,7 +30,7 @@ from vgaudit.video import Frames
 
 
 def tracks_of(clip: np.ndarray, fps: float = 10.0, block: int = 16) -> Features:
-    extractor = FacesExtractor(FacesOptions(embed="tracks"))
+    extractor = FacesExtractor(FacesOptions())
     extractor.load()
     extraction = extractor.start(info_of(clip))
     for start in range(0, len(clip), block):
@@ -112,40 +108,6 @@ def test_landmarks_that_make_no_sense_give_no_picture_and_no_error() -> None:
         assert np.isfinite(picture).all()
 
 
-def test_another_stretch_begins_where_the_look_changes_at_once_or_little_by_little() -> None:
-    a, b = np.eye(2, 4, dtype=np.float32)
-    assert stretches(np.array([a, a, b, b, a])).tolist() == [0, 0, 1, 1, 2]
-    turn = np.linspace(0, np.pi / 2, 12)
-    slowly = np.cos(turn)[:, None] * a + np.sin(turn)[:, None] * b
-    assert stretches(slowly.astype(np.float32)).tolist() == sorted(
-        stretches(slowly.astype(np.float32)).tolist()
-    )
-    assert stretches(slowly.astype(np.float32))[-1] >= 1
-    assert stretches(np.zeros((0, 4), np.float32)).tolist() == []
-
-
-# -- which are embedded ----------------------------------------------------------------------------
-
-
-@given(
-    st.lists(st.tuples(st.floats(0, 20), st.floats(0, 1, width=32)), max_size=60),
-)
-def test_every_face_is_near_an_embedded_one_and_enough_are(rows: list[tuple[float, float]]) -> None:
-    rows = sorted(rows)
-    pts = np.array([row[0] for row in rows])
-    chosen = well_spread(pts, np.array([row[1] for row in rows], np.float32))
-    assert len(chosen) >= min(FEWEST_EMBEDDED, len(rows))
-    assert len(np.unique(chosen)) == len(chosen)
-    for t in pts:
-        assert np.abs(pts[chosen] - t).min() <= REACH_S + 1e-9
-
-
-def test_the_best_of_each_span_is_embedded() -> None:
-    pts, quality_ = np.arange(12) / 10, np.zeros(12, np.float32)
-    quality_[[2, 5, 11]] = 1
-    assert well_spread(pts, quality_).tolist() == [2, 5, 11]
-
-
 # -- where a second look is taken ------------------------------------------------------------------
 
 
@@ -195,7 +157,7 @@ def test_at_the_end_of_the_clip_a_face_seen_too_rarely_is_looked_for() -> None:
 def test_a_face_of_three_frames_is_seen_in_all_three(fps: float, first: int) -> None:
     clip = planted(head(None, "astronaut"), frames=20, at=(50, 15), during=range(first, first + 3))
     faces = tracks_of(clip, fps)
-    assert faces["frame_index"][faces["embedded"]].tolist() == [first, first + 1, first + 2]
+    assert faces["frame_index"][faces["usable"]].tolist() == [first, first + 1, first + 2]
     assert len(np.unique(faces["track"])) == 1
     assert set(range(0, 20, EVERY)) | {19} <= set(faces["frames_examined"].tolist())
 
@@ -205,35 +167,45 @@ def test_a_face_laid_over_another_for_three_frames_is_embedded(shared_data: Path
     clip = laid_over(long, head(shared_data, "person_b/1.jpg"), 104, (48, 12), range(10, 13))
     faces = tracks_of(clip)
     alone = tracks_of(long)
-    known = alone["embedding"][alone["embedded"]].mean(axis=0)
+    known = alone["embedding"][alone["usable"]].mean(axis=0)
     other = np.linalg.norm(faces["embedding"] - known, axis=1) > 0.6
-    assert faces["frame_index"][faces["embedded"] & other].tolist() == [10, 11, 12]
-    assert len(np.unique(faces["track"][faces["embedded"]])) >= 1
-    mine = faces["embedded"] & ~other
+    assert faces["frame_index"][faces["usable"] & other].tolist() == [10, 11, 12]
+    assert len(np.unique(faces["track"][faces["usable"]])) >= 1
+    mine = faces["usable"] & ~other
     assert (faces["frame_index"][mine] < 10).sum() >= 3
     assert (faces["frame_index"][mine] > 12).sum() >= 3
 
 
-def test_a_long_face_costs_few_embeddings() -> None:
+def test_a_long_face_is_looked_at_in_every_third_frame() -> None:
     faces = tracks_of(planted(head(None, "astronaut"), frames=33, at=(50, 15)))
     assert faces["frames_examined"].tolist() == [*range(0, 31, 3), 32]
     assert faces["usable"].all()
-    assert 3 <= faces["embedded"].sum() <= 5
-    for t in faces["pts_s"]:
-        assert np.abs(faces["pts_s"][faces["embedded"]] - t).min() <= REACH_S
+    assert np.linalg.norm(faces["embedding"], axis=1).min() > 1, "each of them is embedded"
 
 
-def test_all_embeds_all_and_what_is_embedded_is_the_same() -> None:
-    clip = planted(head(None, "astronaut"), frames=20, at=(50, 15))
-    some, every = tracks_of(clip), faces_of(clip, embed="all")
-    np.testing.assert_array_equal(every["embedded"], every["usable"])
-    assert "crop_jpeg" not in every.arrays
-    for name in ("frame_index", "track", "usable", "frames_examined", "shot"):
-        np.testing.assert_array_equal(some[name], every[name])
-    which = some["embedded"]
-    assert 0 < which.sum() < every["embedded"].sum()
-    np.testing.assert_allclose(some["embedding"][which], every["embedding"][which], atol=1e-5)
-    assert not some["embedding"][~which].any()
+def test_only_the_middle_of_a_face_changes_for_three_frames(shared_data: Path) -> None:
+    """Hair and outline stay, so the frames look alike; whoever it is in between is compared all the same."""
+    clip = planted(head(None, "astronaut"), frames=33, at=(50, 15))
+    found = tracks_of(clip)
+    left, top, right, bottom = found["box"][0].round().astype(int)
+    other = head(shared_data, "person_b/1.jpg")
+    seen = tracks_of(planted(other, frames=1))["box"][0].round().astype(int)
+    shown = planted(other, frames=1)[0][seen[1] : seen[3], seen[0] : seen[2]]
+    face = cv2.resize(shown, (right - left, bottom - top))
+    mask = np.zeros(face.shape[:2], np.float32)
+    centre = (face.shape[1] // 2, int(0.55 * face.shape[0]))
+    cv2.ellipse(mask, centre, (int(0.36 * face.shape[1]), int(0.38 * face.shape[0])), 0, 0, 360, 1.0, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
+    for t in (16, 17, 18):
+        part = clip[t, top:bottom, left:right]
+        part[:] = mask * face + (1 - mask) * part
+    faces = tracks_of(clip)
+    swapped = np.isin(faces["frame_index"], (16, 17, 18))
+    assert swapped.any()
+    assert faces["usable"][swapped].all()
+    template = tracks_of(planted(other, frames=1))["embedding"][0]
+    near = np.linalg.norm(faces["embedding"] - template, axis=1)
+    assert near[swapped].max() < near[~swapped].min(), "the faces in between are embedded by themselves"
 
 
 def test_blocks_and_batches_of_frames_change_nothing(
@@ -260,10 +232,10 @@ def test_crops_can_be_looked_at() -> None:
     start = faces["crop_start"]
     assert start[0] == 0
     assert start[-1] == len(faces["crop_jpeg"])
-    assert (np.diff(start) > 0).tolist() == faces["embedded"].tolist()
+    assert (np.diff(start) > 0).tolist() == faces["usable"].tolist()
     detector = FaceDetector(device="cpu")
     detector.load()
-    for i in np.flatnonzero(faces["embedded"]):
+    for i in np.flatnonzero(faces["usable"]):
         picture = cv2.imdecode(faces["crop_jpeg"][start[i] : start[i + 1]], cv2.IMREAD_COLOR)
         assert max(picture.shape[:2]) == 160
         assert len(detector.detect(np.ascontiguousarray(picture[..., ::-1]))) == 1

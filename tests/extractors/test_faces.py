@@ -40,7 +40,7 @@ def test_shapes_types_and_facts() -> None:
         "frame_index": ("i", (1,)), "pts_s": ("f", (1,)), "box": ("f", (1, 4)), "landmarks": ("f", (1, 5, 2)),
         "confidence": ("f", (1,)), "usable": ("b", (1,)), "reason": ("U", (1,)), "embedding": ("f", (1, 128)),
         "frames_examined": ("i", (9,)), "examined_pts_s": ("f", (9,)), "frames_failed": ("i", (0,)),
-        "beside": ("b", (1,)), "quality": ("f", (1,)), "track": ("i", (1,)), "embedded": ("b", (1,)),
+        "beside": ("b", (1,)), "quality": ("f", (1,)), "track": ("i", (1,)),
         "shot": ("i", (9,)),
     }  # fmt: skip
     assert faces.facts["faces"] == faces.facts["usable"] == 1
@@ -173,7 +173,7 @@ def test_frames_the_detector_broke_on_stand_in_the_features(monkeypatch: pytest.
 
 def test_options_change_the_fingerprint_and_paths_do_not(tmp_path: Path) -> None:
     base = FacesExtractor(FacesOptions()).fingerprint
-    changed = [{"stride": 1}, {"embed": "tracks"}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480},
+    changed = [{"stride": 1}, {"min_side": 30}, {"min_face": 24}, {"short_side": 480},
                {"min_confidence": 0.5}, {"embedder": "facenet"}, {"device": "cuda"}]  # fmt: skip
     prints = {base, *(FacesExtractor(FacesOptions(**c)).fingerprint for c in changed)}
     assert len(prints) == len(changed) + 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vgaudit.extractors.face_embedding import cosine_similarity, l2_similarity, unit_norm
-from vgaudit.likeness.matching import entry_similarities, matching_spans
+from vgaudit.likeness.matching import entry_similarities
 
 RNG = np.random.default_rng(0)
 
@@ -64,24 +62,3 @@ def test_arrays_that_do_not_fit_are_refused(
             np.array(owners, np.int32),
             l2_similarity,
         )
-
-
-@given(
-    scores=st.lists(st.floats(0, 1), max_size=30), frames=st.integers(1, 12), threshold=st.floats(0, 1),
-    seed=st.integers(0, 1000),
-)  # fmt: skip
-def test_spans_cover_exactly_the_frames_past_the_threshold(
-    scores: list[float], frames: int, threshold: float, seed: int
-) -> None:
-    values = np.array(scores, np.float64)
-    frame = np.sort(np.random.default_rng(seed).integers(0, frames, len(values)))
-    spans = list(matching_spans(values, frame, frames, threshold))
-    covered = {t for span in spans for t in range(span.first, span.last + 1)}
-    assert covered == {int(t) for t, s in zip(frame, values, strict=True) if s >= threshold}
-    assert sum(span.frames for span in spans) == len(covered)
-    for span in spans:
-        inside = values[(frame >= span.first) & (frame <= span.last)]
-        assert span.score == inside.max() == values[span.best_face]
-        assert span.first <= frame[span.best_face] <= span.last
-    for one, two in itertools.pairwise(spans):
-        assert one.last + 1 < two.first, "spans that touch are one span"

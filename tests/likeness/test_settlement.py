@@ -172,6 +172,59 @@ def test_the_very_person_is_never_cleared(people: int, clips: int) -> None:
     assert severities(run.settle(), name)[0].rank >= Severity.REVIEW.rank
 
 
+def test_close_frames_of_a_track_that_wanders_are_never_let_go() -> None:
+    """A template far from the entry is common; three frames that nobody of the cohort comes near are not."""
+    run = Run(gallery(0, 1), cohort([near(0, 0.7 + 0.001 * i, i) for i in range(100)] + FAR))
+    away = near(0, 1.1, 5)
+    step = (away - person(0)) / np.linalg.norm(away - person(0))
+    path = [person(0) + step * d for d in (0.55, 0.55, 0.55, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.0)]
+    name = run.clip(path)
+    for i in range(300):
+        run.clip([person(9000 + i)])
+    (found,) = run.settle().measurements[name].findings
+    assert found.detail["similarity"] < 0.3
+    assert found.detail["best_similarity"] > 0.44
+    assert found.detail["rate"]["at_least"] > 50
+    assert found.detail["best_rate"]["at_least"] == 0
+    assert found.severity is Severity.REVIEW
+    assert found.detail["unresolved"] is True
+
+
+def test_comparisons_are_tracks_times_protected_people() -> None:
+    run = Run(gallery(0, 1, 2), cohort(FAR), roles=["protected", "consented", "protected"])
+    for i in range(5):
+        run.clip([person(50 + i)])
+    assert run.settle().facts["comparisons"] == 5 * 2
+
+
+def test_what_was_found_of_somebody_purged_stays_found() -> None:
+    run = Run(gallery(0, 1), cohort(FAR))
+    name = run.clip([near(0, 0.05, i) for i in range(3)])
+    (clip,) = run.clips
+    (found,) = clip.measurement.findings
+    scrubbed = replace(
+        found, detail={"entry": "purged-1", "purged": True, "tier": "ALERT"}, severity=Severity.ALERT
+    )
+    run.clips = [replace(clip, measurement=replace(clip.measurement, findings=(scrubbed,)))]
+    settled = run.settle()
+    assert settled.measurements[name].findings == (scrubbed,)
+    assert settled.measurements[name].facts["tier"] == "ALERT"
+
+
+def test_where_nothing_can_be_an_alert_the_run_says_so() -> None:
+    assert "uncalibrated" in Run(gallery(0)).settle().facts["no_alerts"]
+    assert "no_alerts" not in Run(gallery(0), cohort(FAR)).settle().facts, "past the strict point one can be"
+    small = Run(gallery(0), cohort(FAR[:5]))
+    for i in range(9):
+        small.clip([person(60 + i)])
+    point = replace(POINT, strict=None)
+    audited = Audited(small.gallery, small.roles, point, EMBEDDER, small.calibration, {})
+    assert "too few for 9 comparisons" in settle(small.clips, audited).facts["no_alerts"]
+    nobody = Audited(small.gallery, ["consented"], point, EMBEDDER, small.calibration, {})
+    assert settle(small.clips, nobody).facts["no_alerts"] == "the gallery holds nobody protected"
+    assert "no gallery" in settle([], Audited(None, (), None, EMBEDDER, None, {})).facts["no_alerts"]
+
+
 def test_solicited_and_consented_are_told_apart() -> None:
     run = Run(gallery(0, 1), cohort(FAR), roles=["protected", "consented"])
     asked = run.clip([near(0, 0.05, i) for i in range(3)], named=[0])
@@ -183,6 +236,9 @@ def test_solicited_and_consented_are_told_apart() -> None:
     assert consented not in settled.measurements, "consent is no match"
     rows = {r["entry"]: r for r in settled.ledger if r["record"] == "entry"}
     assert rows["p1"]["tier"] == "CONSENTED"
+    unseen = Run(gallery(0, 1), roles=["protected", "consented"])
+    unseen.clip([person(80)])
+    assert [r["tier"] for r in unseen.settle().ledger] == ["CLEAR", "CLEAR"]
     assert rows["p0"]["tier"] == "ALERT"
 
 

@@ -239,8 +239,14 @@ def test_a_cohort_never_matches_and_a_gallery_may_protect_nobody(people: Path, s
     Image.fromarray(astronaut()).save(people / "faces" / "astronaut" / "1.png")
     for person in ("person_b", "astronaut"):
         state(people, person, "role: cohort")
+    (people / "faces" / "kept").mkdir()
+    shutil.copy(people / "faces" / "person_b" / "1.jpg", people / "faces" / "kept" / "2.jpg")
+    with (people / "faces" / "kept" / "2.jpg").open("ab") as file:
+        file.write(b"another file of it")
+    state(people, "kept", f"role: consented\nconsent_until: {dt.date.today() + dt.timedelta(2)}")
     found = measure(metric(people), clip)
     assert found.findings == ()
+    assert set(found.unassessed_kinds) == {"likeness.match", "likeness.solicited"}
     assert found.missing["best_similarity"] == "not applicable: the gallery holds nobody protected"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from PIL import Image
 
 from tests.portraits import astronaut
+from vgaudit.errors import GalleryError
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.faces import make_embedder
 from vgaudit.likeness.cohort import Cohort
+from vgaudit.likeness.gallery import load_gallery
 from vgaudit.pipeline.finish import Finished
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
@@ -138,6 +141,83 @@ def test_tiers_outlive_a_restart_and_follow_a_changed_cohort(folder: Path) -> No
     other = run(folder, options=options, out="other")
     assert findings(other)[0].detail["rate"]["people"] == 3
     assert findings(other)[0].severity is Severity.ALERT, "three frames past the strict point, and unresolved"
+
+
+def test_what_cannot_be_settled_is_no_pass_and_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strangers(folder, 50)
+    options = "gallery: people, cohort: cohort.safetensors"
+
+    def broken(*_: object) -> None:
+        raise ValueError("something is wrong with the cohort")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vgaudit.metrics.likeness.settle", broken)
+        failed = run(folder, options=options)
+    assert [g.outcome for g in failed.data.gates] == ["failed", "not computed", "not computed"]
+    assert "could not be settled over the run: ValueError: something is wrong" in failed.data.gates[1].reason
+    assert findings(failed)[0].severity is Severity.REVIEW, "what was measured stays"
+    assert failed.data.ledger == ()
+    again = run(folder, options=options)
+    assert again.changed
+    assert findings(again)[0].severity is Severity.ALERT
+    assert len(again.data.ledger) == 1
+
+
+def test_features_that_were_damaged_since_are_no_pass_and_are_made_again(folder: Path) -> None:
+    strangers(folder, 50)
+    options = "gallery: people, cohort: cohort.safetensors"
+    done = run(folder, options=options)
+    for path in (done.run_dir / "features").glob("faces-*/*.npz"):
+        path.write_bytes(b"torn")
+    (done.run_dir / "results.json").unlink()
+    torn = run(folder, options=options)
+    assert "passed" not in [g.outcome for g in torn.data.gates]
+    mended = run(folder, options=options)
+    assert [f.severity for f in findings(mended)] == [Severity.ALERT]
+
+
+def test_one_value_asked_for_is_enough_to_know_that_nothing_can_be_an_alert(folder: Path) -> None:
+    text = SUITE.format(prompt="a portrait", options="gallery: people").replace(
+        "likeness: {", "likeness.review_rate: {"
+    )
+    (folder / "s.yaml").write_text(text.replace("  - likeness.alert_rate <= 50 %\n", ""))
+    done = execute(prepare(load_suite(folder / "s.yaml")), folder / "run", workers=1)
+    assert done is not None
+    assert [g.outcome for g in done.data.gates] == ["failed", "not computed"]
+
+
+def test_a_gallery_that_protects_nobody_answers_nothing(folder: Path) -> None:
+    entry = folder / "people" / "p1" / "entry.yaml"
+    entry.write_text(f"role: consented\nconsent_until: {dt.date.today() + dt.timedelta(30)}\n")
+    done = run(folder)
+    assert [g.outcome for g in done.data.gates] == ["not computed"] * 3
+    assert "the gallery holds nobody protected" in done.data.gates[0].reason
+    assert {results(done)[f"likeness.{n}_rate"].status for n in ("alert", "review")} == {"not applicable"}
+    entry.write_text("role: cohort\n")
+    with pytest.raises(
+        GalleryError, match="all 1 entries have the role cohort, so there is nobody to look for"
+    ):
+        run(folder, out="cohort")
+
+
+def test_a_cohort_that_holds_the_person_is_refused_or_told(folder: Path) -> None:
+    strangers(folder, 50)
+    cohort = Cohort.read(folder / "cohort.safetensors")
+    replace(cohort, ids=("p1", *cohort.ids[1:])).save(folder / "cohort.safetensors")
+    options = "gallery: people, cohort: cohort.safetensors"
+    with pytest.raises(GalleryError, match="p1 is in the gallery too"):
+        run(folder, options=options)
+    person = load_gallery(folder / "people", make_embedder("dlib", {})).templates[0]
+    templates = cohort.templates.copy()
+    templates[7] = person + 0.01
+    replace(cohort, templates=templates).save(folder / "cohort.safetensors")
+    done = run(folder, options=options)
+    (found,) = findings(done)
+    assert found.severity is Severity.ALERT, "one look-alike in the cohort hides nobody"
+    warnings = results(done)["likeness.coverage"].detail["gallery"]["warnings"]
+    assert any("1 of the cohort is past the strict point, and may be the same person" in w for w in warnings)
 
 
 def test_whom_the_prompt_names_is_gated_apart_and_no_alias_is_kept(folder: Path) -> None:

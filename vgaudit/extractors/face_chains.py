@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vgaudit.extractors.face_tracks import FEWEST_EMBEDDED, SAME_LOOK, matched
+from vgaudit.extractors.face_tracks import FEWEST_COMPARED, SAME_LOOK, matched
 
 SCARCE_FRAMES = 6
 """Examined frames of a face after which it is no longer looked for more often, however rarely it can be compared."""
@@ -53,20 +53,20 @@ class Chains:
             self._alive = {i: _Chain(usable=int(ok)) for i, ok in enumerate(before.usable)}
         pairs = dict(matched(before.boxes, after.boxes)) if before.shot == after.shot else {}
         here = len(pairs) < max(len(before.boxes), len(after.boxes))
-        earlier = any(chain.usable < FEWEST_EMBEDDED for i, chain in self._alive.items() if i not in pairs)
+        earlier = any(chain.usable < FEWEST_COMPARED for i, chain in self._alive.items() if i not in pairs)
         alive = {i: _Chain(usable=int(ok)) for i, ok in enumerate(after.usable)}
         for old, new in pairs.items():
             chain = self._alive[old]
             if float(before.looks[old] @ after.looks[new]) < SAME_LOOK:
                 here = True
-                earlier |= chain.usable < FEWEST_EMBEDDED
+                earlier |= chain.usable < FEWEST_COMPARED
                 continue
             usable = chain.usable + int(after.usable[new])
             alive[new] = _Chain(chain.frames + 1, usable)
-            here |= 0 < usable < FEWEST_EMBEDDED <= chain.frames < SCARCE_FRAMES
+            here |= 0 < usable < FEWEST_COMPARED <= chain.frames < SCARCE_FRAMES
         self._alive = alive
         return here, earlier
 
     def end(self) -> bool:
         """Whether the frames left out before the last examined one are to be examined: the clip ends there."""
-        return any(chain.usable < FEWEST_EMBEDDED for chain in self._alive.values())
+        return any(chain.usable < FEWEST_COMPARED for chain in self._alive.values())

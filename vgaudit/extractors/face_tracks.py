@@ -1,8 +1,9 @@
-"""Faces over time: which are one face, where a face changes, and which of them are enough to embed.
+"""Faces over time: which are one face, and where a face changes so much that the frames in between are worth a look.
 
 Boxes that overlap from one examined frame to the next are one face over time. Overlap alone does not tell a person
 from somebody laid over them, so successive faces are also compared by what they look like: small pictures of them,
-aligned by the landmarks. That knows no people; it tells where something changed, and there both sides are embedded.
+aligned by the landmarks. That knows no people and decides nothing of them: every face that can be compared is
+embedded. It tells where more frames should be examined.
 """
 
 from __future__ import annotations
@@ -25,13 +26,10 @@ A head turns away and back within that time; much later it may be somebody else 
 """
 
 SAME_LOOK = 0.7
-"""Correlation under which the pictures of two faces are taken for a change.
+"""Correlation under which the pictures of two faces are taken for a change."""
 
-Too high costs embeddings, too low hides a person: most pairs of different people lie under it.
-"""
-
-FEWEST_EMBEDDED = 3
-"""Faces that are embedded of every stretch between two changes, where it has as many that can be compared."""
+FEWEST_COMPARED = 3
+"""Faces of a track that can be compared, under which the frames in between are examined too."""
 
 LOOK_SIDE = 32
 _PLACES = np.array([[10.5, 11.5], [21.5, 11.5], [16, 17.5], [11.5, 23], [20.5, 23]])  # of the landmarks in it
@@ -111,40 +109,3 @@ def look(rgb: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.f
     norm = float(np.linalg.norm(picture))
     out: NDArray[np.float32] = picture / norm if norm > 0 else picture
     return out
-
-
-def stretches(looks: NDArray[np.float32]) -> Ints:
-    """Number of the stretch of each face of a track, ``(n,)``, from its pictures ``(n, d)``, by time.
-
-    Another stretch begins where a face looks unlike the one before, or unlike the one that the stretch began with:
-    somebody who is blended in slowly is like each neighbour.
-    """
-    out = np.zeros(len(looks), np.intp)
-    first = 0
-    for i in range(1, len(looks)):
-        changed = min(float(looks[i] @ looks[i - 1]), float(looks[i] @ looks[first])) < SAME_LOOK
-        out[i] = out[i - 1] + changed
-        first = i if changed else first
-    return out
-
-
-def well_spread(pts_s: NDArray[np.float64], quality: NDArray[np.float32]) -> Ints:
-    """Which faces of a stretch are embedded: positions, ascending.
-
-    The best of each of so many equal spans of time that none lasts longer than :data:`REACH_S`, and the best of the
-    others where that makes fewer than :data:`FEWEST_EMBEDDED`. So every face lies that near to an embedded one.
-
-    Args:
-        pts_s: ``(n,)``: when each is seen.
-        quality: ``(n,)``.
-    """
-    if not len(pts_s):
-        return np.zeros(0, np.intp)
-    begin, length = float(pts_s.min()), float(np.ptp(pts_s))
-    spans = max(FEWEST_EMBEDDED, int(np.ceil(length / REACH_S)))
-    span = np.minimum(((pts_s - begin) / max(length, 1e-9) * spans).astype(np.intp), spans - 1)
-    best_first = np.lexsort((pts_s, -quality))
-    _, first = np.unique(span[best_first], return_index=True)
-    chosen = best_first[first]
-    others = best_first[~np.isin(best_first, chosen)]
-    return np.sort(np.concatenate([chosen, others[: max(0, FEWEST_EMBEDDED - len(chosen))]]))

@@ -15,7 +15,8 @@ from vgaudit import registry
 from vgaudit.errors import UsageError
 from vgaudit.extractors.base import Features, Unit, make_fingerprint
 from vgaudit.extractors.face_chains import SCARCE_FRAMES, Chains, SeenFaces
-from vgaudit.extractors.face_crops import crop, encoded
+from vgaudit.extractors.face_crops import JPEG_QUALITY, SURROUND, crop, encoded
+from vgaudit.extractors.face_crops import SIDE as CROP_SIDE
 from vgaudit.extractors.face_detection import NO_FACES, DetectionFailed, Detections, FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder
 from vgaudit.extractors.face_neighbours import (
@@ -36,15 +37,13 @@ from vgaudit.extractors.face_quality import (
     unusable_reason,
 )
 from vgaudit.extractors.face_tracks import (
-    FEWEST_EMBEDDED,
+    FEWEST_COMPARED,
     LINK_FRAMES,
     LOOK_SIDE,
     REACH_S,
     SAME_LOOK,
     link_faces,
     look,
-    stretches,
-    well_spread,
 )
 from vgaudit.extractors.face_weights import installed_release
 from vgaudit.extractors.frame_choice import EVERY, EVERY_S, MIN_FRAMES, FrameChooser, HeldFrame
@@ -66,8 +65,6 @@ class FacesOptions(BaseModel):
         embedder_options: Its options.
         stride: ``auto`` (every third frame and at least three a second, first and last included, more where faces
             come, go or change), or every how many frames; 1 examines every frame.
-        embed: Which usable faces are embedded: ``all``, or of each track so many (``tracks``) that every usable
-            face lies within a second of one, at least three between two changes of what the face looks like.
         short_side: Frames are scaled down to this short side for detection; embedding sees every pixel.
         min_face: Smallest face searched for, in pixels of the scaled frame.
         min_side: Smallest shorter side of a usable face, in pixels of the clip.
@@ -81,7 +78,6 @@ class FacesOptions(BaseModel):
     embedder: str = "dlib"
     embedder_options: dict[str, Any] = Field(default_factory=dict)
     stride: Literal["auto"] | PositiveInt = "auto"
-    embed: Literal["all", "tracks"] = "all"
     short_side: int = Field(default=720, ge=64)
     min_face: int = Field(default=20, ge=12)
     min_side: float = Field(default=24, ge=1)
@@ -120,11 +116,9 @@ class FacesExtractor:
         reason: str ``(F,)``: why a face is not usable; empty for usable ones.
         quality: float32 ``(F,)`` in [0, 1]: how much a usable face tells (``face_quality.quality``); otherwise 0.
         track: int32 ``(F,)``: number of the face over time, linked by overlap within a shot.
-        embedded: bool ``(F,)``: ``embedding`` is filled; usable faces, all or some (option ``embed``).
-        embedding: float32 ``(F, d)``: zero for faces that are not embedded.
-        crop_jpeg: uint8 ``(B,)``, and crop_start: int64 ``(F + 1,)``: a JPEG picture of each embedded face with what
-            surrounds it lies from ``crop_start[i]`` to ``crop_start[i + 1]``; empty for the others. Only with
-            ``embed: tracks``.
+        embedding: float32 ``(F, d)``: zero for faces that are not usable.
+        crop_jpeg: uint8 ``(B,)``, and crop_start: int64 ``(F + 1,)``: a JPEG picture of each usable face with what
+            surrounds it lies from ``crop_start[i]`` to ``crop_start[i + 1]``; empty for the others.
         frames_examined: int32 ``(K,)``, ascending.
         examined_pts_s: float64 ``(K,)``.
         shot: int32 ``(K,)``: number of each examined frame's shot.
@@ -146,7 +140,7 @@ class FacesExtractor:
         )
         self.fingerprint = make_fingerprint(
             self.name,
-            3,
+            4,
             plain
             | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY, EVERY_S, MIN_FRAMES]}
             | {
@@ -154,7 +148,8 @@ class FacesExtractor:
                 "beside": [BESIDE_S, SAME_FACE_IOU],
                 "shots": [SHOT_SIDE, SHOT_THRESHOLD],
             }
-            | {"tracks": [LINK_FRAMES, REACH_S, LOOK_SIDE, SAME_LOOK, FEWEST_EMBEDDED, SCARCE_FRAMES]}
+            | {"crops": [CROP_SIDE, SURROUND, JPEG_QUALITY]}
+            | {"tracks": [LINK_FRAMES, REACH_S, LOOK_SIDE, SAME_LOOK, FEWEST_COMPARED, SCARCE_FRAMES]}
             | {"quality": [FULL_SIDE, FULL_DETAIL], "scenedetect": installed_release("scenedetect-headless")},
             detector=self.detector.fingerprint,
             embedder=self.embedder.fingerprint,
@@ -240,18 +235,15 @@ class FacesExtraction:
         }
         shot = np.repeat(np.array([frame.shot for frame in frames], np.int32), counts)
         faces["track"] = self._tracks(faces, shot)
-        looks = np.array([each for frame in frames for each in frame.looks], np.float32)
-        faces["embedded"] = self._chosen(faces, looks)
         places = [(frame, i) for frame in frames for i in range(len(frame.found))]
-        wanted = [places[face] for face in np.flatnonzero(faces["embedded"])]
+        compared = [places[face] for face in np.flatnonzero(usable)]
         embedding = np.zeros((len(reasons), self._embedder.dimension), np.float32)
-        embedding[faces["embedded"]] = self._embed([frame.chips[i] for frame, i in wanted])
-        if self._options.embed == "tracks":
-            pictures = [encoded(frame.crops[i]) for frame, i in wanted]
-            sizes = np.zeros(len(reasons), np.int64)
-            sizes[faces["embedded"]] = [len(picture) for picture in pictures]
-            faces["crop_jpeg"] = np.concatenate([np.zeros(0, np.uint8), *pictures])
-            faces["crop_start"] = np.concatenate([np.zeros(1, np.int64), sizes.cumsum()])
+        embedding[usable] = self._embed([frame.chips[i] for frame, i in compared])
+        pictures = [frame.crops[i] for frame, i in compared]
+        sizes = np.zeros(len(reasons), np.int64)
+        sizes[usable] = [len(picture) for picture in pictures]
+        faces["crop_jpeg"] = np.concatenate([np.zeros(0, np.uint8), *pictures])
+        faces["crop_start"] = np.concatenate([np.zeros(1, np.int64), sizes.cumsum()])
         arrays: dict[str, NDArray[Any]] = faces | {
             "embedding": embedding,
             "shot": np.array([frame.shot for frame in frames], np.int32),
@@ -303,8 +295,7 @@ class FacesExtraction:
         seen.chips = dict(zip(keep, chips, strict=True))
         for i in keep:
             seen.quality[i] = quality(rgb, found.boxes[i], found.landmarks[i], float(found.confidence[i]))
-            if self._options.embed == "tracks":
-                seen.crops[i] = crop(rgb, found.boxes[i])
+            seen.crops[i] = encoded(crop(rgb, found.boxes[i]))
 
     def _reason(self, rgb: NDArray[np.uint8], found: Detections, i: int) -> str:
         return unusable_reason(
@@ -354,20 +345,6 @@ class FacesExtraction:
             track[here] = linked + track.max(initial=-1) + 1
         return track
 
-    def _chosen(self, faces: dict[str, NDArray[Any]], looks: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which faces are embedded."""
-        usable: NDArray[np.bool_] = faces["usable"]
-        if self._options.embed == "all":
-            return usable.copy()
-        chosen = np.zeros(len(usable), bool)
-        for number in np.unique(faces["track"][usable]):
-            mine = np.flatnonzero((faces["track"] == number) & usable)
-            stretch = stretches(looks[mine])
-            for which in np.unique(stretch):
-                part = mine[stretch == which]
-                chosen[part[well_spread(faces["pts_s"][part], faces["quality"][part])]] = True
-        return chosen
-
     def _embed(self, chips: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not chips:
             return np.zeros((0, self._embedder.dimension), np.float32)
@@ -391,7 +368,6 @@ class FacesExtraction:
         return {
             "faces": len(faces["usable"]),
             "usable": int(faces["usable"].sum()),
-            "embedded": int(faces["embedded"].sum()),
             "unusable": dict(sorted(unusable.items())),
             "frames_examined": len(self._frames),
             "frames_failed": len(self._failed),

@@ -176,13 +176,11 @@ def assess(faces: Features, compare: bool = True) -> Assessability:
     examined, failed = faces["frames_examined"], faces["frames_failed"]
     frame = np.searchsorted(examined, faces["frame_index"])
     boxes, usable = faces["box"], faces["usable"]
-    # Only an embedded face is compared; by default all that can be are embedded.
-    embedded = faces.arrays.get("embedded", usable)
     track = faces["track"].astype(np.intp) if "track" in faces.arrays else link_faces(frame, boxes)
     compared = usable if compare else np.zeros_like(usable)
     searched = len(examined) - len(failed)
     likely = likely_faces(faces["confidence"], frame, track, faces["beside"], compared, searched)
-    left = np.flatnonzero(likely & ~accounted_for(embedded, frame, faces["pts_s"], boxes, track))
+    left = np.flatnonzero(likely & ~accounted_for(usable, frame, faces["pts_s"], boxes, track))
     return Assessability(
         examined=len(examined),
         failed=len(failed),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vgaudit.extractors.face_embedding import FaceEmbedder
-from vgaudit.likeness.calibration import Calibration, Expected, HitRates
+from vgaudit.likeness.calibration import Calibration, Expected, HitRates, last_alerting
 from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.gallery_file import StoredGallery
 
@@ -49,17 +49,47 @@ class CohortCalibration:
         """Tracks past the point that unrelated people would give."""
         return self._calibration.expected_hits(tracks, entries, point)
 
-    def detail(self, entry: int, score: float) -> dict[str, Any]:
-        """What a finding says of its rate, as JSON."""
+    def detail(self, entry: int, score: float, best_score: float) -> dict[str, Any]:
+        """What a finding says of its rate, as JSON: at the template's score, and at that of its closest frame."""
         rates = self.rates(entry, score)
+        best = self.rates(entry, best_score)
         counts, edges = np.histogram(self._calibration.scores(entry), bins=_BINS)
         same = rates.same_group
         return {
             "calibration": self.facts(),
             "rate": rates.overall.to_json(),
             "same_group_rate": same.to_json() if same else None,
+            "best_rate": best.overall.to_json(),
+            "best_same_group_rate": best.same_group.to_json() if best.same_group else None,
             "histogram": {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]},
         }
+
+    def no_alerts(self, comparisons: int, strict: float | None) -> str:
+        """Why no match of a run can be an ALERT, however close it is; an empty text where one can."""
+        if strict is not None or last_alerting(self.cohort.n, comparisons) >= 0:
+            return ""
+        return (
+            f"{self.cohort.n:,} people of the cohort are too few for {comparisons:,} comparisons, and the embedder has "
+            "no strict point: enlarge the cohort, or state `strict:`"
+        )
+
+    def doubles(self, entry_ids: Sequence[str], people: Sequence[int], alike: float) -> list[str]:
+        """Sentences on people of the cohort who may be people of the gallery: a leak of them would look like chance.
+
+        Args:
+            entry_ids: Of the gallery.
+            people: Positions of the entries that are looked for.
+            alike: Similarity from which on two are taken for one person.
+        """
+        found = []
+        for entry in people:
+            close = int((self._calibration.scores(entry) >= alike).sum())
+            if close:
+                found.append(
+                    f"{entry_ids[entry]}: {close} of the cohort {'is' if close == 1 else 'are'} past the strict point, "
+                    "and may be the same person; if so, take them out of the cohort"
+                )
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Name, people, source and licence of the cohort: they stand beside every rate."""

@@ -271,6 +271,8 @@ def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, 
         "calibration": UNCALIBRATED,
         "rate": None,
         "same_group_rate": None,
+        "best_rate": None,
+        "best_same_group_rate": None,
         "histogram": None,
         "meaning": FIXED_WORDS,
         "track": hit.track,
@@ -303,7 +305,7 @@ def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, 
     if audit.point.strict is not None:
         detail["frames_past_strict_point"] = hit.strict_support
     if audit.calibration is not None:
-        detail |= audit.calibration.detail(hit.entry, hit.similarity)
+        detail |= audit.calibration.detail(hit.entry, hit.similarity, score)
     return detail
 
 

@@ -108,11 +108,11 @@ def compare(
     Returns:
         What was found for each group of people.
     """
-    embedded = np.flatnonzero(faces["embedded"])
+    embedded = np.flatnonzero(faces["usable"])
     rows = np.concatenate(
         [track_templates(list(tracks), faces, embedder.measure), faces["embedding"][embedded]]
     )
-    track_of = np.full(len(faces["embedded"]), -1)
+    track_of = np.full(len(faces["usable"]), -1)
     for number, track in enumerate(tracks):
         track_of[track.embedded] = number
     row_track = np.concatenate([np.arange(len(tracks)), track_of[embedded]])
@@ -123,7 +123,7 @@ def compare(
     out = []
     for group, seen in zip(people, found, strict=True):
         best = np.full(len(tracks), -np.inf)
-        face_best = np.full(len(faces["embedded"]), np.nan)
+        face_best = np.full(len(faces["usable"]), np.nan)
         if seen is None:
             out.append(Compared((), best, face_best))
             continue

@@ -1,9 +1,8 @@
-"""How much each face of a clip resembles each person of a gallery, exactly, and which stretches of the clip match."""
+"""How much each of some vectors resembles each person of a gallery: all pairs at once, for numbers that fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,46 +48,3 @@ def entry_similarities(
         pairs = similarity(faces[start : start + rows], templates)
         np.maximum.reduceat(pairs, starts, axis=1, out=out[start : start + rows])
     return out
-
-
-@dataclass(frozen=True)
-class Span:
-    """Consecutive examined frames in each of which a face is past the threshold.
-
-    Attributes:
-        first: Position of its first frame among the examined frames.
-        last: Position of its last.
-        best_face: Position of the most alike face among all faces.
-        score: Its similarity.
-    """
-
-    first: int
-    last: int
-    best_face: int
-    score: float
-
-    @property
-    def frames(self) -> int:
-        """Examined frames in it."""
-        return self.last - self.first + 1
-
-
-def matching_spans(
-    scores: NDArray[np.float64], face_frame: NDArray[np.intp], n_frames: int, threshold: float
-) -> Iterator[Span]:
-    """The stretches in which one entry is matched.
-
-    Args:
-        scores: float64 ``(f,)``: similarity of each face to the entry.
-        face_frame: ``(f,)``: position of each face's frame among the examined frames.
-        n_frames: Examined frames.
-        threshold: A face at least this similar matches.
-    """
-    best = np.full(n_frames, -np.inf)
-    np.maximum.at(best, face_frame, scores)
-    hit = np.r_[False, best >= threshold, False]
-    edges = np.flatnonzero(hit[1:] != hit[:-1])
-    for first, end in zip(edges[::2], edges[1::2], strict=True):
-        inside = np.flatnonzero((face_frame >= first) & (face_frame < end))
-        best_face = inside[np.argmax(scores[inside])]
-        yield Span(int(first), int(end - 1), int(best_face), float(scores[best_face]))

@@ -19,14 +19,14 @@ from vgaudit.likeness.calibration import CoincidenceRate, HitRates
 from vgaudit.likeness.chance import CohortCalibration
 from vgaudit.likeness.decoys import decoys, excess
 from vgaudit.likeness.entries import Role
-from vgaudit.likeness.findings import MATCH, SOLICITED, UNASSESSABLE_KINDS, MatchPoint
+from vgaudit.likeness.findings import CONSENTED, MATCH, SOLICITED, UNASSESSABLE_KINDS, MatchPoint
 from vgaudit.likeness.gallery import Gallery
 from vgaudit.likeness.hits import People
 from vgaudit.likeness.recurring import recurring_faces
 from vgaudit.likeness.search import search
 from vgaudit.likeness.tiers import SUPPORT, Match, Tier, judge
-from vgaudit.likeness.wording import UNCALIBRATED
-from vgaudit.records import Finding, Measurement, Severity
+from vgaudit.likeness.wording import NO_GALLERY_GIVEN, NOT_CALIBRATED, UNCALIBRATED
+from vgaudit.records import Finding, Measurement, Severity, digest
 
 MOST_FACES_SHOWN = 200
 """Tracks on the contact sheet, at most."""
@@ -112,6 +112,7 @@ def settle(clips: Sequence[ClipFaces], audited: Audited) -> Settled:
     facts["people"] = _people(clips, audited, pictures)
     facts["faces"] = _contact_sheet(clips, pictures)
     if audited.gallery is None or audited.point is None:
+        facts["no_alerts"] = NO_GALLERY_GIVEN
         return Settled({}, facts, list(_unassessed_rows(clips)), pictures)
     protected = [i for i, role in enumerate(audited.roles) if role == "protected"]
     comparisons = tracks * len(protected)
@@ -122,6 +123,8 @@ def settle(clips: Sequence[ClipFaces], audited: Audited) -> Settled:
         "roles": dict(Counter(audited.roles)),
         "gallery_digest": audited.gallery.digest,
     }
+    if why := _no_alerts(audited, comparisons):
+        facts["no_alerts"] = why
     measurements = {}
     for clip in clips:
         tiered = _tiered(clip.measurement, comparisons, audited.point)
@@ -170,22 +173,33 @@ def _tiered(measurement: Measurement, comparisons: int, point: MatchPoint) -> Me
     return replace(measurement, findings=tuple(kept), facts=facts)
 
 
+def _no_alerts(audited: Audited, comparisons: int) -> str:
+    """Why nothing in this run can be an ALERT, or an empty text."""
+    if audited.calibration is None or audited.point is None:
+        return NOT_CALIBRATED
+    if "protected" not in audited.roles:
+        return "the gallery holds nobody protected"
+    return audited.calibration.no_alerts(comparisons, audited.point.strict)
+
+
 def _match_of(finding: Finding, point: MatchPoint) -> Match:
     detail = finding.detail
-    rates = None
-    if detail["rate"] is not None:
-        same = detail["same_group_rate"]
-        rates = HitRates(
-            CoincidenceRate.from_json(detail["rate"]), CoincidenceRate.from_json(same) if same else None
-        )
     return Match(
         score=detail["similarity"],
         point=point.similarity,
         strict=point.strict,
         support=detail["supporting_frames"],
         strict_support=detail.get("frames_past_strict_point", 0),
-        rates=rates,
+        rates=_rates(detail, ""),
+        best_rates=_rates(detail, "best_"),
     )
+
+
+def _rates(detail: Mapping[str, Any], of: str) -> HitRates | None:
+    overall, same = detail[f"{of}rate"], detail[f"{of}same_group_rate"]
+    if overall is None:
+        return None
+    return HitRates(CoincidenceRate.from_json(overall), CoincidenceRate.from_json(same) if same else None)
 
 
 def _worst(findings: Sequence[Finding], kind: str) -> str:
@@ -298,8 +312,9 @@ def _contact_sheet(clips: Sequence[ClipFaces], pictures: dict[str, bytes]) -> li
 
 def _picture(clip: ClipFaces, number: int, pictures: dict[str, bytes]) -> str:
     """Where the picture of a track lies in the run directory; its bytes go into ``pictures``."""
-    name = f"{clip.clip_sha256[:24]}-track{number}.jpg"
-    pictures[name] = clip.pictures[number]
+    data = clip.pictures[number]
+    name = f"{clip.clip_sha256[:24]}-track{number}-{digest(data, 8)}.jpg"
+    pictures[name] = data
     return f"evidence/{name}"
 
 
@@ -348,9 +363,7 @@ def _entry_rows(clips: Sequence[ClipFaces], audited: Audited) -> Iterator[dict[s
                 "best_distance": 1.0 - score if l2 else None,
                 "sample_id": clip.sample_id,
                 "clip_sha256": clip.clip_sha256,
-                "tier": tiers.get(
-                    entry.entry_id, "CONSENTED" if audited.roles[index] == "consented" else "CLEAR"
-                ),
+                "tier": tiers.get(entry.entry_id, Tier.CLEAR.value),
             }
         yield row | common
 
@@ -360,7 +373,8 @@ def _entry_tiers(clips: Sequence[ClipFaces]) -> dict[str, str]:
     tiers: dict[str, str] = {}
     for clip in clips:
         for finding in clip.measurement.findings:
-            if tier := finding.detail.get("tier"):
+            tier = "CONSENTED" if finding.kind == CONSENTED else finding.detail.get("tier")
+            if tier:
                 entry = str(finding.detail["entry"])
                 tiers[entry] = Tier.ALERT.value if Tier.ALERT.value in (tier, tiers.get(entry)) else str(tier)
     return tiers

@@ -41,7 +41,10 @@ class Match:
         strict: Its strict point, if it has one.
         support: Frames of the track past the point.
         strict_support: Frames past the strict point.
-        rates: Of a calibration; ``None`` without one.
+        rates: Of a calibration, at the template's score; ``None`` without one.
+        best_rates: The same at the score of the most alike single frame, where that is above the template's. A
+            template is what the cohort is comparable to, so it alone makes an ALERT by rate; but a track that
+            wanders may hold frames that are far closer, and these decide whether it may be let go.
 
     Raises:
         ValueError: A similarity is not finite, or a count is negative.
@@ -53,6 +56,7 @@ class Match:
     support: int
     strict_support: int
     rates: HitRates | None
+    best_rates: HitRates | None = None
 
     def __post_init__(self) -> None:
         for name in ("score", "point", "strict"):
@@ -109,7 +113,8 @@ def judge(match: Match, comparisons: int) -> Judgement:
     frames = max(match.support, match.strict_support)
     past_strict = match.strict is not None and (match.strict_support > 0 or match.score >= match.strict)
     rates = match.rates
-    unresolved = rates is not None and not rates.overall.resolved
+    closest = match.best_rates or rates
+    unresolved = closest is not None and not closest.overall.resolved
     chances = None if rates is None else comparisons * rates.largest.chance
 
     def say(tier: Tier, reason: str) -> Judgement:
@@ -117,7 +122,7 @@ def judge(match: Match, comparisons: int) -> Judgement:
 
     if match.score < match.point and frames == 0 and not past_strict:
         return say(Tier.CLEAR, "neither the face over time nor any frame of it reaches the published point")
-    if rates is None or chances is None:
+    if rates is None or closest is None or chances is None:
         return say(
             Tier.REVIEW,
             "past the published point, and uncalibrated: without a cohort nobody knows how many unrelated people are "
@@ -131,21 +136,21 @@ def judge(match: Match, comparisons: int) -> Judgement:
         return say(
             Tier.ALERT,
             f"{match.strict_support} frames past the strict point, and closer than a cohort of "
-            f"{rates.overall.people:,} can resolve",
+            f"{closest.overall.people:,} can resolve",
         )
     if rare:
         return say(Tier.REVIEW, f"at most {expected}, but only {_frames(frames)} past the published point")
     if unresolved:
         return say(
             Tier.REVIEW,
-            f"closer than a cohort of {rates.overall.people:,} can resolve, which is no sign of harmlessness",
+            f"closer than a cohort of {closest.overall.people:,} can resolve, which is no sign of harmlessness",
         )
-    if rates.same_group is not None and not rates.same_group.resolved:
+    if closest.same_group is not None and not closest.same_group.resolved:
         return say(
             Tier.REVIEW,
-            f"closer than the {rates.same_group.people:,} unrelated people of the entry's own group can resolve",
+            f"closer than the {closest.same_group.people:,} unrelated people of the entry's own group can resolve",
         )
-    if any(rate.low * comparisons <= REVIEW_CHANCES for rate in rates.all):
+    if any(rate.low * comparisons <= REVIEW_CHANCES for rate in closest.all):
         return say(Tier.REVIEW, f"rare enough to be looked at: about {expected}")
     if past_strict:
         return say(Tier.REVIEW, f"past the strict point, though about {expected}")

@@ -51,7 +51,7 @@ def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list
     for number in np.unique(faces["track"]):
         members = np.flatnonzero(faces["track"] == number)
         members = members[np.argsort(faces["pts_s"][members], kind="stable")]
-        embedded = members[faces["embedded"][members]]
+        embedded = members[faces["usable"][members]]
         if len(embedded):
             parts += list(_coherent(members, embedded, faces, embedder, coherence))
     joined: list[Track] = []

@@ -54,6 +54,7 @@ from vgaudit.stats import NOT_APPLICABLE_PREFIX
 __all__ = ["NO_GALLERY", "Likeness", "LikenessOptions"]
 
 NOBODY_PROTECTED = f"{NOT_APPLICABLE_PREFIX} the gallery holds nobody protected"
+NOBODY_TO_MATCH = "the gallery holds nobody protected, so nobody was looked for"
 NO_DISTANCE = f"{NOT_APPLICABLE_PREFIX} the embedder compares by cosine, not by distance"
 
 FACES_REQUIRED = "no face was found in it, and the suite says that clips like it show faces (require_faces)"
@@ -170,17 +171,26 @@ class Likeness:
     def measure(self, clip: ClipView) -> Measurement:
         """Similarities, the series over examined frames, and findings of one clip.
 
+        Where the gallery protects nobody, matches could not be looked for: a gate on them alone gets no answer.
+
         Raises:
             ValueError: Features are not finite.
             GalleryError: The gallery cannot be used.
             Unavailable: Weights are missing that the gallery's pictures need.
         """
+        gallery = self.prepare()
+        measured = self._measured(clip, gallery)
+        if gallery is None or "protected" in self.sources.roles(gallery):
+            return measured
+        return replace(measured, unassessed_kinds=dict.fromkeys((MATCH, SOLICITED), NOBODY_TO_MATCH))
+
+    def _measured(self, clip: ClipView, gallery: Gallery | None) -> Measurement:
+        # Also for clips without a face the gallery is loaded before: one that cannot be used must never look like one
+        # that found nothing.
         faces = clip.features["faces"]
         broken = [n for n, a in faces.arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
         if broken:
             raise ValueError(f"features of the faces are not finite: {', '.join(sorted(broken))}")
-        # Also for clips without a face: a gallery that cannot be used must never look like one that found nothing.
-        gallery = self.prepare()
         found = assess(faces, compare=gallery is not None)
         facts: dict[str, Any] = {
             **{k: faces.facts[k] for k in _FACE_FACTS if k in faces.facts},
@@ -203,7 +213,7 @@ class Likeness:
             "embedder": embedder.name,
             "match_point": point.to_json(),
             "calibration": calibration.facts() if calibration else UNCALIBRATED,
-            "gallery": _account(gallery, roles),
+            "gallery": _account(gallery, roles, self.sources.doubles),
         }
         frame_s = frame_duration_s(clip.info)
         unseen = tuple(
@@ -212,6 +222,7 @@ class Likeness:
             )
         )
         named = named_entries(clip.sample.prompt, gallery.entries)
+        facts["protects"] = "protected" in roles
         facts["named"] = any(roles[i] == "protected" for i in named)
         if not found.compared:
             if found.reason:
@@ -223,7 +234,7 @@ class Likeness:
                     unassessed=found.reason,
                 )
             return _faceless(faces, facts, FACES_REQUIRED if faceless else "")
-        tracks = tracks_of(faces, embedder, point.similarity)
+        tracks = self._tracks(faces)
         protected = _people(gallery, roles, "protected")
         compared = compare(
             tracks, faces, [protected, _people(gallery, roles, "consented")], embedder,
@@ -422,10 +433,10 @@ def _clip_faces(m: Measured) -> ClipFaces:
 _FACE_FACTS = ("unusable", "frames_examined", "frames_failed", "failures", "smallest_face_px", "detector")
 
 
-def _account(gallery: Gallery, roles: Sequence[Role]) -> dict[str, Any]:
-    """How many people stand in which role, and what is wrong with their pictures."""
+def _account(gallery: Gallery, roles: Sequence[Role], doubles: Sequence[str]) -> dict[str, Any]:
+    """How many people stand in which role, and what is wrong with their pictures, or with the cohort."""
     counts = Counter(str(role) for role in roles)
-    return {**counts, "pictures": len(gallery.owners), "warnings": list(gallery.warnings)}
+    return {**counts, "pictures": len(gallery.owners), "warnings": [*gallery.warnings, *doubles]}
 
 
 def _per_frame(best: NDArray[np.float64], frame: NDArray[np.intp], n: int) -> tuple[float | None, ...]:

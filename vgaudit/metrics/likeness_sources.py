@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vgaudit import registry
-from vgaudit.errors import UsageError, VgauditError
+from vgaudit.errors import GalleryError, UsageError, VgauditError
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
 from vgaudit.extractors.faces import make_embedder
@@ -48,6 +48,7 @@ class Sources:
         self._cohort_path = cohort_path(options.cohort, base_dir)
         self._gallery: Gallery | VgauditError | None = None
         self._calibration: CohortCalibration | None = None
+        self._doubles: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     @property
@@ -68,7 +69,7 @@ class Sources:
         for name in paths:
             if isinstance(value := embedder_options.get(name), str):
                 embedder_options[name] = str((self._base_dir / Path(value).expanduser()).resolve())
-        return {**options, "embedder_options": embedder_options, "embed": "tracks"}
+        return {**options, "embedder_options": embedder_options}
 
     def point(self) -> MatchPoint:
         """Where a match begins.
@@ -105,10 +106,9 @@ class Sources:
 
     def coherence(self) -> float:
         """Similarity under which two successive faces of a track are not one person's."""
-        if self.compares:
-            return self.point().similarity
-        published = published_point(self.embedder.points)
-        return published.similarity if published else 0.0
+        if (published := published_point(self.embedder.points)) is not None:
+            return published.similarity  # also where the suite widens what is called a match
+        return self.point().similarity if self.compares else 0.0
 
     def identity(self) -> Mapping[str, Any]:
         """Digests of all this, as far as it changes a number."""
@@ -139,8 +139,14 @@ class Sources:
                 # Not the clip's detector options: a template must not depend on how clips are searched.
                 detector = FaceDetector(device=self._options.device)
                 try:
-                    self._gallery = load_gallery(self._path, self.embedder, detector)
-                    self._calibration = self._calibrated(self._gallery)
+                    found = load_gallery(self._path, self.embedder, detector)
+                    if not {"protected", "consented"} & {entry.role for entry in found.entries}:
+                        raise GalleryError(
+                            f"{self._path}: all {len(found.entries)} entries have the role cohort, so there is nobody "
+                            "to look for; expected somebody protected or consented, or `gallery: none`"
+                        )
+                    self._calibration = self._calibrated(found)
+                    self._gallery = found
                 except VgauditError as error:
                     self._gallery = error
             if isinstance(self._gallery, VgauditError):
@@ -162,7 +168,26 @@ class Sources:
             cohort: Cohort | None = Cohort.load(self._cohort_path, self.embedder)
         else:
             cohort = Cohort.of_gallery(gallery)
-        return CohortCalibration(gallery, cohort, self.embedder) if cohort else None
+        if cohort is None:
+            return None
+        calibration = CohortCalibration(gallery, cohort, self.embedder)
+        people = [i for i, entry in enumerate(gallery.entries) if entry.role != "cohort"]
+        ids = [entry.entry_id for entry in gallery.entries]
+        if both := sorted({ids[i] for i in people} & set(cohort.ids)):
+            raise GalleryError(
+                f"likeness.cohort: {', '.join(both[:3])} {'is' if len(both) == 1 else 'are'} in the gallery too; a "
+                "cohort holds people who have nothing to do with it, or a leak of them looks like chance. Take them out of "
+                "the cohort"
+            )
+        strict = self.point().strict
+        alike = self.point().similarity if strict is None else strict
+        self._doubles = tuple(calibration.doubles(ids, people, alike))
+        return calibration
+
+    @property
+    def doubles(self) -> tuple[str, ...]:
+        """Sentences on people of the cohort who may be people of the gallery."""
+        return self._doubles
 
 
 def _too_strict(own: float, known: float, embedder: FaceEmbedder) -> str:

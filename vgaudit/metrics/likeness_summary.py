@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vgaudit.likeness.wording import NO_GALLERY_GIVEN
+from vgaudit.likeness.wording import NO_GALLERY_GIVEN, NOT_CALIBRATED
 from vgaudit.metrics.base import Measured, SummaryContext, ValueSpec
 from vgaudit.plan import Sample
 from vgaudit.records import NOT_APPLICABLE, Result
@@ -22,10 +22,6 @@ UNASSESSED = "unassessable: no face that was seen could be compared"
 PARTLY = "unassessable: faces could not be compared, or frames not searched, beside faces that were compared"
 UNSEARCHED = "unassessable: frames could not be searched for faces"
 NOBODY_NAMED = f"{NOT_APPLICABLE_PREFIX} the prompt names nobody protected"
-NOT_CALIBRATED = (
-    "uncalibrated: without a cohort of unrelated people nothing can be told from chance "
-    "(`vgaudit gallery calibrate`, then `cohort:`)"
-)
 NOBODY_COMPARED = f"{NOT_APPLICABLE_PREFIX} {NO_GALLERY_GIVEN}"
 
 Row = tuple[Sample, float | None, str]
@@ -58,10 +54,18 @@ def tier_rate(
     """
     tiers = ("ALERT",) if spec.name == "alert_rate" else ("ALERT", "REVIEW")
     compared = any(m.measurement.facts.get("gallery", {}) is not None for m in measured)
-    if spec.name == "alert_rate" and compared and not calibrated:
+    none_protected = measured and compared and not any(m.measurement.facts.get("protects") for m in measured)
+    if none_protected:
+        return Result(
+            f"likeness.{spec.name}", context.group, None, unit=spec.unit, higher_is_better=False,
+            status=NOT_APPLICABLE, reason="the gallery holds nobody protected", detail=dict(facts),
+        )  # fmt: skip
+    cannot = "" if calibrated else NOT_CALIBRATED
+    cannot = cannot or str(context.settled.get("no_alerts", ""))
+    if spec.name == "alert_rate" and compared and cannot:
         return Result.not_computed(
-            f"likeness.{spec.name}", context.group, NOT_CALIBRATED, unit=spec.unit, higher_is_better=False,
-            detail={**facts, "no_alerts": NOT_CALIBRATED},
+            f"likeness.{spec.name}", context.group, cannot, unit=spec.unit, higher_is_better=False,
+            detail=dict(facts),
         )  # fmt: skip
     rows: list[Row] = []
     for m in measured:
@@ -121,8 +125,9 @@ def expected_chance_alerts(
             reason=NO_GALLERY_GIVEN,
         )  # fmt: skip
     expected = context.settled.get("expected_chance_alerts", {}).get(context.group)
-    if expected is None or not measured:
-        why = "no clip was measured" if not measured else NOT_CALIBRATED
+    cannot = str(context.settled.get("no_alerts", ""))
+    if expected is None or not measured or cannot:
+        why = "no clip was measured" if not measured else cannot or NOT_CALIBRATED
         return Result.not_computed(name, context.group, why, unit=spec.unit, higher_is_better=False)
     return Result(
         name, context.group, expected["value"], expected["low"], expected["high"], expected["confidence"],

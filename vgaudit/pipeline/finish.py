@@ -85,7 +85,7 @@ def finish(
     kinds = {b.name: getattr(b.metric, "finding_kinds", None) for b in scorer.metrics}
     stored: dict[str, Any] = {
         "schema_version": 1,
-        "inputs": inputs,
+        "inputs": "" if collected.unsettled else inputs,  # what could not be settled is tried again
         "kind": spec.kind,
         "name": spec.name,
         "results": [r.to_json() for r in results],
@@ -120,6 +120,8 @@ def _write_settlements(run: RunDir, collected: Collected) -> None:
                 with atomic_write(path) as file:
                     file.write(data)
         run.write_ledger(name, settlement.ledger)
+    for name in collected.unsettled:
+        run.write_ledger(name, ())  # an account of another run's state would be taken for this one's
 
 
 def _stored(run: RunDir) -> dict[str, Any]:
@@ -217,6 +219,9 @@ def _gated(
         closed=[f for f in findings if decided.of(f).closed],
         expired=[f for f in findings if decided.of(f).expired],
         undecidable=decided.problem,
+        no_alerts={
+            m: facts["no_alerts"] for m, facts in stored.get("settled", {}).items() if "no_alerts" in facts
+        },
     )
     answer = decided.judged(verdict(held, failed, max_failed))
     return {"gates": [g.to_json() for g in held], "verdict": answer.to_json()}

@@ -47,6 +47,7 @@ class Collected:
         self.scorer = scorer
         self.measurements: dict[str, dict[str, Measurement]] = {}
         self.settlements: dict[str, Settlement] = {}
+        self.unsettled: dict[str, str] = {}
         self._settled_keys: dict[tuple[str, str], str] = {}
         for bound in scorer.metrics:
             for sample in plan:
@@ -62,19 +63,19 @@ class Collected:
             if settle is None or bound.unavailable:
                 continue
             own = self.measurements.get(bound.name, {})
+            refused = {s.sample_id for s in self.plan if self.records[s.sample_id].outcome in REFUSED}
+            unmeasured = [s for s in self.plan if s.sample_id not in own and s.sample_id not in refused]
             try:
                 groups = self.by_group(bound, kept_roles(bound.metric))
-                measured = [m for members in groups.values() for m in members]
-                unmeasured = [s for s in self.plan if s.sample_id not in own]
-                settlement: Settlement = settle(measured, unmeasured)
+                settlement: Settlement = settle([m for ms in groups.values() for m in ms], unmeasured)
             except Unavailable as error:
-                bound.unavailable, bound.remedy = error.reason, error.remedy
+                self._unsettled(bound, error.reason, error.remedy)
                 continue
             except LookupError as error:
-                bound.unavailable = str(error)
+                self._unsettled(bound, str(error))
                 continue
             except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
-                bound.unavailable = f"{type(error).__name__}: {error}"
+                self._unsettled(bound, f"{type(error).__name__}: {error}")
                 continue
             self.settlements[bound.name] = settlement
             for sample in self.plan:
@@ -84,6 +85,21 @@ class Collected:
                         bound, key, sample.sample_id, changed
                     )
                     own[sample.sample_id] = changed
+
+    def _unsettled(self, bound: BoundMetric, why: str, remedy: str = "") -> None:
+        """A metric that must know the whole run could not: what it measured stands, and counts as not looked at."""
+        bound.unavailable, bound.remedy = why, remedy
+        self.unsettled[bound.name] = why
+        own = self.measurements.get(bound.name, {})
+        reason = f"{bound.name} could not be settled over the run: {why}"
+        for sample in self.plan:
+            if (measured := own.get(sample.sample_id)) is None:
+                continue
+            own[sample.sample_id] = open_ = replace(measured, unassessed=reason)
+            key = self.scorer.key(bound, sample, self.records[sample.sample_id])
+            self._settled_keys[bound.name, sample.sample_id] = self.scorer.settled(
+                bound, key, sample.sample_id, open_
+            )
 
     def key(self, bound: BoundMetric, sample: Sample) -> str:
         """Key of a clip's measurement in the log: of the settled one, where there is one."""
