@@ -124,7 +124,7 @@ def evaluate(
             gate passes, whatever it allows.
         undecidable: Why reviewers' decisions cannot be read, if so: then no findings gate is computed.
 
-        no_alerts: Metric -> why none of its findings can be an alert in this run: a gate on alerts alone has no answer.
+        no_alerts: Metric -> why none of its findings can be an alert in this run: gates on alerts have no answer.
 
     Returns:
         For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.

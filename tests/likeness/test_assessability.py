@@ -65,21 +65,6 @@ def test_a_face_stands_for_its_track_for_a_second_only() -> None:
     assert [(s.first, s.last) for s in found.uncompared] == [(5, 11)]
 
 
-def test_a_face_that_could_be_compared_and_was_not_is_told_unless_one_of_its_track_was() -> None:
-    base = features([(t, 0, "") for t in range(12)], frames=12)
-    for embedded, told in (([0, 4, 8, 11], []), ([0], [(5, 11)])):
-        arrays = {
-            **base.arrays,
-            "embedded": np.isin(np.arange(12), embedded),
-            "track": np.zeros(12, np.int32),
-        }
-        found = assess(Features(arrays, base.facts))
-        assert [(s.first, s.last) for s in found.uncompared] == told
-        assert bool(found.reason) == bool(told)
-    apart = {**base.arrays, "embedded": np.arange(12) == 0, "track": np.arange(12, dtype=np.int32)}
-    assert [(s.first, s.last) for s in assess(Features(apart, base.facts)).uncompared] == [(1, 11)]
-
-
 def test_two_boxes_of_one_face_are_one() -> None:
     assert assess(features([(0, 0, ""), (0, 4, "low contrast")], frames=1)).reason == ""
 

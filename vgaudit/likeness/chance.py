@@ -69,7 +69,7 @@ class CohortCalibration:
         if strict is not None or last_alerting(self.cohort.n, comparisons) >= 0:
             return ""
         return (
-            f"{self.cohort.n:,} people of the cohort are too few for {comparisons:,} comparisons, and the embedder has "
+            f"{self.cohort.n:,} people in the cohort: too few for {comparisons:,} comparisons, and the embedder has "
             "no strict point: enlarge the cohort, or state `strict:`"
         )
 
@@ -86,8 +86,8 @@ class CohortCalibration:
             close = int((self._calibration.scores(entry) >= alike).sum())
             if close:
                 found.append(
-                    f"{entry_ids[entry]}: {close} of the cohort {'is' if close == 1 else 'are'} past the strict point, "
-                    "and may be the same person; if so, take them out of the cohort"
+                    f"{entry_ids[entry]}: {close} in the cohort {'is' if close == 1 else 'are'} past the strict "
+                    "point and may be the same person; if so, take them out of the cohort"
                 )
         return found
 

@@ -305,7 +305,7 @@ def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, 
     if audit.point.strict is not None:
         detail["frames_past_strict_point"] = hit.strict_support
     if audit.calibration is not None:
-        detail |= audit.calibration.detail(hit.entry, hit.similarity, score)
+        detail |= audit.calibration.detail(hit.entry, hit.similarity, max(hit.similarity, score))
     return detail
 
 

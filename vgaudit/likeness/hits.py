@@ -46,7 +46,7 @@ class People:
 
 @dataclass(frozen=True)
 class Hit:
-    """A track that resembles somebody, at the embedder's point or past it.
+    """A track of which the template, or a face, resembles somebody, at the embedder's point or past it.
 
     Attributes:
         track: Position among the clip's tracks.
@@ -68,8 +68,19 @@ class Hit:
 
     @property
     def best_similarity(self) -> float:
-        """The highest of the template and all faces."""
-        return max(self.similarity, float(self.face_similarity.max()))
+        """The highest of all faces."""
+        return float(self.face_similarity.max())
+
+    def matches(self, point: float) -> bool:
+        """Whether the track is to be called a match.
+
+        Points are published for single pictures, so a face has to reach it: the mean of a restless track lies closer
+        to everybody than any of its faces. And one face of a track has to be borne out, by a second, by the track's
+        mean, or by being past the strict point: of twenty poor pictures of a stranger one passes by chance.
+        """
+        return self.support >= 1 and (
+            self.support >= 2 or self.strict_support >= 1 or self.similarity >= point
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,8 @@ class Compared:
     """The tracks of a clip held against people.
 
     Attributes:
-        hits: One for each track and person past the point, most alike first.
-        best: ``(t,)``: highest similarity of each track, of its template or of any face; ``-inf`` without people.
+        hits: One for each track and person that match, most alike first.
+        best: ``(t,)``: highest similarity of any face of each track; ``-inf`` without people.
         face_best: ``(F,)``: highest similarity of each face of the features; ``nan`` for those without embedding.
     """
 
@@ -127,14 +138,17 @@ def compare(
         if seen is None:
             out.append(Compared((), best, face_best))
             continue
-        np.maximum.at(best, row_track, seen.best_score)
+        np.maximum.at(best, row_track[len(tracks) :], seen.best_score[len(tracks) :])
         face_best[embedded] = seen.best_score[len(tracks) :]
-        pairs = sorted({(int(row_track[row]), int(entry)) for row, entry, _ in seen.past})
+        pairs = sorted(
+            {(int(row_track[past.track]), past.entry) for past in seen.past if past.track >= len(tracks)}
+        )
         hits = [
             _hit(number, tracks[number], position, group, faces, rows, embedder, point, strict,
                  _runner_up(number, group, position, people, found))
             for number, position in pairs
         ]  # fmt: skip
+        hits = [hit for hit in hits if hit.matches(point)]
         out.append(
             Compared(tuple(sorted(hits, key=lambda h: (-h.best_similarity, h.track))), best, face_best)
         )

@@ -329,8 +329,8 @@ def _entry_rows(clips: Sequence[ClipFaces], audited: Audited) -> Iterator[dict[s
     if not wanted:
         return
     people = People.of(wanted, gallery.templates, gallery.owners)
-    vectors = [v for clip in clips for v in (clip.templates, clip.faces)]
-    owner = [n for n, clip in enumerate(clips) for _ in range(len(clip.templates) + len(clip.faces))]
+    vectors = [clip.faces for clip in clips]
+    owner = [n for n, clip in enumerate(clips) for _ in range(len(clip.faces))]
     rows = np.concatenate(vectors) if vectors else np.zeros((0, gallery.templates.shape[1]), np.float32)
     found = None
     if len(rows):

@@ -66,9 +66,10 @@ class Likeness:
     """Whether faces in a clip resemble people of a gallery.
 
     Faces of a clip are linked to tracks; each has a template, the quality-weighted mean of well-spread faces.
-    ``best_similarity`` of a clip is the highest similarity of a template or of a single face to any picture of any
-    protected person: ``max_{v, e, i} s(v, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for
-    FaceNet and ONNX embedders. A track at or past the embedder's point makes a finding. Its tier, ALERT or REVIEW,
+    ``best_similarity`` of a clip is the highest similarity of any face to any picture of any protected person:
+    ``max_{f, e, i} s(face_f, template_{e,i})``, with ``s = 1 - L2`` for dlib and the cosine for
+    FaceNet and ONNX embedders. A track with faces past the embedder's point makes a finding
+    (:meth:`vgaudit.likeness.hits.Hit.matches`). Its tier, ALERT or REVIEW,
     or that it is no more than chance explains, follows in :meth:`settle` from the rate at which people of a cohort
     resemble the entry as much, and from how many comparisons the run makes. Without a cohort nothing is above
     REVIEW, and nothing is cleared.

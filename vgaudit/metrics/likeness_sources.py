@@ -142,7 +142,7 @@ class Sources:
                     found = load_gallery(self._path, self.embedder, detector)
                     if not {"protected", "consented"} & {entry.role for entry in found.entries}:
                         raise GalleryError(
-                            f"{self._path}: all {len(found.entries)} entries have the role cohort, so there is nobody "
+                            f"{self._path}: all {len(found.entries)} entries have role cohort, so there is nobody "
                             "to look for; expected somebody protected or consented, or `gallery: none`"
                         )
                     self._calibration = self._calibrated(found)
@@ -176,8 +176,8 @@ class Sources:
         if both := sorted({ids[i] for i in people} & set(cohort.ids)):
             raise GalleryError(
                 f"likeness.cohort: {', '.join(both[:3])} {'is' if len(both) == 1 else 'are'} in the gallery too; a "
-                "cohort holds people who have nothing to do with it, or a leak of them looks like chance. Take them out of "
-                "the cohort"
+                "cohort holds people who have nothing to do with it, or a leak of them looks like chance. Take them "
+                "out of the cohort"
             )
         strict = self.point().strict
         alike = self.point().similarity if strict is None else strict

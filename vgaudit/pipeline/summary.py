@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -73,6 +74,7 @@ class Collected:
                 continue
             except LookupError as error:
                 self._unsettled(bound, str(error))
+                self._read_all(bound)
                 continue
             except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
                 self._unsettled(bound, f"{type(error).__name__}: {error}")
@@ -85,6 +87,14 @@ class Collected:
                         bound, key, sample.sample_id, changed
                     )
                     own[sample.sample_id] = changed
+
+    def _read_all(self, bound: BoundMetric) -> None:
+        """Read what is stored of every clip once: whatever is damaged goes, and the next run makes it again."""
+        for sample in self.plan:
+            if sample.sample_id in self.measurements.get(bound.name, {}):
+                with suppress(LookupError, Unavailable):
+                    record = self.records[sample.sample_id]
+                    self.scorer.features(bound, sample, record, kept_roles(bound.metric))
 
     def _unsettled(self, bound: BoundMetric, why: str, remedy: str = "") -> None:
         """A metric that must know the whole run could not: what it measured stands, and counts as not looked at."""
