@@ -143,6 +143,32 @@ def resealed(line: bytes, **changes: object) -> bytes:
     return canonical_json(value).encode() + b"\n"
 
 
+def test_a_line_keeps_the_policy_and_older_lines_without_one_stay_readable(run: Path) -> None:
+    append(run, [new(policy="all"), new(author="Bob")])
+    (first, second), text = read_chain(run).decisions, lines(run)
+    assert (first.policy, json.loads(text[0])["policy"], second.policy) == ("all", "all", "")
+    assert b"policy" not in text[1]
+    assert verify(run) is None
+    for odd, what in (("some", "unknown policy 'some'"), ("", "canonical")):
+        value = {**json.loads(text[1]), "policy": odd}
+        hashed = {k: v for k, v in value.items() if k != "hash" and (k != "policy" or v)}
+        value["hash"] = digest(hashed)
+        (run / decisions.FILE).write_bytes(text[0] + canonical_json(value).encode() + b"\n")
+        problem = verify(run)
+        assert problem is not None
+        assert (problem.line, what in problem.what) == (2, True), problem
+
+
+def test_chain_and_notes_are_for_their_owner_alone(run: Path) -> None:
+    before = os.umask(0)
+    try:
+        append(run, [new(note="She is not Jane Roe.")])
+    finally:
+        os.umask(before)
+    for file in (run / decisions.FILE, *(run / decisions.NOTES).iterdir()):
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_torn_line_is_cut_off_by_the_next_decision_which_says_so(run: Path) -> None:
     append(run, [new()])
     whole = (run / decisions.FILE).read_bytes()
@@ -239,6 +265,8 @@ def test_a_writer_killed_at_any_moment_costs_at_most_what_it_had_not_told(run: P
         (new(note="n" * 10_001), "10000 characters"),
         (new("clear"), "consent ends"),
         (new("clear", expires=date(2020, 1, 1)), "it is over"),
+        (new("clear", expires=datetime.now(UTC).date() + timedelta(days=3660)), "looked at again after 10 years"),
+        (new("clear", expires=date.max), "looked at again after 10 years"),
         (new("reopen", expires=date(2999, 1, 1)), "no --expires"),
         (replace(new(), verb="forgive"), "the verb 'forgive'"),
         (new(author=" \t "), "expected the name"),
@@ -265,7 +293,7 @@ def test_every_verb_has_reasons_and_words(run: Path) -> None:
                         verb,
                         reason_code=code,
                         note="so",
-                        expires=date(2999, 1, 1) if verb == "clear" else None,
+                        expires=datetime.now(UTC).date() if verb == "clear" else None,
                     )
                 ],
             )
@@ -310,7 +338,7 @@ def stands(
     chain = tuple(
         Decision(
             i + 1, (d.time or begin + timedelta(days=i)).isoformat(timespec="seconds"), d.author, d.verb, d.finding,
-            d.clip, d.kind, d.reason_code, None, d.expires.isoformat() if d.expires else None, "",
+            d.clip, d.kind, d.reason_code, None, d.expires.isoformat() if d.expires else None, "", policy=d.policy,
         ).sealed()
         for i, d in enumerate(made)
     )  # fmt: skip
@@ -321,6 +349,7 @@ def stands(
 
 PAST, LAST, LATER = date(2026, 5, 31), TODAY, date(2026, 12, 31)
 ALL, NONE = ReviewPolicy("all"), ReviewPolicy("none")
+REVIEW = {"severity": Severity.REVIEW}
 
 
 @pytest.mark.parametrize(
@@ -338,8 +367,28 @@ ALL, NONE = ReviewPolicy("all"), ReviewPolicy("none")
         ([new(), new(author="Bob", expires=PAST)], {}, "open", "expired on 2026-05-31"),
         ([new()], {"policy": NONE}, "dismissed", "dismissed by Ann"),
         ([new()], {"policy": ALL, "severity": Severity.MINOR}, "open", "awaiting"),
-        ([new("clear", expires=LATER)], {}, "cleared", "consent on file, until 2026-12-31"),
-        ([new("clear", expires=LAST)], {}, "cleared", "until 2026-06-01"),
+        ([new("clear", expires=LATER)], REVIEW, "cleared", "consent on file, until 2026-12-31"),
+        ([new("clear", expires=LAST)], REVIEW, "cleared", "until 2026-06-01"),
+        # nobody closes an alert alone, whatever the verb
+        ([new("clear", expires=LATER)], {}, "open", "awaiting a second person (cleared by Ann"),
+        ([new("clear", expires=LATER), new("clear", author="Bob", expires=LATER)], {}, "cleared", "as by Ann"),
+        ([new("clear", expires=LATER), new(author="Bob")], {}, "open", "awaiting"),
+        # nor what somebody else confirmed or escalated, whatever the severity, nor by reopening it first
+        ([new("confirm", author="Bob"), new()], REVIEW, "open", "awaiting"),
+        ([new("escalate", author="Bob"), new("clear", expires=LATER)], REVIEW, "open", "awaiting"),
+        ([new("confirm", author="Bob"), new("reopen"), new()], REVIEW, "open", "awaiting"),
+        ([new("confirm", author="Bob"), new(), new(author="Cid")], REVIEW, "dismissed", "as by Ann"),
+        ([new("confirm", author="Bob"), new(author="BOB")], REVIEW, "dismissed", "dismissed by BOB"),
+        ([new("confirm", author="Bob"), new("reopen", author="Bob"), new()], REVIEW, "dismissed", "dismissed by Ann"),
+        ([new("confirm", author="Bob", expires=PAST), new()], REVIEW, "dismissed", "dismissed by Ann"),
+        ([new("confirm", author="Bob"), new()], {**REVIEW, "policy": NONE}, "dismissed", decisions.ALONE),
+        # a policy that was made weaker since does not open what was asked for
+        ([new(policy="alert")], {"policy": NONE}, "open", "awaiting"),
+        ([new(policy="all")], REVIEW, "open", "awaiting"),
+        ([new(policy="alert"), new("reopen"), new(policy="none")], {"policy": NONE}, "open", "awaiting"),
+        ([new(policy="none")], {"policy": NONE}, "dismissed", decisions.ALONE),
+        ([new(policy="none"), new(author="Bob", policy="none")], {"policy": NONE}, "dismissed", "dismissed by Bob"),
+        ([new(policy="none")], {}, "open", "awaiting"),
         ([new("clear", expires=PAST)], {}, "open", "open: the decision expired on 2026-05-31 (cleared by Ann"),
         ([new("clear", expires=LATER)], {"policy": ALL}, "open", "awaiting"),
         ([new("clear", expires=LATER), new(author="Bob")], {"policy": ALL}, "open", "awaiting"),
@@ -384,7 +433,7 @@ def test_a_finding_is_never_closed_without_a_valid_last_word(made: list[NewDecis
         last = made[-1]
         assert last.verb in CLOSING
         assert last.expires is None or last.expires >= TODAY
-        if second == "all" or (second == "alert" and last.verb == "dismiss"):
+        if second != "none":
             assert {person(d.author) for d in made if d.verb == last.verb and d.expires != PAST} == {
                 "ann",
                 "bob",

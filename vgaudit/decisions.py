@@ -17,20 +17,22 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
 from vgaudit.decision_words import (
+    ALONE,
     AUTHOR_VARIABLE,
     CLOSING,
     CONSENT,
+    LONGEST_CONSENT_YEARS,
     MAX_NOTE,
     OPEN,
     OTHER,
     REASONS,
-    STATES,
+    STRICTNESS,
     Decision,
     NewDecision,
     ReviewPolicy,
@@ -39,10 +41,11 @@ from vgaudit.decision_words import (
     Verb,
     author_name,
     person,
+    standing,
 )
 from vgaudit.errors import RunDirError, UsageError
 from vgaudit.records import Finding, Severity, canonical_json, digest
-from vgaudit.rundir import RunDir, atomic_write
+from vgaudit.rundir import RunDir, atomic_write, owner_only
 
 FILE = "decisions.jsonl"
 NOTES = "decision_notes"
@@ -53,8 +56,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 __all__ = [
-    "AUTHOR_VARIABLE", "CLOSING", "CONSENT", "FILE", "NOTES", "OPEN", "OTHER", "PURGED", "REASONS", "Appended",
-    "Chain", "Decision", "NewDecision", "Problem", "ReviewPolicy", "Standing", "State", "Verb", "append",
+    "ALONE", "AUTHOR_VARIABLE", "CLOSING", "CONSENT", "FILE", "NOTES", "OPEN", "OTHER", "PURGED", "REASONS",
+    "Appended", "Chain", "Decision", "NewDecision", "Problem", "ReviewPolicy", "Standing", "State", "Verb", "append",
     "author_name", "checked", "cut_torn_line", "note_of", "notes_about", "person", "read_chain", "remove_notes",
     "standings", "verify",
 ]  # fmt: skip
@@ -186,10 +189,12 @@ def _line(line: bytes) -> Decision:
         raise ValueError(f"not a decision ({wrong[0]} is {value[wrong[0]]!r})"[:200])
     if decision.sealed().hash != decision.hash:
         raise ValueError("hash: the line was changed after it was written")
-    if canonical_json(value).encode() != line:
+    if canonical_json(decision.to_json()).encode() != line:
         raise ValueError("not the canonical text of its content; the line was written by something else")
     if decision.verb not in _VERBS:
         raise ValueError(f"unknown verb {decision.verb!r}; written by a newer vgaudit?")
+    if decision.policy not in ("", *STRICTNESS):
+        raise ValueError(f"unknown policy {decision.policy!r}; written by a newer vgaudit?")
     try:
         zone = datetime.fromisoformat(decision.time).tzinfo
         date.fromisoformat(decision.expires or "2000-01-01")
@@ -202,8 +207,9 @@ def _line(line: bytes) -> Decision:
 
 _VERBS = frozenset(Verb)
 _TEXT: tuple[type, ...] = (str,)
+_TEXTS = ("time", "author", "verb", "finding", "clip", "kind", "reason_code", "prev", "hash", "policy")
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("time", "author", "verb", "finding", "clip", "kind", "reason_code", "prev", "hash"), _TEXT),
+    **dict.fromkeys(_TEXTS, _TEXT),
     "seq": (int,), "note_sha256": (str, type(None)), "expires": (str, type(None)),
 }  # fmt: skip
 
@@ -270,7 +276,19 @@ def checked(new: NewDecision, today: date | None = None) -> NewDecision:
     day = today or (new.time or now).astimezone(UTC).date()
     if new.expires is not None and new.expires < day:
         raise UsageError(f"expected a last day from {day} on, found --expires {new.expires}: it is over")
+    if new.verb == Verb.CLEAR and new.expires is not None and new.expires > _years_on(day):
+        raise UsageError(
+            f"expected a last day of consent until {_years_on(day)}, found --expires {new.expires}: a consent is "
+            f"looked at again after {LONGEST_CONSENT_YEARS} years at the latest; clear the finding again then"
+        )
     return replace(new, author=author_name(new.author, {}))
+
+
+def _years_on(day: date) -> date:
+    """The last day a consent may be taken to hold."""
+    return min(date.max - timedelta(365 * LONGEST_CONSENT_YEARS + 3), day) + timedelta(
+        365 * LONGEST_CONSENT_YEARS + 3
+    )
 
 
 def append(run: Path, new: Sequence[NewDecision]) -> Appended:
@@ -312,6 +330,7 @@ def append(run: Path, new: Sequence[NewDecision]) -> Appended:
                 note_sha256=None,
                 expires=each.expires.isoformat() if each.expires else None,
                 prev=last.hash if last else _beginning(run),
+                policy=each.policy,
             )
             if each.time is not None and _same(decision) in there:
                 known.append(there[_same(decision)])
@@ -325,9 +344,9 @@ def append(run: Path, new: Sequence[NewDecision]) -> Appended:
             there[_same(last)] = last
             written.append(last)
         for sha, text in notes.items():
-            with atomic_write(run / NOTES / f"{sha}.txt") as note:
+            with atomic_write(run / NOTES / f"{sha}.txt", private=True) as note:
                 note.write(text)
-        _write(file, len(data), "".join(f"{canonical_json(asdict(d))}\n" for d in written).encode())
+        _write(file, len(data), "".join(f"{canonical_json(d.to_json())}\n" for d in written).encode())
     return Appended(tuple(written), tuple(known), mended)
 
 
@@ -351,7 +370,7 @@ def _locked(run: Path) -> Iterator[IO[bytes]]:
     RunDir.open(run)
     path = run / FILE
     fresh = not path.exists()
-    with path.open("a+b") as file:
+    with open(path, "a+b", opener=owner_only) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if fresh:
             _sync_folder(run)
@@ -432,7 +451,8 @@ def standings(
     """Fingerprint -> where the finding stands, for each finding that was ever decided on.
 
     Decisions are taken in the order of their times (then of the chain), so that one that is imported late does not
-    override a newer one. A damaged chain decides nothing.
+    override a newer one. A damaged chain decides nothing. Where the suite's policy has become weaker than the one a
+    finding was decided on under, the stricter of the two counts for it.
 
     Args:
         chain: The run's decisions.
@@ -451,30 +471,4 @@ def standings(
         if finding.fingerprint in made:
             worst = severity.get(finding.fingerprint, finding.severity)
             severity[finding.fingerprint] = max(worst, finding.severity, key=lambda s: s.rank)
-    return {f: _standing(tuple(made[f]), s, policy, day) for f, s in severity.items()}
-
-
-def _standing(made: tuple[Decision, ...], severity: Severity, policy: ReviewPolicy, today: date) -> Standing:
-    last = made[-1]
-    if last.verb == Verb.REOPEN:
-        return Standing(State.OPEN, f"reopened by {last.author} on {last.day}: {last.reason}", made)
-    state = STATES[Verb(last.verb)]
-    said = f"{state} by {last.author} on {last.day}: {last.reason}"
-    if last.has_expired(today):
-        words = f"open: the decision expired on {last.expires} ({said})"
-        return Standing(State.OPEN, words, made, expired=str(last.expires))
-    if last.verb not in CLOSING:
-        return Standing(state, said, made)
-    said += f", until {last.expires}" if last.expires else ""
-    if not policy.needs_two(last.verb, severity):
-        return Standing(state, said, made)
-    agreed: dict[str, str] = {}
-    for decision in reversed(made):  # those that say the same, with nothing else between them
-        if decision.verb != last.verb:
-            break
-        if not decision.has_expired(today):
-            agreed.setdefault(person(decision.author), decision.author)
-    if len(agreed) > 1:
-        others = " and ".join(list(agreed.values())[1:])
-        return Standing(state, f"{said}, as by {others}", made)
-    return Standing(State.OPEN, f"open, awaiting a second person ({said})", made, awaiting=True)
+    return {f: standing(tuple(made[f]), s, policy, day) for f, s in severity.items()}

@@ -10,7 +10,8 @@ Layout (``docs/architecture.md`` has it in full)::
     decisions.jsonl  decision_notes/<sha256>.txt           what reviewers said (vgaudit.decisions)
     samples.parquet  measurements.parquet  findings.parquet  junit.xml  summary.md  report/
 
-A file is written under a temporary name, flushed to disk and renamed; so it is either whole or absent.
+A file is written under a temporary name, flushed to disk and renamed; so it is either whole or absent. Files get the
+mode that the umask leaves; what is biometric or about persons is readable by its owner alone, whatever the umask.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import fcntl
 import json
 import os
 import re
-import tempfile
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,27 +37,39 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
 
+def owner_only(path: str, flags: int) -> int:
+    """An ``opener`` for :func:`open`: a file that is made is readable and writable by its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
 @contextmanager
-def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path``; on success it is fsynced and renamed onto ``path``."""
+def atomic_write(path: Path, mode: str = "wb", *, private: bool = False) -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path``; on success it is fsynced and renamed onto ``path``.
+
+    Args:
+        path: The file.
+        mode: ``wb`` or ``w``.
+        private: Mode 0600 whatever the umask, for what is biometric or about persons; else what the umask leaves.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    handle = os.open(
+        temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600 if private else 0o666
+    )
     try:
         with open(handle, mode, encoding=None if "b" in mode else "utf-8") as file:  # noqa: PTH123
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, private: bool = False) -> None:
     """Write JSON atomically: sorted keys, so that equal content means equal bytes; NaN is refused."""
-    with atomic_write(path, "w") as file:
+    with atomic_write(path, "w", private=private) as file:
         json.dump(value, file, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
@@ -253,8 +266,8 @@ class RunDir:
         return self.path / f"{metric}_ledger.jsonl"
 
     def write_ledger(self, metric: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replace a metric's account of the run, a JSON object a line."""
-        with atomic_write(self.ledger_path(metric), "w") as file:
+        """Replace a metric's account of the run, a JSON object a line; readable by its owner alone."""
+        with atomic_write(self.ledger_path(metric), "w", private=True) as file:
             for row in rows:
                 file.write(json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.test_commands import vgaudit
+from tests.portraits import astronaut
 from vgaudit import decisions
 from vgaudit.cli.commands import app
 from vgaudit.errors import RunDirError, UsageError, VgauditError
+from vgaudit.likeness.photos import Photos, photos_of_folder
 from vgaudit.pipeline import deciding
 
 
@@ -39,7 +45,7 @@ def test_a_review_from_list_to_verdict(run: Path, say: object) -> None:
     said = say("dismiss", run, prints[0], "--reason", "generic_face", "--note", "Like\x1b[31m many.")  # type: ignore[operator]
     assert "dismissed by Ann on" in said
     assert "FAILED (vgaudit gate exits 3)" in said
-    say("clear", run, 2, "--expires", "2999-01-01")  # type: ignore[operator]
+    say("clear", run, 2, "--expires", f"{date.today() + timedelta(days=365)}")  # type: ignore[operator]
     say("escalate", run, 3, "--reason", "legal", "--author", "Bob")  # type: ignore[operator]
     shown = say("list", run, "--open")  # type: ignore[operator]
     assert "4 findings to decide on, 2 open, 2 closed" in shown
@@ -50,13 +56,15 @@ def test_a_review_from_list_to_verdict(run: Path, say: object) -> None:
     say("confirm", run, 3)  # type: ignore[operator]
     said = say("reopen", run, 3, "--reason", "mistake")  # type: ignore[operator]
     assert "reopened by Ann" in said
-    for number in (3, 4):
-        said = say("dismiss", run, number, "--reason", "not_this_person")  # type: ignore[operator]
+    said = say("dismiss", run, 3, "--reason", "not_this_person")  # type: ignore[operator]
+    assert "awaiting a second person" in said  # Bob's escalation stands
+    for number, author in ((3, "Bob"), (4, "Ann")):
+        said = say("dismiss", run, number, "--reason", "not_this_person", "--author", author)  # type: ignore[operator]
     assert "4 closed by decisions" in said
     assert "PASSED (vgaudit gate exits 0)" in said
-    assert "7 decisions, the chain is whole" in say("verify", run)  # type: ignore[operator]
+    assert "8 decisions, the chain is whole" in say("verify", run)  # type: ignore[operator]
     there = say("import", run, run / decisions.FILE)  # type: ignore[operator]
-    assert "0 decisions taken in, 7 were there already" in there
+    assert "0 decisions taken in, 8 were there already" in there
 
 
 @pytest.mark.parametrize(
@@ -67,6 +75,7 @@ def test_a_review_from_list_to_verdict(run: Path, say: object) -> None:
         (["dismiss", "RUN", "1", "--reason", "other"], "--note TEXT"),
         (["clear", "RUN", "1", "--expires", "tomorrow"], "2027-03-31"),
         (["clear", "RUN", "1", "--expires", "2020-01-01"], "it is over"),
+        (["clear", "RUN", "1", "--expires", "2999-01-01"], "after 10 years"),
         (["dismiss", "RUN", "1", "--reason", "not_a_face", "--author", " "], "expected the name"),
         (["list", "nowhere"], "expected a run directory"),
         (["import", "RUN", "nowhere"], "expected decisions"),
@@ -117,3 +126,39 @@ def test_the_report_command_writes_the_verdict_anew(run: Path, capsys: pytest.Ca
     assert "4 closed by decisions" in (run / "summary.md").read_text()
     with pytest.raises(VgauditError):
         app(["decide", "reopen", str(run), "abcdef", "--reason", "mistake"], standalone_mode=False)
+
+
+def test_what_was_shown_outlives_the_page_and_is_kept_line_by_line(
+    run: Path,
+    say: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    detail = deciding.open_desk(run).findings[0].finding.detail
+    photographs_of(tmp_path / "photos", str(detail["entry"]), str(detail["images_digest"]))
+    for _ in range(2):
+        app(["report", str(run), "--photos", str(tmp_path / "photos")], standalone_mode=False)
+    capsys.readouterr()
+    page = json.loads((run / "report" / "likeness_shown.json").read_text())["photographs"]
+    (shown,) = page[detail["entry"]]
+    record = run / "likeness_shown.jsonl"
+    before = record.read_bytes()
+    rows = [json.loads(line) for line in before.splitlines()]
+    assert [(row["entry"], row["sha256"]) for row in rows] == [(detail["entry"], shown)] * 2
+    assert all(row["time"].endswith("+00:00") for row in rows)
+    assert record.stat().st_mode & 0o777 == 0o600
+    said = say("confirm", run, 1)  # type: ignore[operator]
+    assert f"written again without photographs; `vgaudit report {run} --photos FILE`" in said
+    assert "photographs" not in say("escalate", run, 1, "--reason", "legal")  # type: ignore[operator]
+    assert not any(json.loads((run / "report" / "likeness_shown.json").read_text())["photographs"].values())
+    assert record.read_bytes() == before
+
+
+def photographs_of(path: Path, entry: str, images_digest: str) -> None:
+    """A file of photographs with one picture of one person."""
+    folder = path.with_name("people") / entry
+    folder.mkdir(parents=True)
+    Image.fromarray(astronaut()).save(folder / "1.png")
+    kept = photos_of_folder(folder.parent)
+    Photos({entry: replace(kept.people[entry], images_digest=images_digest)}).save(path)

@@ -171,6 +171,34 @@ def test_other_gates_and_a_change_of_the_suite_keep_decisions(run: Path, likenes
     assert apply(run).verdict.exit_code == 0
 
 
+def test_a_policy_that_was_made_weaker_opens_no_gate_and_one_person_alone_is_told(run: Path) -> None:
+    def policy(second: str) -> None:
+        manifest = RunDir.open(run).manifest()
+        manifest["spec"]["review"] = {"second_person": second, "expires_days": None}
+        RunDir.open(run).write_manifest(manifest)
+
+    policy("all")
+    close_all(run)
+    policy("none")
+    assert apply(run).verdict.exit_code == 3
+    assert {d.policy for d in decisions.read_chain(run).decisions} == {"all"}
+    close_all(run, author="Bob")
+    data = apply(run)
+    assert (data.verdict.exit_code, "by one person" in data.verdict.reason) == (0, False)
+
+    log = run / "measurements" / "log.jsonl"
+    log.write_text(log.read_text().replace('"severity": "review"', '"severity": "alert"'))
+    (run / decisions.FILE).unlink()
+    (run / "results.json").write_text(
+        json.dumps(json.loads((run / "results.json").read_text()) | {"decisions": None})
+    )
+    close_all(run)
+    data = apply(run)
+    told = f"4 findings {decisions.ALONE}"
+    assert (data.verdict.exit_code, told in data.verdict.reason, told in data.notes[-1]) == (0, True, True)
+    assert all(decisions.ALONE in s.words for s in data.decisions.values())
+
+
 def test_the_policy_comes_from_the_suite(tmp_path: Path) -> None:
     suite = likeness_suite(tmp_path, "review: {second_person: none, expires_days: 30}\n")
     spec = prepare(load_suite(suite)).spec

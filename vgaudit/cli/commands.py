@@ -263,10 +263,11 @@ def report(
     with run_.lock():
         data = hold_again(run_)
         if photos is not None:
-            from vgaudit.pipeline.photographs import photographs
+            from vgaudit.pipeline.photographs import photographs, record_shown
             from vgaudit.reports.write import write_reports
 
             write_reports(data, photographs(photos, data))
+            record_shown(run_.path)
         print(run_.path / "report" / "index.html")
 
 

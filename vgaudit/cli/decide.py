@@ -82,7 +82,10 @@ def confirm(
 def dismiss(
     run: Run, finding: Which, reason: Reason, note: Note = "", author: Author = None, expires: Expires = None
 ) -> None:
-    """It is not this person, or nothing is wrong. For an alert a second person has to agree (suite: `review`)."""
+    """It is not this person, or nothing is wrong.
+
+    A second person has to agree for an alert, and where somebody else confirmed or escalated it (suite: `review`).
+    """
     _decide(run, "dismiss", finding, reason, note, author, expires)
 
 
@@ -91,7 +94,7 @@ def clear(
     run: Run, finding: Which, expires: Annotated[str, typer.Option(metavar="DATE", help="Last day of the consent.")],
     reason: Reason = "consent_on_file", note: Note = "", author: Author = None,
 ) -> None:  # fmt: skip
-    """It is this person, whose consent is on file until the day given."""
+    """It is this person, whose consent is on file until the day given. For an alert a second person has to agree."""
     _decide(run, "clear", finding, reason, note, author, expires)
 
 
@@ -186,13 +189,20 @@ def _day(text: str | None) -> Any:
 def _apply(run: Path) -> None:
     """Hold the gates again and say what came of it; the decision is saved whatever happens here."""
     from vgaudit.pipeline.deciding import apply
+    from vgaudit.pipeline.photographs import SHOWN, on_the_page
 
     try:
+        before = on_the_page(run)
         data = apply(run)
     except VgauditError as error:
         raise type(error)(f"saved, but the reports do not know it yet: {error}") from error
     for gate in data.gates:
         _say(f"gate {gate.outcome.value:<13} {gate.gate} [{gate.group}]: {gate.reason}")
+    if before and not on_the_page(run):
+        _say(
+            f"the page was written again without photographs; `vgaudit report {run} --photos FILE` shows them again "
+            f"(which ones had been shown stays in {SHOWN})"
+        )
     _say(
         f"{data.verdict.outcome.value.upper()} (vgaudit gate exits {data.verdict.exit_code}): {data.verdict.reason}"
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vgaudit.decisions import OPEN, ReviewPolicy, Standing, read_chain, standings
+from vgaudit.decisions import ALONE, OPEN, ReviewPolicy, Standing, read_chain, standings
 from vgaudit.records import Finding, Outcome, Verdict, digest
 
 
@@ -39,10 +39,24 @@ class Decided:
         return self.standings.get(finding.fingerprint, OPEN)
 
     def judged(self, verdict: Verdict) -> Verdict:
-        """``verdict``, or that there is none: nothing passes on decisions that cannot be relied on."""
+        """``verdict``, or that there is none: nothing passes on decisions that cannot be relied on.
+
+        Where one person closed what two are asked for by default, the reason says so.
+        """
         if self.problem and verdict.outcome is Outcome.PASSED:
             return Verdict(Outcome.NOT_COMPUTED, 4, f"{self.problem} ({verdict.reason})")
+        if self.alone:
+            return replace(verdict, reason=f"{verdict.reason}; {self._alone}")
         return verdict
+
+    @property
+    def alone(self) -> int:
+        """How many findings one person has closed where the default policy asks for two."""
+        return sum(s.alone for s in self.standings.values())
+
+    @property
+    def _alone(self) -> str:
+        return f"{self.alone} finding{'s' if self.alone != 1 else ''} {ALONE}"
 
     @property
     def notes(self) -> list[str]:
@@ -52,7 +66,8 @@ class Decided:
         if not self.standings:
             return []
         count = Counter(_heading(s) for s in self.standings.values())
-        return [f"Findings decided on by reviewers: {', '.join(f'{n} {what}' for what, n in count.items())}."]
+        told = f"Findings decided on by reviewers: {', '.join(f'{n} {what}' for what, n in count.items())}."
+        return [told, f"Attention: {self._alone}."] if self.alone else [told]
 
 
 def _heading(standing: Standing) -> str:

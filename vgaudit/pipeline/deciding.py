@@ -14,6 +14,7 @@ from vgaudit.decisions import (
     NOTES,
     Appended,
     NewDecision,
+    ReviewPolicy,
     Standing,
     Verb,
     append,
@@ -36,7 +37,7 @@ SHORTEST_PREFIX = 6
 MAX_IMPORT_BYTES = 64 * 1024 * 1024
 _WAIT_S = 30.0
 _FIELDS = {"finding", "verb", "reason_code", "author", "time", "expires", "note"}
-_ALSO = {"clip", "kind", "seq", "prev", "hash", "note_sha256"}
+_ALSO = {"clip", "kind", "seq", "prev", "hash", "note_sha256", "policy"}
 """Fields of a chain's own lines: ``clip`` and ``kind`` have to fit, the others are made anew."""
 
 
@@ -164,6 +165,7 @@ def decide(
         author_name(author),
         note,
         expires,
+        policy=desk.spec.review.second_person,
     )
     done = append(path, [new])
     now = standings(read_chain(path), [target.finding], desk.spec.review)
@@ -217,7 +219,7 @@ def read_decisions(path: Path, file: Path) -> list[NewDecision]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                found.append(_taken(line, known, file.parent))
+                found.append(_taken(line, known, file.parent, desk.spec.review))
             except (ValueError, TypeError, RecursionError, UsageError) as error:
                 problems.append(f"{file}:{number}: {error}")
     if problems:
@@ -226,7 +228,7 @@ def read_decisions(path: Path, file: Path) -> list[NewDecision]:
     return found
 
 
-def _taken(line: str, known: Mapping[str, Listed], folder: Path) -> NewDecision:
+def _taken(line: str, known: Mapping[str, Listed], folder: Path, review: ReviewPolicy) -> NewDecision:
     value: Any = json.loads(line)
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object")
@@ -246,10 +248,12 @@ def _taken(line: str, known: Mapping[str, Listed], folder: Path) -> NewDecision:
     if value.get("note_sha256") and not note:
         note = _note_beside(folder, value)
     expires = date.fromisoformat(value["expires"]) if value.get("expires") else None
+    policy = review.at_least([str(value.get("policy", ""))]).second_person
     return checked(
         NewDecision(
             value["verb"], listed.finding.fingerprint, listed.clip, listed.finding.kind, value["reason_code"],
             value["author"], note, expires, datetime.fromisoformat(value["time"]),
+            policy,
         )
     )  # fmt: skip
 

@@ -117,7 +117,7 @@ def _write_settlements(run: RunDir, collected: Collected) -> None:
         for picture, data in settlement.pictures.items():
             path = run.evidence_path(picture)
             if not path.is_file():
-                with atomic_write(path) as file:
+                with atomic_write(path, private=True) as file:
                     file.write(data)
         run.write_ledger(name, settlement.ledger)
     for name in collected.unsettled:

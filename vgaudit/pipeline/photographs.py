@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
-from vgaudit.errors import GalleryError
+from vgaudit.errors import GalleryError, RunDirError
 from vgaudit.likeness.photos import MADE_BY, Photos
 from vgaudit.reports.data import ReportData
+from vgaudit.rundir import owner_only
+
+SHOWN = "likeness_shown.jsonl"
+"""Of a run directory: a line for every photograph that a reviewer's page has shown, in the order of time."""
 
 
 def photographs(path: Path, data: ReportData) -> dict[str, list[tuple[bytes, str]]]:
@@ -32,3 +39,48 @@ def photographs(path: Path, data: ReportData) -> dict[str, list[tuple[bytes, str
             f"would look at the wrong ones; expected the file that {MADE_BY} made together with the run's gallery"
         )
     return {name: photos.pictures(name) for name in known}
+
+
+def on_the_page(run: Path) -> dict[str, list[str]]:
+    """Entry id -> SHA-256 of the photographs that the likeness page shows now; empty without a page.
+
+    Raises:
+        RunDirError: What the page says of it cannot be read.
+    """
+    file = run / "report" / "likeness_shown.json"
+    try:
+        shown = json.loads(file.read_text(encoding="utf-8"))["photographs"]
+        return {str(entry): [str(sha) for sha in digests] for entry, digests in shown.items() if digests}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunDirError(f"{file}: cannot be read ({error}); run `vgaudit report {run}` again") from error
+
+
+def record_shown(run: Path) -> int:
+    """Add what the page shows now to the run's :data:`SHOWN`; returns how many photographs that are.
+
+    The caller holds the run's lock. Earlier lines stay, whatever becomes of the page; a purge takes a
+    person's.
+
+    Raises:
+        RunDirError: The record cannot be kept.
+    """
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = [
+        {"entry": entry, "sha256": sha, "time": time}
+        for entry, digests in on_the_page(run).items()
+        for sha in digests
+    ]
+    try:
+        with open(run / SHOWN, "a+b", opener=owner_only) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # of a writer that was killed
+                    file.write(b"\n")
+            file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RunDirError(f"{run / SHOWN}: what was shown cannot be recorded ({error.strerror})") from error
+    return len(rows)

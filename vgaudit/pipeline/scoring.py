@@ -35,7 +35,7 @@ _FACTS = "__facts__"
 def save_features(run: RunDir, fingerprint: str, key: str, features: Features) -> None:
     """Write features atomically; no pickled object ever enters the file."""
     facts = np.frombuffer(json.dumps(dict(features.facts), sort_keys=True).encode(), dtype=np.uint8)
-    with atomic_write(run.features_path(fingerprint, key)) as file:
+    with atomic_write(run.features_path(fingerprint, key), private=fingerprint.startswith("faces-")) as file:
         np.savez(file, allow_pickle=False, **{_FACTS: facts, **features.arrays})
 
 
@@ -362,7 +362,7 @@ class Scorer:
         """The finding, and the pictures that its metric has of it as evidence."""
         paths = [self.run.evidence_path(f"{finding.fingerprint}-{i}.jpg") for i in range(len(pictures))]
         for path, data in zip(paths, pictures, strict=True):
-            with atomic_write(path) as file:
+            with atomic_write(path, private=True) as file:
                 file.write(data)
         names = [path.relative_to(self.run.path).as_posix() for path in paths]
         return replace(finding, evidence=(*finding.evidence, *names))

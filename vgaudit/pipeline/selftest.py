@@ -40,7 +40,7 @@ from vgaudit.pipeline.runspec import MetricSpec
 from vgaudit.plan import Sample
 from vgaudit.progress import Progress, Silent
 from vgaudit.records import Finding, Measurement, Severity, digest
-from vgaudit.rundir import atomic_write
+from vgaudit.rundir import atomic_write, owner_only
 from vgaudit.video import ClipInfo, ClipReader, probe
 from vgaudit.video.encoding import EncoderSettings, encode
 from vgaudit.zoo.resolve import file_sha256
@@ -85,7 +85,7 @@ def selftest(
         test = _Selftest(settings, videos, gallery, ready, Path(scratch), out)
         result = test.run(told, notes)
     if out is not None:
-        with atomic_write(out / "selftest.json") as file:
+        with atomic_write(out / "selftest.json", private=True) as file:
             file.write(json.dumps(result.to_json(), indent=2, ensure_ascii=False).encode())
     return result
 
@@ -315,7 +315,8 @@ class _Selftest:
             return
         with self.lock:
             self.out.mkdir(parents=True, exist_ok=True)
-            with (self.out / "plantings.jsonl").open("a", encoding="utf-8") as file:
+            path = self.out / "plantings.jsonl"
+            with open(path, "a", encoding="utf-8", opener=owner_only) as file:
                 file.write(json.dumps(trial.to_json(), ensure_ascii=False) + "\n")
 
 

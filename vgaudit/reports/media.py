@@ -74,18 +74,18 @@ class MediaFolder:
             return MediaFile(problem="it is no regular file")
         return source, kind
 
-    def write(self, name: str, data: bytes, mode: int = 0o644) -> MediaFile:
+    def write(self, name: str, data: bytes, mode: int = 0o666) -> MediaFile:
         """Write a picture that is no file of the run; an equal name is replaced, never written through a link.
 
         Args:
             name: Safe file name, unique in the report.
             data: The picture.
-            mode: Permissions.
+            mode: Permissions, less what the umask takes.
         """
         temporary = self._folder / f".{name}.{os.getpid()}.tmp"
         try:
-            temporary.write_bytes(data)
-            temporary.chmod(mode)
+            with open(temporary, "wb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
+                file.write(data)
             temporary.replace(self._folder / name)
         finally:
             temporary.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         try:
             os.link(source, temporary)
         except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, temporary)
+            shutil.copy(source, temporary)  # with its mode: faces are for their owner alone
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ same bytes for the same frames at every size only with one thread and without ma
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -345,14 +345,13 @@ def _single(path: Path, frames: Iterable[UInt8] | UInt8) -> Iterator[UInt8]:
 
 def _temporary(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f"{path.suffix}.tmp")
-    os.close(handle)
-    return Path(name)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}.tmp")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes
+    return temporary
 
 
 def _publish(temporary: Path, path: Path) -> None:
     """Flush the temporary file to disk and rename it onto ``path``."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
-    temporary.chmod(0o644)
     temporary.replace(path)
