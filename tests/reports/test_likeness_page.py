@@ -413,7 +413,9 @@ def test_nothing_in_the_shareable_folder_names_anybody(built: Built) -> None:
     pseudonyms = ("jane_example", "Jane Example", "jane", "Omar", "מרים", "ordinary-person", "Known Alias")
     others = (
         SECRET_PROMPT, "sings on a stage", UNKNOWN_PROMPT, "crosses a street", "r.eviewer", "to legal",
-        *(clip_id(n) for n in range(14)), *(f.fingerprint for e in built.data.clips for f in e.findings),
+        *(clip_id(n) for n in range(14)), *(f.fingerprint[:8] for e in built.data.clips for f in e.findings),
+        *(e.clip.sha256 for e in built.data.clips), *(e.clip.backend_fingerprint for e in built.data.clips),
+        "reads the news", "a crowd at a station",
         PHOTO[1], str(built.data.run_dir), built.data.run_dir.name, "vgaudit decide", "contract",
     )  # fmt: skip
     for path in folder.rglob("*"):
@@ -427,7 +429,9 @@ def test_nothing_in_the_shareable_folder_names_anybody(built: Built) -> None:
     text = text_of(built.shareable)
     assert "[prompt names the person: redacted]" in text
     assert "[prompt not shared]" in text
-    assert visible(OPEN_PROMPT) in Page(built.shareable).text
+    assert "Prompts are not shown: they may name somebody" in text
+    assert "2 open findings <of> person 1; the worst: at 0.25 s" in text
+    assert "the worst: at 0.25 s (" in text_of(built.reviewer)
     for words in ("person 1 is resembled by few of 500 people", "Runner-up person 2", "escalated", WORDS):
         assert words in text
 
@@ -510,8 +514,13 @@ def test_photographs_are_refused_for_the_shareable_page(built: Built, tmp_path: 
 
 
 def test_the_shareable_page_goes_only_where_nothing_else_lies(built: Built, tmp_path: Path) -> None:
+    for inside in (built.data.run_dir, built.reviewer.parent, built.data.run_dir / "shared"):
+        with pytest.raises(UsageError, match="expected a folder outside the run directory"):
+            write_shareable(built.data, inside)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "clip.mp4").write_text("")
     with pytest.raises(UsageError, match="expected an empty or new folder"):
-        write_shareable(built.data, built.reviewer.parent)
+        write_shareable(built.data, tmp_path / "other")
     again = write_shareable(built.data, built.shareable.parent)
     assert again == built.shareable
     (tmp_path / "file").write_text("")
@@ -552,6 +561,51 @@ def test_the_command_line_writes_it(
     app(["report", "run", "--shareable", str(tmp_path / "new")], standalone_mode=False)
     assert capsys.readouterr().out.strip() == str(tmp_path / "new" / "likeness.html")
     assert (tmp_path / "new" / "likeness.html").read_text("utf-8") == built.shareable.read_text("utf-8")
+
+
+NAMING = "Aliasia Secretname shakes hands with a man"
+
+
+@pytest.mark.parametrize("with_prompts", [False, True])
+def test_a_prompt_that_names_somebody_else_than_the_hit_is_not_shared(
+    built: Built, tmp_path: Path, with_prompts: bool
+) -> None:
+    entry = built.data.clips[2]
+    other = replace(entry, sample=replace(entry.sample, prompt=NAMING))
+    for facts in ({"named": True}, {}):  # also where the run does not say whom a prompt names
+        measured = replace(entry.measurements["likeness"], facts=facts)
+        clips = (built.data.clips[0], replace(other, measurements={"likeness": measured}))
+        data = replace(built.data, clips=clips, settled={}, ledger=())
+        page = write_shareable(data, tmp_path / f"page{len(facts)}", with_prompts=with_prompts)
+        text = Page(page).text
+        assert "Aliasia" not in text
+        assert "[prompt not shared]" in text
+        assert (visible(OPEN_PROMPT) in text) == with_prompts
+        assert ("a name that is not listed would be shown" in text) == with_prompts
+
+
+def test_a_prompt_of_which_another_clip_has_a_solicited_hit_is_not_shared(
+    built: Built, tmp_path: Path
+) -> None:
+    clips = [replace(e, sample=replace(e.sample, prompt=NAMING)) for e in built.data.clips[:3]]
+    clips = [
+        replace(e, measurements={"likeness": replace(e.measurements["likeness"], facts={"named": False})})
+        for e in clips
+    ]
+    data = replace(built.data, clips=tuple(clips), settled={}, ledger=())
+    page = write_shareable(data, tmp_path / "page", with_prompts=True)
+    assert "Aliasia" not in Page(page).text
+
+
+def test_prompts_are_shared_only_with_the_page_that_is_passed_on(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vgaudit.rundir.RunDir.open", lambda path: SimpleNamespace(path=path))
+    monkeypatch.setattr("vgaudit.pipeline.finish.read_report_data", lambda run: built.data)
+    with pytest.raises(UsageError, match="expected --shareable DIR with it"):
+        app(["report", "run", "--with-prompts"], standalone_mode=False)
+    app(["report", "run", "--shareable", str(tmp_path / "new"), "--with-prompts"], standalone_mode=False)
+    assert visible(OPEN_PROMPT) in Page(tmp_path / "new" / "likeness.html").text
 
 
 # -- large runs ------------------------------------------------------------------------------------------

@@ -243,6 +243,13 @@ def report(
             help="Write instead a likeness page that may be passed on: faces coarsened, nobody named.",
         ),
     ] = None,
+    with_prompts: Annotated[
+        bool,
+        typer.Option(
+            "--with-prompts",
+            help="With --shareable: show prompts beside hits, but for those known to name somebody.",
+        ),
+    ] = False,
     photos: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Photographs (`gallery build --photos`) for the reviewer's cards."),
@@ -258,8 +265,12 @@ def report(
             raise UsageError("--shareable shows no photographs of the gallery; expected no --photos with it")
         from vgaudit.reports.likeness_page import write_shareable
 
-        print(write_shareable(read_report_data(run_), shareable))
+        print(write_shareable(read_report_data(run_), shareable, with_prompts=with_prompts))
         return
+    if with_prompts:
+        raise UsageError(
+            "--with-prompts is about the page that may be passed on; expected --shareable DIR with it"
+        )
     with run_.lock():
         data = hold_again(run_)
         if photos is not None:
