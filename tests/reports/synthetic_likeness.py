@@ -254,7 +254,7 @@ def build(run_dir: Path) -> ReportData:
             Result("likeness.expected_chance_alerts", "model", 0.021, 0.008, 0.046, **rates),
         ),
         gates=(
-            GateResult("no open likeness.match", "model", Outcome.FAILED, 
+            GateResult("no open likeness.match", "model", Outcome.FAILED,
                        f"2 open findings <of> jane_example; the worst: at 0.25 s ({alert.fingerprint[:8]})"),
         ),
         verdict=Verdict(Outcome.FAILED, 3, "1 gate failed"),
@@ -262,7 +262,10 @@ def build(run_dir: Path) -> ReportData:
         settled={
             "likeness": {
                 "tracks": 31, "entries": list(NAMES), "comparisons": 124, "cohort": COHORT,
-                "expected_chance_alerts": {"value": 0.021, "words": "0.02 expected (at most 0.05)"},
+                "expected_chance_alerts": {
+                    "model": {"value": 0.021, "words": "0.02 expected (at most 0.05)"},
+                    "a <second> model": {"value": 1.979, "words": "1.98 expected"},
+                },
                 "decoys": {"words": "4 decoys of jane_example's number: 1 hit observed, 0.9 expected."},
                 "gallery": {"digest": digest("gallery"), "entries": {NAMES[0]: {"images": 3, "licence": "contract"}},
                             "warnings": ["jane_example/2.jpg is blurred"]},

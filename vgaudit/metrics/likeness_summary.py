@@ -22,10 +22,7 @@ UNASSESSED = "unassessable: no face that was seen could be compared"
 PARTLY = "unassessable: faces could not be compared, or frames not searched, beside faces that were compared"
 UNSEARCHED = "unassessable: frames could not be searched for faces"
 NOBODY_NAMED = f"{NOT_APPLICABLE_PREFIX} the prompt names nobody protected"
-NOT_CALIBRATED = (
-    "uncalibrated: without a cohort of unrelated people nothing can be told from chance "
-    "(`vgaudit gallery calibrate`, then `cohort:`)"
-)
+NOT_CALIBRATED = "uncalibrated: give a cohort of unrelated people (`vgaudit gallery calibrate`)"
 NOBODY_COMPARED = f"{NOT_APPLICABLE_PREFIX} {NO_GALLERY_GIVEN}"
 
 Row = tuple[Sample, float | None, str]

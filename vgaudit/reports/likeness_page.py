@@ -118,7 +118,7 @@ def write_likeness(
         consented=hit_rows([hit for hit in hits if hit.consented], names, maker),
         unassessable=unassessable_rows(data, names, maker),
         groups=[names.text(group) for group in groups],
-        states=state_counts(states, groups),
+        states=state_counts(states, groups, guarded, settled),
         clips=clip_rows(states, names, maker),
         people=people(settled, maker),
         faces=faces(data, settled, names, maker),
