@@ -48,14 +48,14 @@ def test_words_are_never_finer_than_the_cohort(k: int, n: int, words: str) -> No
     [
         (0, 500, "Of 500 unrelated people none resembles this entry as much: at most 1 in 167 do, and 500 people "
                  "cannot resolve it further."),
-        (1, 480, "Of 480 unrelated people 1 resembles this entry at least as much: up to 1 in 87 may (95 % interval), "
-                 "and 480 people cannot resolve it further."),
-        (2, 480, "Of 480 unrelated people 2 resemble this entry at least as much: up to 1 in 67 may (95 % interval), "
-                 "and 480 people cannot resolve it further."),
+        (1, 480, "Of 480 unrelated people 1 resembles this entry at least as much: up to 1 in 87 may (95 % "
+                 "interval), and 480 people cannot resolve it further."),
+        (2, 480, "Of 480 unrelated people 2 resemble this entry at least as much: up to 1 in 67 may (95 % "
+                 "interval), and 480 people cannot resolve it further."),
         (1, 3, "How many unrelated people resemble this entry as much is not known: 3 people cannot tell how common "
                "this is (1 of them is at least as alike)."),
-        (24, 500, "About 1 in 21 unrelated people resemble this entry at least as much (95 % interval 1 in 32 to 1 in "
-                  "14)."),
+        (24, 500, "About 1 in 21 unrelated people resemble this entry at least as much (95 % interval 1 in 32 to 1 "
+                  "in 14)."),
     ],
 )  # fmt: skip
 def test_a_rate_is_told_in_a_sentence(k: int, n: int, sentence: str) -> None:
