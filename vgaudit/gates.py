@@ -288,7 +288,8 @@ def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Out
         worst = max(
             (f for f in relevant if evidence.owners.get(f.sample_id) == group), key=lambda f: f.severity.rank
         )
-        first = f"the worst: {worst.kind} at {worst.start_s:.2f} s of {worst.sample_id}"
+        named = f" ({worst.fingerprint[:8]})" if worst.fingerprint else ""
+        first = f"the worst: {worst.kind} at {worst.start_s:.2f} s of {worst.sample_id}{named}"
         return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}{told}"
     if stray := sum(f.sample_id not in evidence.owners for f in relevant):
         return Outcome.NOT_COMPUTED, f"{_count(stray, 'finding')} cannot be put to a group: unknown sample"

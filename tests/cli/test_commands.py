@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.clips import clip_folder, write_suite
@@ -100,6 +101,11 @@ def test_dry_run_touches_nothing(clips: Path, tmp_path: Path) -> None:
         (["run", "adz"], "did you mean 'ads'"),
         (["run", "ads", "--backend", "nonsense"], "expected TYPE:WHAT"),
         (["run", "ads", "--gallery", "absent"], "expected a folder of people, one picture or a"),
+        (["score", ".", "--use", "ads"], "--use is held against consents; expected --gallery with it"),
+        (
+            ["score", ".", "--gallery", "none", "--cohort", "x"],
+            "--cohort calibrates a gallery; expected --gallery",
+        ),
         (["list", "metric"], "did you mean 'metrics'"),
         (["init", "--from", "absent"], "expected a folder of clips"),
     ],
@@ -109,6 +115,37 @@ def test_wrong_use_says_what_was_expected(tmp_path: Path, arguments: list[str], 
     assert done.returncode == 2, done.stdout + done.stderr
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("gallery", ["none", "./none"])
+def test_no_gallery_is_not_a_folder_of_that_name(tmp_path: Path, gallery: str) -> None:
+    (tmp_path / "none").mkdir()
+    done = vgaudit("run", "ads", "--gallery", gallery, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert ("says that there is no gallery" in done.stderr) == (gallery == "none")
+
+
+def test_faces_can_be_counted_without_a_gallery(tmp_path: Path) -> None:
+    done = vgaudit("run", "likeness_demo", "--gallery", "none", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "c").mkdir()
+    np.save(tmp_path / "c" / "one.npy", np.full((6, 64, 64, 3), 90, np.uint8))
+    scored = vgaudit(
+        "score", "c", "--fps", 6, "--gallery", "none", "--out", "run", "--exit-zero", cwd=tmp_path
+    )
+    assert scored.returncode == 0, scored.stderr
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text("utf-8"))
+    assert manifest["metrics"]["likeness"]["gallery"] == "none"
+
+
+def test_the_use_of_finished_clips_reaches_the_audit(tmp_path: Path) -> None:
+    from vgaudit.pipeline.prepare import census_suite
+
+    (tmp_path / "c").mkdir()
+    (tmp_path / "people" / "a").mkdir(parents=True)
+    loaded = census_suite(tmp_path / "c", gallery=tmp_path / "people", use="ads")
+    (likeness,) = [m for m in loaded.metrics if m.name == "likeness"]
+    assert likeness.raw["use"] == "ads"
 
 
 @pytest.mark.parametrize(("backend", "look"), [("storyworld", "ad"), ("storyworld:anime", "anime")])

@@ -17,6 +17,7 @@ from vgaudit.extractors.face_embedding import cosine_similarity, l2_similarity, 
 from vgaudit.likeness import cohort_scores
 from vgaudit.likeness.calibration import ALERT_CHANCES, Calibration, CoincidenceRate, HitRates, last_alerting
 from vgaudit.likeness.cohort_scores import TopScores
+from vgaudit.likeness.rate_words import rate_sentence, rates_sentence
 from vgaudit.likeness.tiers import Match, Tier, judge
 
 Scores = NDArray[np.float64]
@@ -31,12 +32,40 @@ Scores = NDArray[np.float64]
         (24, 500, "1 in 21 (95 % interval 1 in 32 to 1 in 14)"),
         (250, 500, "1 in 2 (95 % interval 1 in 2.2 to 1 in 1.8)"),
         (3, 30_000, "1 in 10,000 (95 % interval 1 in 48,490 to 1 in 3,422)"),
-        (0, 1, "at most 1 in 1, not resolvable further with 1 person"),
-        (2, 2, "at most 1 in 1, not resolvable further with 2 people (2 of them are at least as alike: up to 1 in 1"),
+        (0, 7, "at most 1 in 2.3, not resolvable further with 7 people"),
+        (0, 6, "6 people cannot tell how common this is"),
+        (0, 1, "1 person cannot tell how common this is"),
+        (1, 3, "3 people cannot tell how common this is (1 of them is at least as alike)"),
+        (2, 2, "2 people cannot tell how common this is (2 of them are at least as alike)"),
     ],
 )  # fmt: skip
 def test_words_are_never_finer_than_the_cohort(k: int, n: int, words: str) -> None:
     assert CoincidenceRate(k, n).words.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "sentence"),
+    [
+        (0, 500, "Of 500 unrelated people none resembles this entry as much: at most 1 in 167 do, and 500 people "
+                 "cannot resolve it further."),
+        (1, 480, "Of 480 unrelated people 1 resembles this entry at least as much: up to 1 in 87 may (95 % "
+                 "interval), and 480 people cannot resolve it further."),
+        (2, 480, "Of 480 unrelated people 2 resemble this entry at least as much: up to 1 in 67 may (95 % "
+                 "interval), and 480 people cannot resolve it further."),
+        (1, 3, "How many unrelated people resemble this entry as much is not known: 3 people cannot tell how common "
+               "this is (1 of them is at least as alike)."),
+        (24, 500, "About 1 in 21 unrelated people resemble this entry at least as much (95 % interval 1 in 32 to 1 "
+                  "in 14)."),
+    ],
+)  # fmt: skip
+def test_a_rate_is_told_in_a_sentence(k: int, n: int, sentence: str) -> None:
+    rate = CoincidenceRate(k, n)
+    assert rate_sentence(rate) == rates_sentence(HitRates(rate)) == sentence
+    both = rates_sentence(HitRates(rate, CoincidenceRate(0, 60)))
+    assert both.startswith(
+        "Of 60 unrelated people of the entry's own group none resembles this entry as much: at most"
+    )
+    assert both.endswith(f" {sentence}")
 
 
 @given(n=st.integers(1, 5000), data=st.data())

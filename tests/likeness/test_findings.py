@@ -174,3 +174,22 @@ def test_frame_duration() -> None:
 
     assert frame_duration_s(dataclasses.replace(info, fps=0.0)) == pytest.approx(0.1)
     assert math.isfinite(frame_duration_s(dataclasses.replace(info, fps=0.0, frames=None)))
+
+
+def test_a_message_is_made_of_sentences_and_tells_why_a_consent_does_not_count() -> None:
+    faces = faces_like(people=[0, 0, 0], track=[0, 0, 0])
+    tracks = tracks_of(faces, EMBEDDER, 0.0)
+    templates, owners = np.stack([person(0)]), np.zeros(1, np.int32)
+    held = compare(
+        tracks, faces, [People.of([0], templates, owners)], EMBEDDER, POINT.similarity, POINT.strict
+    )
+    entries: list[GalleryEntry] = [GalleryEntry("person0", "protected")]
+    for gap in ("", "consent covers ads, not the use 'film'"):
+        audit = Audit(entries, ["protected"], POINT, "dlib", "l2", None, (gap,))
+        (found,) = match_findings("s", held[0].hits, tracks, faces, audit, named=(), frame_s=0.1)
+        assert found.detail.get("consent_gap", "") == gap
+        told = f" The consent on file does not count here: {gap}." if gap else ""
+        assert found.message.endswith(
+            f", past L2 distance 0.6.{told} It is uncalibrated: without a cohort nobody knows how many unrelated "
+            f"people are as alike. This is {FIXED_WORDS}."
+        )

@@ -208,7 +208,7 @@ def test_whoever_is_within_the_review_bound_is_let_go_by_few_cohorts(n: int, com
         (Match(0.6, 0.4, 0.5, 2, 2, HitRates(CoincidenceRate(2, 6000))), 100, Tier.REVIEW, "but only 2 frames past"),
         (Match(0.6, 0.4, 0.5, 3, 2, HitRates(CoincidenceRate(2, 5999))), 100, Tier.REVIEW, "no sign of harmlessness"),
         (Match(0.6, 0.4, 0.5, 3, 3, HitRates(CoincidenceRate(2, 5999))), 100, Tier.ALERT, "past the strict point"),
-        (Match(0.6, 0.4, 0.5, 3, 3, HitRates(CoincidenceRate(0, 1))), 10**9, Tier.ALERT, "than a cohort of 1 can"),
+        (Match(0.6, 0.4, 0.5, 3, 3, HitRates(CoincidenceRate(0, 1))), 10**9, Tier.ALERT, "1 unrelated person"),
         (Match(0.45, 0.4, 0.5, 3, 0, HitRates(CoincidenceRate(50, 1000))), 10, Tier.REVIEW, "rare enough"),
         (Match(0.45, 0.4, 0.5, 3, 0, HitRates(CoincidenceRate(50, 1000))), 100, Tier.CLEAR, "short of the strict"),
         (Match(0.45, 0.4, None, 3, 0, HitRates(CoincidenceRate(50, 1000))), 100, Tier.REVIEW, "no strict point"),
@@ -240,3 +240,21 @@ def test_what_is_not_finite_is_not_judged(field: str) -> None:
         Match(0.5, 0.4, 0.5, -1, 0, None)
     with pytest.raises(ValueError, match="at least one"):
         judge(Match(0.5, 0.4, 0.5, 1, 0, None), 0)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "frames", "tier", "reason"),
+    [
+        (0, 500, 3, Tier.ALERT, "in 3 frames, and more alike than all of 500 unrelated people; that is not a rate"),
+        (2, 500, 4, Tier.ALERT, "only 2 of 500 unrelated people are at least as alike, too few to tell"),
+        (1, 3, 3, Tier.ALERT, "in 3 frames, and 3 unrelated people cannot tell how common this is; that"),
+        (0, 500, 2, Tier.REVIEW, "and more alike than all of 500 unrelated people; that is no sign of harm"),
+        (1, 500, 2, Tier.REVIEW, "and only 1 of 500 unrelated people is at least as alike, too few"),
+        (0, 1, 2, Tier.REVIEW, "and 1 unrelated person cannot tell how common this is"),
+    ],
+)  # fmt: skip
+def test_reasons_do_not_say_more_than_the_cohort_does(
+    k: int, n: int, frames: int, tier: Tier, reason: str
+) -> None:
+    found = judge(Match(0.6, POINT, STRICT, frames, frames, HitRates(CoincidenceRate(k, n))), 1000)
+    assert (found.tier, reason in found.reason) == (tier, True), found.reason

@@ -217,11 +217,13 @@ def test_consent_is_reported_and_lapses_into_protection(people: Path, shared_dat
     assert "who has consented" in found.findings[0].message
     assert found.values["best_similarity"] < 0.3, "somebody who consented is not held against the clip"
     assert found.facts["tier"] == "CLEAR"
+    assert "consent_gap" not in found.findings[0].detail
     state(people, "person_a", f"role: consented\nconsent_until: {dt.date.today() - dt.timedelta(1)}")
     lapsed = metric(people)
-    assert [(f.kind, f.severity) for f in measure(lapsed, clip).findings] == [
-        ("likeness.match", Severity.REVIEW)
-    ]
+    (match,) = measure(lapsed, clip).findings
+    assert (match.kind, match.severity) == ("likeness.match", Severity.REVIEW)
+    assert match.detail["consent_gap"].startswith("consent lapsed after")
+    assert f"does not count here: {match.detail['consent_gap']}." in match.message
     same_folder = metric(people)
     same_folder.sources.today = dt.date.today() - dt.timedelta(3)
     assert same_folder.identity()["gallery"] == lapsed.identity()["gallery"]

@@ -51,6 +51,10 @@ class Standing:
     state: str
     words: str
 
+    @property
+    def closed(self) -> bool:
+        return self.state in ("dismissed", "cleared")
+
 
 @dataclass(frozen=True)
 class Audited(ReportData):
@@ -179,6 +183,7 @@ def _entry(number: int, prompt: str, group: str, findings: tuple[Finding, ...], 
     )  # fmt: skip
     if not measured:
         measured = {"values": {"best_similarity": 0.2}}
+    measured.setdefault("facts", {"named": prompt == SECRET_PROMPT})
     return ClipEntry(sample, record, {"likeness": Measurement(findings=findings, **measured)})
 
 
@@ -249,14 +254,18 @@ def build(run_dir: Path) -> ReportData:
             Result("likeness.expected_chance_alerts", "model", 0.021, 0.008, 0.046, **rates),
         ),
         gates=(
-            GateResult("no open likeness.match", "model", Outcome.FAILED, "2 open findings <of> jane_example"),
+            GateResult("no open likeness.match", "model", Outcome.FAILED,
+                       f"2 open findings <of> jane_example; the worst: at 0.25 s ({alert.fingerprint[:8]})"),
         ),
         verdict=Verdict(Outcome.FAILED, 3, "1 gate failed"),
         value_specs={**VALUE_SPECS},
         settled={
             "likeness": {
                 "tracks": 31, "entries": list(NAMES), "comparisons": 124, "cohort": COHORT,
-                "expected_chance_alerts": {"value": 0.021, "words": "0.02 expected (at most 0.05)"},
+                "expected_chance_alerts": {
+                    "model": {"value": 0.021, "words": "0.02 expected (at most 0.05)"},
+                    "a <second> model": {"value": 1.979, "words": "1.98 expected"},
+                },
                 "decoys": {"words": "4 decoys of jane_example's number: 1 hit observed, 0.9 expected."},
                 "gallery": {"digest": digest("gallery"), "entries": {NAMES[0]: {"images": 3, "licence": "contract"}},
                             "warnings": ["jane_example/2.jpg is blurred"]},

@@ -38,6 +38,7 @@ from tests.reports.test_html import Page
 from tests.reports.test_in_browser import _CONTRAST
 from vgaudit.cli.commands import app
 from vgaudit.errors import UsageError
+from vgaudit.likeness.calibration import CoincidenceRate
 from vgaudit.records import Finding, Measurement, Result
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import visible
@@ -168,7 +169,7 @@ def test_the_answer_comes_first_in_words_and_numbers(built: Built) -> None:
     text = text_of(built.reviewer)
     order = [
         "Could somebody in the gallery be recognised in these clips?", "Possibly: 2 clips with open ALERT hits",
-        WORDS, "2 clips with ALERT hits", "3 clips with REVIEW hits", "4 of 5 hits still open",
+        WORDS, "2 clips with ALERT hits", "3 clips with REVIEW hits", "4 of 5 hits waiting for a reviewer",
         "upper bound of the alert rate", "Calibrated against portraits & more; 500 people; source: made by us; "
         "licence: CC0", "4 decoys of jane_example's number", "Hits, worst first",
     ]  # fmt: skip
@@ -178,12 +179,11 @@ def test_the_answer_comes_first_in_words_and_numbers(built: Built) -> None:
 
 def test_what_is_no_number_says_so_with_its_reason(built: Built) -> None:
     text = text_of(built.reviewer)
-    tiles = text[text.index("hits still open") : text.index("Calibrated against")]
-    assert "not computed upper bound of the alert rate, in 1 of 2 groups" in tiles
-    assert "not applicable coverage, in 1 of 2 groups" in tiles
-    assert (
-        "not computed expected chance alerts, in 1 of 2 groups" in tiles
-    )  # one group has no such result at all
+    tiles = text[text.index("hits waiting") : text.index("Calibrated against")]
+    assert "not computed upper bound of the alert rate in a <second> model; model: 48.4 %" in tiles
+    assert "91 % coverage, model; not applicable in a <second> model" in tiles
+    # one group has no such result at all
+    assert "not computed expected chance alerts in a <second> model; model: 0.021" in tiles
     for words in (
         "no cohort of <unrelated> people", "no clip has a face", "uncalibrated: it has no known error rate",
         "the run has no such result", "16.7 % 95 % interval: 2.1 % to 48.4 %",
@@ -293,12 +293,16 @@ def test_decisions_are_shown_and_close_a_hit(built: Built, tmp_path: Path) -> No
         decisions = dict.fromkeys(prints, Standing(state, ""))
         return text_of(write_likeness(replace(built.data, decisions=decisions), tmp_path))  # type: ignore[call-arg]
 
-    assert "Yes: a reviewer confirmed a likeness in 5 clips" in after("confirmed")
+    confirmed = after("confirmed")
+    assert "Yes: a reviewer confirmed a likeness in 5 clips" in confirmed
+    assert "0 of 5 hits waiting for a reviewer" in confirmed
+    assert "5 hits confirmed, which gates count as open" in confirmed  # as the gate says
+    assert "confirmed, which gates" not in text
     cleared = after("cleared")
-    assert "0 of 5 hits still open" in cleared
+    assert "0 of 5 hits waiting for a reviewer" in cleared
     assert "No open hit, but 4 clips could not be fully assessed" in cleared
     for unknown in ("expired", "reopened", "waiting for a second person", ""):
-        assert "5 of 5 hits still open" in after(unknown)
+        assert "5 of 5 hits waiting for a reviewer" in after(unknown)
 
 
 def test_every_clip_has_one_state_and_silence_is_no_pass(built: Built, tmp_path: Path) -> None:
@@ -307,7 +311,8 @@ def test_every_clip_has_one_state_and_silence_is_no_pass(built: Built, tmp_path:
     table = markup[markup.index('class="compact states"') : markup.index("Every clip with its state")]
     states = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", table))
     for row in (
-        r"ALERT a hit that chance explains poorly 1 1 0", r"ALERT, asked for .* 1 1 0", r"REVIEW .* 3 3 0",
+        r"ALERT a hit far from what .* 1 1 0", r"ALERT, asked for .*; the prompt names the person 1 1 0",
+        r"REVIEW .* 3 3 0",
         r"not assessable .* 1 0 1", r"not assessed .* 1 0 1", r"no usable clip .* 1 0 1", r"consented .* 1 0 1",
         r"no hit .* 4 3 1", r"no face .* 1 0 1",
     ):  # fmt: skip
@@ -316,6 +321,27 @@ def test_every_clip_has_one_state_and_silence_is_no_pass(built: Built, tmp_path:
     assert "half of the clip was not searched" in text
     silent = changed(built.data, 10, values={})
     assert "no value is stored for the clip" in text_of(write_likeness(silent, tmp_path))
+
+
+def test_an_alert_by_the_strict_point_is_not_called_rare(built: Built, tmp_path: Path) -> None:
+    def states(comparisons: int | None) -> str:
+        finding = hit_of(built.data, 0)
+        detail = {**finding.detail, "comparisons": comparisons, "same_group_rate": None}
+        detail["rate"] = CoincidenceRate(0, 500).to_json()
+        changed_run = changed(built.data, 0, replace(finding, detail=detail))
+        text = text_of(write_likeness(replace(changed_run, clips=changed_run.clips[:1]), tmp_path))
+        return text[text.index("Clips by state") : text.index("Every clip with its state")]
+
+    assert "so rare that chance explains it poorly" in states(8)
+    strict = states(9)  # 9 x 3 / 500 is past 0.05
+    assert "past the strict point in at least 3 frames; such alerts by chance are expected 2 times" in strict
+    assert "poorly" not in strict + states(None)
+
+
+def test_chance_alerts_are_told_for_each_group(built: Built) -> None:
+    text = text_of(built.reviewer)
+    assert "Chance alerts in model: 0.02 expected (at most 0.05)." in text
+    assert "Chance alerts in a <second> model: 1.98 expected." in text
 
 
 @pytest.mark.parametrize(
@@ -339,8 +365,23 @@ def test_without_a_gallery_nobody_was_compared(built: Built, tmp_path: Path) -> 
     seen = replace(base, kind="likeness.not_compared", detail={"tracks": 1, "reason": "no gallery"})
     data = changed(built.data, 6, seen, missing={"best_similarity": "no gallery"})
     data = replace(data, clips=(data.clips[6], data.clips[8]), settled={})
+    clips = [
+        replace(e, measurements={"likeness": replace(e.measurements["likeness"], facts={"gallery": None})})
+        for e in data.clips
+    ]
+    rates = {"confidence": 0.95, "n": 2, "n_clusters": 2}
+    covered = tuple(Result("likeness.coverage", e.sample.group, 0.0, 0.0, 0.98, **rates) for e in clips[:1])
+    data = replace(data, clips=tuple(clips), results=covered, gates=())
     text = text_of(write_likeness(data, tmp_path))
     assert "Not answered: nobody was compared" in text
+    assert "No gallery of people was given, so nobody was compared. Faces were looked for" in text
+    tiles = text[text.index("A match is") : text.index("No gallery of people")]
+    assert "1 clips with faces that were compared with nobody 1 clips without a face" in tiles
+    assert "overage" not in tiles
+    numbers = text[text.index("The numbers of the run") : text.index("Hits, worst first")]
+    assert numbers.count("not applicable no gallery of people was given") == 4
+    assert "0 %" not in numbers
+    assert "published point" not in text[: text.index("How to read this page")]
     assert "Recurring face 1" in text_of(built.reviewer)
     assert "Facts, no legal conclusions" in text
 
@@ -413,7 +454,9 @@ def test_nothing_in_the_shareable_folder_names_anybody(built: Built) -> None:
     pseudonyms = ("jane_example", "Jane Example", "jane", "Omar", "מרים", "ordinary-person", "Known Alias")
     others = (
         SECRET_PROMPT, "sings on a stage", UNKNOWN_PROMPT, "crosses a street", "r.eviewer", "to legal",
-        *(clip_id(n) for n in range(14)), *(f.fingerprint for e in built.data.clips for f in e.findings),
+        *(clip_id(n) for n in range(14)), *(f.fingerprint[:8] for e in built.data.clips for f in e.findings),
+        *(e.clip.sha256 for e in built.data.clips), *(e.clip.backend_fingerprint for e in built.data.clips),
+        "reads the news", "a crowd at a station",
         PHOTO[1], str(built.data.run_dir), built.data.run_dir.name, "vgaudit decide", "contract",
     )  # fmt: skip
     for path in folder.rglob("*"):
@@ -427,7 +470,9 @@ def test_nothing_in_the_shareable_folder_names_anybody(built: Built) -> None:
     text = text_of(built.shareable)
     assert "[prompt names the person: redacted]" in text
     assert "[prompt not shared]" in text
-    assert visible(OPEN_PROMPT) in Page(built.shareable).text
+    assert "Prompts are not shown: they may name somebody" in text
+    assert "2 open findings <of> person 1; the worst: at 0.25 s" in text
+    assert "the worst: at 0.25 s (" in text_of(built.reviewer)
     for words in ("person 1 is resembled by few of 500 people", "Runner-up person 2", "escalated", WORDS):
         assert words in text
 
@@ -510,8 +555,13 @@ def test_photographs_are_refused_for_the_shareable_page(built: Built, tmp_path: 
 
 
 def test_the_shareable_page_goes_only_where_nothing_else_lies(built: Built, tmp_path: Path) -> None:
+    for inside in (built.data.run_dir, built.reviewer.parent, built.data.run_dir / "shared"):
+        with pytest.raises(UsageError, match="expected a folder outside the run directory"):
+            write_shareable(built.data, inside)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "clip.mp4").write_text("")
     with pytest.raises(UsageError, match="expected an empty or new folder"):
-        write_shareable(built.data, built.reviewer.parent)
+        write_shareable(built.data, tmp_path / "other")
     again = write_shareable(built.data, built.shareable.parent)
     assert again == built.shareable
     (tmp_path / "file").write_text("")
@@ -552,6 +602,51 @@ def test_the_command_line_writes_it(
     app(["report", "run", "--shareable", str(tmp_path / "new")], standalone_mode=False)
     assert capsys.readouterr().out.strip() == str(tmp_path / "new" / "likeness.html")
     assert (tmp_path / "new" / "likeness.html").read_text("utf-8") == built.shareable.read_text("utf-8")
+
+
+NAMING = "Aliasia Secretname shakes hands with a man"
+
+
+@pytest.mark.parametrize("with_prompts", [False, True])
+def test_a_prompt_that_names_somebody_else_than_the_hit_is_not_shared(
+    built: Built, tmp_path: Path, with_prompts: bool
+) -> None:
+    entry = built.data.clips[2]
+    other = replace(entry, sample=replace(entry.sample, prompt=NAMING))
+    for facts in ({"named": True}, {}):  # also where the run does not say whom a prompt names
+        measured = replace(entry.measurements["likeness"], facts=facts)
+        clips = (built.data.clips[0], replace(other, measurements={"likeness": measured}))
+        data = replace(built.data, clips=clips, settled={}, ledger=())
+        page = write_shareable(data, tmp_path / f"page{len(facts)}", with_prompts=with_prompts)
+        text = Page(page).text
+        assert "Aliasia" not in text
+        assert "[prompt not shared]" in text
+        assert (visible(OPEN_PROMPT) in text) == with_prompts
+        assert ("a name that is not listed would be shown" in text) == with_prompts
+
+
+def test_a_prompt_of_which_another_clip_has_a_solicited_hit_is_not_shared(
+    built: Built, tmp_path: Path
+) -> None:
+    clips = [replace(e, sample=replace(e.sample, prompt=NAMING)) for e in built.data.clips[:3]]
+    clips = [
+        replace(e, measurements={"likeness": replace(e.measurements["likeness"], facts={"named": False})})
+        for e in clips
+    ]
+    data = replace(built.data, clips=tuple(clips), settled={}, ledger=())
+    page = write_shareable(data, tmp_path / "page", with_prompts=True)
+    assert "Aliasia" not in Page(page).text
+
+
+def test_prompts_are_shared_only_with_the_page_that_is_passed_on(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vgaudit.rundir.RunDir.open", lambda path: SimpleNamespace(path=path))
+    monkeypatch.setattr("vgaudit.pipeline.finish.read_report_data", lambda run: built.data)
+    with pytest.raises(UsageError, match="expected --shareable DIR with it"):
+        app(["report", "run", "--with-prompts"], standalone_mode=False)
+    app(["report", "run", "--shareable", str(tmp_path / "new"), "--with-prompts"], standalone_mode=False)
+    assert visible(OPEN_PROMPT) in Page(tmp_path / "new" / "likeness.html").text
 
 
 # -- large runs ------------------------------------------------------------------------------------------

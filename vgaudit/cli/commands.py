@@ -11,6 +11,7 @@ import typer
 import vgaudit
 from vgaudit.cli.decide import decide
 from vgaudit.cli.gallery import gallery
+from vgaudit.cli.given import backend_block, people, quoted
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.cli.selftest import selftest
@@ -57,8 +58,11 @@ BackendOption = Annotated[
     ),
 ]
 Gallery = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="People to look for: a folder per person, or a built gallery."),
+    str | None,
+    typer.Option(
+        metavar="DIR|none",
+        help="People to look for: a folder per person, a built gallery, one picture; none: count faces only.",
+    ),
 ]
 CohortOption = Annotated[
     Path | None,
@@ -168,6 +172,10 @@ def score(
     embedder: Annotated[
         str | None, typer.Option(metavar="NAME", help="Face embedder for the gallery.")
     ] = None,
+    use: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the clips are for, e.g. ads: consent must cover it."),
+    ] = None,
     fps: Annotated[
         float | None, typer.Option(metavar="RATE", help="Frame rate of folders of frames and arrays.")
     ] = None,
@@ -188,18 +196,24 @@ def score(
 
     progress = make_progress(quiet)
     if is_run_dir(what):
-        if prompts or gallery or cohort or embedder or fps or out:
+        if prompts or gallery or cohort or embedder or use or fps or out:
             raise UsageError(
                 f"{what} is a run: its suite says which prompts and gallery it uses; "
-                "expected no --prompts, --gallery, --cohort, --embedder, --fps or --out (change the suite and "
-                "`vgaudit run` it)"
+                "expected no --prompts, --gallery, --cohort, --embedder, --use, --fps or --out (change the suite "
+                "and `vgaudit run` it)"
             )
         finished = score_run(what, progress=progress, workers=workers)
     else:
         if not what.is_file():
             _expect_folder(what, "a run directory, a folder of clips, or a clip")
         loaded = census_suite(
-            what, prompts=prompts, gallery=gallery, cohort=cohort, embedder=embedder, fps=fps
+            what,
+            prompts=prompts,
+            gallery=people(gallery),
+            cohort=cohort,
+            embedder=embedder,
+            use=use,
+            fps=fps,
         )
         done = execute(prepare(loaded, kind="census"), out, progress=progress, workers=workers)
         assert done is not None
@@ -243,6 +257,13 @@ def report(
             help="Write instead a likeness page that may be passed on: faces coarsened, nobody named.",
         ),
     ] = None,
+    with_prompts: Annotated[
+        bool,
+        typer.Option(
+            "--with-prompts",
+            help="With --shareable: show prompts beside hits, but for those known to name somebody.",
+        ),
+    ] = False,
     photos: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Photographs (`gallery build --photos`) for the reviewer's cards."),
@@ -258,8 +279,12 @@ def report(
             raise UsageError("--shareable shows no photographs of the gallery; expected no --photos with it")
         from vgaudit.reports.likeness_page import write_shareable
 
-        print(write_shareable(read_report_data(run_), shareable))
+        print(write_shareable(read_report_data(run_), shareable, with_prompts=with_prompts))
         return
+    if with_prompts:
+        raise UsageError(
+            "--with-prompts is about the page that may be passed on; expected --shareable DIR with it"
+        )
     with run_.lock():
         data = hold_again(run_)
         if photos is not None:
@@ -366,7 +391,7 @@ def doctor() -> None:
 def _prepare(
     suite: str,
     backend: str | None,
-    gallery: Path | None,
+    gallery: str | None,
     limit: int | None,
     overrides: list[str] | None,
     cohort: Path | None = None,
@@ -376,46 +401,16 @@ def _prepare(
 
     texts = list(overrides or [])
     if backend is not None:
-        texts.insert(0, f"backend={_backend_block(backend)}")
-    if gallery is not None:
-        if not gallery.exists():
-            raise UsageError(
-                f"--gallery {gallery}: expected a folder of people, one picture or a gallery file, found nothing "
-                "there"
-            )
-        texts.append(f"metrics.likeness.gallery={_quoted(str(gallery.resolve()))}")
+        texts.insert(0, f"backend={backend_block(backend)}")
+    if (named := people(gallery)) is not None:
+        texts.append(f"metrics.likeness.gallery={quoted(named)}")
     if cohort is not None:
         if not cohort.is_file():
             raise UsageError(
                 f"--cohort {cohort}: expected a file made by `vgaudit gallery calibrate`, found nothing there"
             )
-        texts.append(f"metrics.likeness.cohort={_quoted(str(cohort.resolve()))}")
+        texts.append(f"metrics.likeness.cohort={quoted(str(cohort.resolve()))}")
     return prepare(load_suite(suite, texts), limit=limit)
-
-
-def _backend_block(text: str) -> str:
-    """``diffusers:hub/id`` as the block a suite would hold, in YAML's flow style."""
-    kind, _, what = text.partition(":")
-    if kind == "storyworld":  # needs no model: what may follow is the look of prompts that name none
-        return f"{{type: storyworld, look: {_quoted(what)}}}" if what else "{type: storyworld}"
-    if not kind or not what:
-        raise UsageError(
-            f"--backend {text!r}: expected TYPE:WHAT, e.g. diffusers:Wan-AI/Wan2.1-T2V-1.3B-Diffusers or "
-            "files:clips, or storyworld"
-        )
-    local = str(Path(what).resolve()) if Path(what).exists() else what
-    key = {"files": "root", "animatic": "root", "command": "argv"}.get(kind, "model")
-    if key == "argv":
-        import shlex
-
-        return f"{{type: command, argv: [{', '.join(_quoted(a) for a in shlex.split(what))}]}}"
-    return f"{{type: {_quoted(kind)}, {key}: {_quoted(local)}}}"
-
-
-def _quoted(text: str) -> str:
-    import json
-
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _expect_folder(path: Path, what: str) -> None:

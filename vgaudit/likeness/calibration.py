@@ -35,6 +35,9 @@ ALERT_CHANCES = 0.05
 
 CONFIDENCE = 0.95
 
+TELLS_NOTHING = 0.5
+"""An unresolved rate that is only known to be at most this or more says nothing."""
+
 
 @dataclass(frozen=True)
 class CoincidenceRate:
@@ -104,13 +107,23 @@ class CoincidenceRate:
     def words(self) -> str:
         """The rate in words, never finer than the cohort resolves."""
         if self.resolved:
-            return f"1 in {_one_in(self.value)} (95 % interval 1 in {_one_in(self.low)} to 1 in {_one_in(self.high)})"
-        people = "person" if self.people == 1 else "people"
-        text = f"at most 1 in {_one_in(self.value)}, not resolvable further with {self.people:,} {people}"
-        if not self.at_least:
-            return text
+            return f"1 in {one_in(self.value)} (95 % interval 1 in {one_in(self.low)} to 1 in {one_in(self.high)})"
         are = "is" if self.at_least == 1 else "are"
-        return f"{text} ({self.at_least} of them {are} at least as alike: up to 1 in {_one_in(self.high)} at 95 %)"
+        some = f"{self.at_least} of them {are} at least as alike" if self.at_least else ""
+        if self.tells_nothing:
+            return f"{self.people_words} cannot tell how common this is" + (f" ({some})" if some else "")
+        text = f"at most 1 in {one_in(self.value)}, not resolvable further with {self.people_words}"
+        return f"{text} ({some}: up to 1 in {one_in(self.high)} at 95 %)" if some else text
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether the cohort is too small for any rate: unresolved, and no bound under one in two."""
+        return not self.resolved and self.value >= TELLS_NOTHING
+
+    @property
+    def people_words(self) -> str:
+        """How many people the rate is of: ``1 person``, ``500 people``."""
+        return "1 person" if self.people == 1 else f"{self.people:,} people"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; everything follows from ``at_least`` and ``people``."""
@@ -140,7 +153,7 @@ class CoincidenceRate:
         return rate
 
 
-def _one_in(rate: float) -> str:
+def one_in(rate: float) -> str:
     """``1 / rate`` for people: one decimal below 10, whole numbers from there on."""
     one_in = 1 / rate
     return f"{one_in:.1f}".removesuffix(".0") if one_in < 10 else f"{one_in:,.0f}"

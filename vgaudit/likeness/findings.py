@@ -19,6 +19,7 @@ from vgaudit.likeness.assessability import Assessability, Stretch
 from vgaudit.likeness.chance import CohortCalibration
 from vgaudit.likeness.entries import GalleryEntry, Role
 from vgaudit.likeness.hits import Hit
+from vgaudit.likeness.rate_words import rates_sentence
 from vgaudit.likeness.tracks import Track
 from vgaudit.likeness.wording import FIXED_WORDS, NO_GALLERY_GIVEN, UNCALIBRATED
 from vgaudit.records import Finding, Severity
@@ -40,6 +41,8 @@ FINDING_KINDS = (MATCH, SOLICITED, CONSENTED, UNASSESSABLE, PARTLY_UNASSESSABLE,
 UNASSESSABLE_KINDS = (UNASSESSABLE, PARTLY_UNASSESSABLE, NOT_COMPARED)
 KINDS_WITHOUT_GALLERY = UNASSESSABLE_KINDS
 """What can be found where nobody is compared."""
+
+_NO_RATE = f"It is {UNCALIBRATED}: without a cohort nobody knows how many unrelated people are as alike."
 
 BEST_SHOWN = 3
 """Pictures of a track's most alike faces beside a match."""
@@ -103,6 +106,7 @@ class Audit:
         embedder: Name of the embedder.
         measure: Of the embedder; ``l2`` findings carry the distance.
         calibration: The cohort, or ``None`` where results are uncalibrated.
+        consent_gaps: Of each entry why a stated consent does not hold, or an empty text; may be left out.
     """
 
     entries: Sequence[GalleryEntry]
@@ -111,6 +115,11 @@ class Audit:
     embedder: str
     measure: Measure
     calibration: CohortCalibration | None = None
+    consent_gaps: tuple[str, ...] = ()
+
+    def consent_gap(self, entry: int) -> str:
+        """Why the stated consent of an entry does not hold; an empty text where it does, or none was stated."""
+        return self.consent_gaps[entry] if self.consent_gaps else ""
 
 
 def match_findings(
@@ -255,9 +264,12 @@ def _message(entry: str, kind: str, hit: Hit, audit: Audit) -> str:
     measured = f"L2 distance {1 - score:.3f}" if audit.measure == "l2" else f"cosine {score:.3f}"
     who = f"gallery entry {entry!r}" + (", who has consented" if kind == CONSENTED else "")
     asked = ", whom the prompt names" if kind == SOLICITED else ""
+    gap = audit.consent_gap(hit.entry)
+    without = f" The consent on file does not count here: {gap}." if gap else ""
     rates = audit.calibration.rates(hit.entry, hit.similarity) if audit.calibration else None
-    told = f"of unrelated people {rates.words} resemble them as much" if rates else UNCALIBRATED
-    return f"A face resembles {who}{asked}: {measured}, past {audit.point.stated} ({told}; {FIXED_WORDS})."
+    told = rates_sentence(rates) if rates else _NO_RATE
+    said = f"A face resembles {who}{asked}: {measured}, past {audit.point.stated}."
+    return f"{said}{without} {told} This is {FIXED_WORDS}."
 
 
 def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, Any]:
@@ -300,6 +312,8 @@ def _detail(hit: Hit, track: Track, faces: Features, audit: Audit) -> dict[str, 
             "similarity": [float(s) for s in hit.face_similarity],
         },
     }
+    if gap := audit.consent_gap(hit.entry):
+        detail["consent_gap"] = gap
     if audit.measure == "l2":
         detail["distance"] = 1.0 - score
     if audit.point.strict is not None:

@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vgaudit.likeness.calibration import ALERT_CHANCES, HitRates
+from vgaudit.likeness.calibration import ALERT_CHANCES, CoincidenceRate, HitRates
+from vgaudit.likeness.rate_words import EVERYBODY, OF_THE_GROUP
 
 __all__ = ["ALERT_CHANCES", "REVIEW_CHANCES", "SUPPORT", "Judgement", "Match", "Tier", "judge"]
 
@@ -135,20 +136,20 @@ def judge(match: Match, comparisons: int) -> Judgement:
     if frames >= SUPPORT and unresolved and match.strict_support >= SUPPORT:
         return say(
             Tier.ALERT,
-            f"{match.strict_support} frames past the strict point, and closer than a cohort of "
-            f"{closest.overall.people:,} can resolve",
+            f"past the strict point in {_frames(match.strict_support)}, and {_beyond(closest.overall)}; that is not a "
+            "rate: how many such alerts chance gives is told with the run",
         )
     if rare:
         return say(Tier.REVIEW, f"at most {expected}, but only {_frames(frames)} past the published point")
     if unresolved:
         return say(
             Tier.REVIEW,
-            f"closer than a cohort of {closest.overall.people:,} can resolve, which is no sign of harmlessness",
+            f"past the published point, and {_beyond(closest.overall)}; that is no sign of harmlessness",
         )
     if closest.same_group is not None and not closest.same_group.resolved:
         return say(
             Tier.REVIEW,
-            f"closer than the {closest.same_group.people:,} unrelated people of the entry's own group can resolve",
+            f"past the published point, and {_beyond(closest.same_group, OF_THE_GROUP)}",
         )
     if any(rate.low * comparisons <= REVIEW_CHANCES for rate in closest.all):
         return say(Tier.REVIEW, f"rare enough to be looked at: about {expected}")
@@ -159,6 +160,17 @@ def judge(match: Match, comparisons: int) -> Judgement:
             Tier.REVIEW, f"the embedder has no strict point, so no match is let go, though about {expected}"
         )
     return say(Tier.CLEAR, f"short of the strict point, and about {expected}")
+
+
+def _beyond(rate: CoincidenceRate, who: str = EVERYBODY) -> str:
+    """An unresolved rate in words."""
+    people = "1 unrelated person" if rate.people == 1 else f"{rate.people:,} {who}"
+    if rate.tells_nothing:
+        return f"{people} cannot tell how common this is"
+    if not rate.at_least:
+        return f"more alike than all of {people}"
+    are = "is" if rate.at_least == 1 else "are"
+    return f"only {rate.at_least} of {people} {are} at least as alike, too few to tell how rare this is"
 
 
 def _frames(count: int) -> str:

@@ -8,8 +8,5 @@ UNCALIBRATED = "uncalibrated"
 NO_GALLERY_GIVEN = "no gallery of people was given, so nobody was compared"
 """Beside everything that is said of faces in a run without a gallery."""
 
-NOT_CALIBRATED = (
-    "uncalibrated: without a cohort of unrelated people nothing can be told from chance "
-    "(`vgaudit gallery calibrate`, then `cohort:`)"
-)
+NOT_CALIBRATED = "uncalibrated: give a cohort of unrelated people (`vgaudit gallery calibrate`)"
 """Instead of everything that only a cohort can tell."""

@@ -241,7 +241,8 @@ class Likeness:
             tracks, faces, [protected, _people(gallery, roles, "consented")], embedder,
             point.similarity, point.strict,
         )  # fmt: skip
-        audit = Audit(gallery.entries, roles, point, embedder.name, embedder.measure, calibration)
+        gaps = tuple(e.consent_gap(self.sources.today, self.options.use) for e in gallery.entries)
+        audit = Audit(gallery.entries, roles, point, embedder.name, embedder.measure, calibration, gaps)
         findings = tuple(
             match_findings(
                 clip.sample.sample_id, [hit for c in compared for hit in c.hits], tracks, faces, audit,

@@ -138,28 +138,38 @@ def _spec(loaded: LoadedSuite, plan: Plan, kind: Kind) -> RunSpec:
 
 
 def census_suite(
-    clips: Path, *, prompts: Path | None = None, gallery: Path | None = None, cohort: Path | None = None,
-    embedder: str | None = None, fps: float | None = None,
+    clips: Path, *, prompts: Path | None = None, gallery: Path | str | None = None, cohort: Path | None = None,
+    embedder: str | None = None, use: str | None = None, fps: float | None = None,
 ) -> LoadedSuite:  # fmt: skip
     """The suite behind ``vgaudit score FOLDER``: finished clips, no estimates, an answer per clip.
 
     Args:
         clips: A folder, searched as the ``files`` backend does, or a single clip.
         prompts: File with the clips' prompts; without it alignment is not asked for.
-        gallery: People to look for; without it likeness is not asked for, and the report says so.
+        gallery: People to look for; without it likeness is not asked for, and the report says so. The text
+            ``none``: faces are counted, and nobody is compared.
         cohort: File of unrelated people; without it a likeness is never more than a reason to look.
         embedder: Face embedder, when not the default.
+        use: What the clips are for; consent that does not cover it protects.
         fps: Frame rate of frame folders and arrays.
+
+    Raises:
+        UsageError: A cohort or a use is stated, and there is no gallery that it could be about.
     """
-    if cohort is not None and gallery is None:
-        raise UsageError("--cohort calibrates a gallery; expected --gallery with it, found none")
+    for name, given, does in (
+        ("cohort", cohort, "calibrates a gallery"),
+        ("use", use, "is held against consents"),
+    ):
+        if given is not None and gallery in (None, "none"):
+            raise UsageError(f"--{name} {does}; expected --gallery with it, found none")
     folder = clips.resolve() if clips.is_dir() else clips.resolve().parent
     metrics: dict[str, Any] = {"temporal": {}, "vbench": {}}
     if gallery is not None:
         metrics["likeness"] = {
-            "gallery": str(gallery.resolve()),
+            "gallery": "none" if gallery == "none" else str(Path(gallery).resolve()),
             **({"cohort": str(cohort.resolve())} if cohort else {}),
             **({"embedder": embedder} if embedder else {}),
+            **({"use": use} if use else {}),
         }
     backend: dict[str, Any] = {"type": "files", "root": str(folder)}
     if not clips.is_dir():

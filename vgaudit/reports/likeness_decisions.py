@@ -1,4 +1,4 @@
-"""What reviewers decided on a hit, as far as the page needs to know: whether it is still open, and in which words."""
+"""What reviewers decided on a hit, as far as the page needs to know: whether it waits, and in which words."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ class DecisionView:
     tone: str
 
     @property
-    def is_open(self) -> bool:
-        """Whether a person still has to decide: everything but a confirmation, a dismissal or a clearance."""
+    def is_waiting(self) -> bool:
+        """Whether a person still has to decide: everything but a confirmation, a dismissal or a clearance.
+
+        Not what gates call open: for them a confirmed hit is open as well.
+        """
         return self.tone == "nc"
 
     @property

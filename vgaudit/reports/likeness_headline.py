@@ -6,14 +6,14 @@ A number that is not computed, not applicable or uncalibrated says so, with its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from vgaudit.likeness.wording import UNCALIBRATED
-from vgaudit.records import COMPUTED, NOT_COMPUTED, Result
+from vgaudit.likeness.wording import NO_GALLERY_GIVEN, UNCALIBRATED
+from vgaudit.records import COMPUTED, NOT_APPLICABLE, NOT_COMPUTED, Result
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
-from vgaudit.reports.likeness_hits import RawHit, calibration_words, mapping
+from vgaudit.reports.likeness_hits import RawHit, alerted_by, calibration_words, mapping, number_of
 from vgaudit.reports.likeness_names import CONSENTED, Names
 from vgaudit.reports.overview import TONES, Tile, facts_of, problem, sorted_gates
 
@@ -30,10 +30,10 @@ RESULTS = (
     ),
 )
 _STATES = (
-    ("ALERT", "fail", "a hit that chance explains poorly"),
-    ("ALERT, asked for", "fail", "likewise, and the prompt names the person"),
+    ("ALERT", "fail", "a hit far from what the cohort shows of unrelated people"),
+    ("ALERT, asked for", "fail", "a hit far from what the cohort shows of unrelated people"),
     ("REVIEW", "nc", "a hit that a person has to look at"),
-    ("REVIEW, asked for", "nc", "likewise, and the prompt names the person"),
+    ("REVIEW, asked for", "nc", "a hit that a person has to look at; the prompt names the person"),
     ("not assessable", "nc", "faces, none of which could be compared; not a pass"),
     ("partly not assessable", "nc", "some faces could not be compared; not a pass"),
     ("nobody compared", "nc", "faces, and no gallery to compare them with"),
@@ -114,9 +114,7 @@ class Headline:
     tiles: tuple[Tile, ...]
     rows: tuple[NumberRow, ...]
     gates: tuple[tuple[str, str, str, str, str], ...]
-    calibration: tuple[str, ...]
-    decoys: str
-    chance: str
+    basis: tuple[str, ...]
     totals: tuple[tuple[str, str], ...]
 
 
@@ -161,14 +159,46 @@ def _state(entry: ClipEntry, tier: str) -> tuple[str, str]:
     return "not assessed", f"{status}: {reason}"
 
 
-def state_counts(states: Sequence[ClipState], groups: Sequence[str]) -> list[StateCount]:
-    """Clips by state, for the states that occur."""
+def state_counts(
+    states: Sequence[ClipState],
+    groups: Sequence[str],
+    hits: Sequence[RawHit] = (),
+    settled: Mapping[str, Any] | None = None,
+) -> list[StateCount]:
+    """Clips by state, for the states that occur; what ALERT means follows from what the hits were raised by."""
     out = []
-    for name, tone, words in _STATES:
+    for name, tone, usual in _STATES:
+        words = usual
+        if name.startswith("ALERT"):
+            asked = name != "ALERT"
+            own = [h for h in hits if h.tier == "ALERT" and not h.consented and h.solicited == asked]
+            words = (_alert_words(own, settled or {}) or usual) + (
+                "; the prompt names the person" if asked else ""
+            )
         inside = [s.entry.sample.group for s in states if s.state == name]
         if inside:
             out.append(StateCount(name, tone, words, len(inside), tuple(inside.count(g) for g in groups)))
     return out
+
+
+def _alert_words(alerts: Sequence[RawHit], settled: Mapping[str, Any]) -> str:
+    """What the ALERTs of a run say: of a rate that chance explains poorly, or past the strict point."""
+    by = {alerted_by(h.finding.detail) for h in alerts}
+    parts = []
+    if "rate" in by:
+        parts.append("so rare that chance explains it poorly, in all comparisons of the run")
+    if "strict" in by:
+        expected = [number_of(facts.get("value")) for facts in chance_alerts(settled).values()]
+        known = [value for value in expected if value is not None]
+        often = (
+            f"such alerts by chance are expected {numbers.number(sum(known), 2)} times in this run"
+            if known and len(known) == len(expected)
+            else "how often chance gives such alerts is not stored"
+        )
+        parts.append(
+            "more alike than the cohort can resolve, and past the strict point in at least 3 frames; " + often
+        )
+    return "; or ".join(parts)
 
 
 def headline(data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipState], names: Names) -> Headline:
@@ -180,16 +210,14 @@ def headline(data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipStat
         answer=answer,
         tone=tone,
         reason=_reason(hits, states),
-        tiles=_tiles(data, hits),
+        tiles=_tiles(data, hits, states, names),
         rows=tuple(_rows(data, names)),
         gates=tuple(
             (TONES[g.outcome], g.outcome.value, names.text(g.gate), names.text(g.group), names.text(g.reason))
             for g in sorted_gates(data.gates)
             if METRIC in g.gate
         ),
-        calibration=tuple(names.text(words) for words in _calibration(settled, hits)),
-        decoys=names.text(_decoys(settled)),
-        chance=names.text(str(mapping(settled.get("expected_chance_alerts")).get("words") or "")),
+        basis=tuple(names.text(words) for words in _basis(data, settled, hits)),
         totals=_totals(settled, names),
     )
 
@@ -197,8 +225,8 @@ def headline(data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipStat
 def _answer(hits: Sequence[RawHit], states: Sequence[ClipState]) -> tuple[str, str]:
     guarded = [h for h in hits if not h.consented]
     confirmed = {h.finding.sample_id for h in guarded if h.decision.is_confirmed}
-    alerts = {h.finding.sample_id for h in guarded if h.decision.is_open and h.tier == "ALERT"}
-    reviews = {h.finding.sample_id for h in guarded if h.decision.is_open}
+    alerts = {h.finding.sample_id for h in guarded if h.decision.is_waiting and h.tier == "ALERT"}
+    reviews = {h.finding.sample_id for h in guarded if h.decision.is_waiting}
     unknown = [s for s in states if s.is_unknown]
     if confirmed:
         return f"Yes: a reviewer confirmed a likeness in {numbers.count(len(confirmed), 'clip')}", "fail"
@@ -231,38 +259,67 @@ def _reason(hits: Sequence[RawHit], states: Sequence[ClipState]) -> str:
     return "".join(parts) + "."
 
 
-def _tiles(data: ReportData, hits: Sequence[RawHit]) -> tuple[Tile, ...]:
+def _tiles(
+    data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipState], names: Names
+) -> tuple[Tile, ...]:
     guarded = [h for h in hits if not h.consented]
     alert = {h.finding.sample_id for h in guarded if h.tier == "ALERT"}
     review = {h.finding.sample_id for h in guarded if h.tier == "REVIEW"}
-    pending = sum(h.decision.is_open for h in guarded)
+    waiting = sum(h.decision.is_waiting for h in guarded)
+    confirmed = sum(h.decision.is_confirmed for h in guarded)
+    if nobody_compared(data):
+        faces = sum(s.state == "nobody compared" for s in states)
+        return (
+            Tile(f"{faces:,}", "clips with faces that were compared with nobody", "nc" if faces else "plain"),
+            Tile(f"{sum(s.state == 'no face' for s in states):,}", "clips without a face", "plain"),
+        )
     return (
         Tile(f"{len(alert):,}", "clips with ALERT hits", "fail" if alert else "plain"),
         Tile(f"{len(review):,}", "clips with REVIEW hits", "nc" if review else "plain"),
-        Tile(f"{pending:,} of {len(guarded):,}", "hits still open", "nc" if pending else "plain"),
-        _worst(data, "likeness.alert_rate", "bound", "upper bound of the alert rate"),
-        _worst(data, "likeness.coverage", "least", "coverage"),
-        _worst(data, "likeness.expected_chance_alerts", "most", "expected chance alerts"),
+        Tile(f"{waiting:,} of {len(guarded):,}", "hits waiting for a reviewer", "nc" if waiting else "plain"),
+        *([Tile(f"{confirmed:,}", "hits confirmed, which gates count as open", "fail")] if confirmed else []),
+        _worst(data, "likeness.alert_rate", "bound", "upper bound of the alert rate", names),
+        _worst(data, "likeness.coverage", "least", "coverage", names),
+        _worst(data, "likeness.expected_chance_alerts", "most", "expected chance alerts", names),
     )
 
 
-def _worst(data: ReportData, name: str, which: str, label: str) -> Tile:
-    """The group in which a result is worst; where one group lacks the number, the whole tile says so."""
+def nobody_compared(data: ReportData) -> bool:
+    """Whether the audit was given no gallery, so that faces were looked for and that was all."""
+    measured = [e.measurements[METRIC] for e in data.clips if METRIC in e.measurements]
+    return bool(measured) and all(m.facts.get("gallery", {}) is None for m in measured)
+
+
+def _worst(data: ReportData, name: str, which: str, label: str, names: Names) -> Tile:
+    """The group in which a result is worst. A group that lacks the number is named, and comes first where it has none
+    for another reason than that there is nothing to count.
+    """
     found = results_of(data, name)
     missing = [r for r in found if r.status != COMPUTED or (which == "bound" and r.high is None)]
-    if missing:
-        first = min(missing, key=lambda r: r.status != NOT_COMPUTED)
-        status = "no bound" if first.status == COMPUTED else first.status
-        some = f", in {len(missing)} of {len(found)} groups" if len(missing) < len(found) else ""
-        return Tile(status, f"{label}{some}", "nc")
-    least = which == "least"
-    values = [r.high if which == "bound" else r.value for r in found]
+    there = [r for r in found if r not in missing]
+    values = [r.high if which == "bound" else r.value for r in there]
     ends = [v for v in values if v is not None]
-    value = min(ends) if least else max(ends)
-    where = f", {'lowest' if least else 'highest'} of {len(found)} groups" if len(found) > 1 else ""
-    mark = f" ({UNCALIBRATED})" if any(r.detail.get("uncalibrated") for r in found) else ""
-    text = percent(value) if name != "likeness.expected_chance_alerts" else numbers.number(value, 3)
-    return Tile(text, f"{label}{where}{mark}", "nc" if mark else "plain")
+    share = name != "likeness.expected_chance_alerts"
+    worst = min(ends, default=0.0) if which == "least" else max(ends, default=0.0)
+    text = percent(worst) if share else numbers.number(worst, 3)
+    mark = f" ({UNCALIBRATED})" if any(r.detail.get("uncalibrated") for r in there) else ""
+    extreme = "lowest" if which == "least" else "highest"
+    if not missing:
+        where = f", {extreme} of {len(found)} groups" if len(found) > 1 else ""
+        return Tile(text, f"{label}{where}{mark}", "nc" if mark else "plain")
+    first = min(missing, key=lambda r: r.status != NOT_COMPUTED)
+    status = "no bound" if first.status == COMPUTED else first.status
+    if not there:
+        return Tile(status, label, "nc")
+    some = (
+        f"in {names.text(missing[0].group)}"
+        if len(missing) == 1
+        else f"in {len(missing)} of {len(found)} groups"
+    )
+    others = names.text(there[0].group) if len(there) == 1 else f"{extreme} of {len(there)} groups"
+    if all(r.status == NOT_APPLICABLE for r in missing):
+        return Tile(text, f"{label}, {others}{mark}; not applicable {some}", "nc" if mark else "plain")
+    return Tile(status, f"{label} {some}; {others}: {text}{mark}", "nc")
 
 
 def percent(share: float) -> str:
@@ -278,7 +335,19 @@ def percent(share: float) -> str:
 def _rows(data: ReportData, names: Names) -> list[NumberRow]:
     out = []
     for name, title, what in RESULTS:
-        out += [_row(result, title, what, names) for result in results_of(data, name)]
+        for found in results_of(data, name):
+            result = found
+            if nobody_compared(data):  # a coverage of 0 % would say that the audit tried and failed
+                result = replace(
+                    found,
+                    value=None,
+                    low=None,
+                    high=None,
+                    status=NOT_APPLICABLE,
+                    reason=NO_GALLERY_GIVEN,
+                    detail={},
+                )
+            out.append(_row(result, title, what, names))
     return out
 
 
@@ -315,6 +384,32 @@ def _row(result: Result, title: str, what: str, names: Names) -> NumberRow:
         title, what, result.name, names.text(result.group), text, computed, bound, ", ".join(rests),
         names.text("; ".join(m for m in marks if m)),
     )  # fmt: skip
+
+
+def _basis(data: ReportData, settled: Mapping[str, Any], hits: Sequence[RawHit]) -> list[str]:
+    """What the answer rests on: cohort, decoys, and the alerts that chance gives in each group."""
+    if nobody_compared(data):
+        return [
+            f"{NO_GALLERY_GIVEN[0].upper()}{NO_GALLERY_GIVEN[1:]}. Faces were looked for and counted; whether any of "
+            "them is the likeness of somebody is not known."
+        ]
+    chance = chance_alerts(settled)
+    told = [
+        f"Chance alerts{f' in {group}' if len(chance) > 1 else ''}: {facts.get('words') or 'not stored in words'}."
+        for group, facts in chance.items()
+    ]
+    return [*_calibration(settled, hits), _sentence(_decoys(settled)), *told]
+
+
+def _sentence(words: str) -> str:
+    """``words`` with a capital letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
+
+
+def chance_alerts(settled: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Alerts expected by chance, by group; empty where that is not known."""
+    stored = mapping(settled.get("expected_chance_alerts"))
+    return {str(group): facts for group, facts in stored.items() if isinstance(facts, Mapping)}
 
 
 def _calibration(settled: Mapping[str, Any], hits: Sequence[RawHit]) -> list[str]:

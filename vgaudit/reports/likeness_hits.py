@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vgaudit.likeness.calibration import CoincidenceRate
 from vgaudit.likeness.wording import FIXED_WORDS, UNCALIBRATED
 from vgaudit.records import Finding, Series
 from vgaudit.reports import charts, numbers
@@ -134,10 +135,23 @@ def _order(hit: RawHit) -> tuple[bool, bool, bool, bool, float, float]:
         hit.consented,
         hit.tier != "ALERT",
         hit.solicited,
-        not hit.decision.is_open,
+        not hit.decision.is_waiting,
         -1.0 if rate is None else rate,
         -hit.finding.score,
     )
+
+
+def alerted_by(detail: Mapping[str, Any]) -> str:
+    """What makes a hit an ALERT: ``rate``, ``strict`` (the strict point), or nothing where the run does not say."""
+    comparisons = number_of(detail.get("comparisons"))
+    stored = [mapping(detail.get(key)) for key in ("rate", "same_group_rate") if detail.get(key)]
+    if not stored or comparisons is None:
+        return ""
+    try:
+        rates = [CoincidenceRate.from_json(rate) for rate in stored]
+    except (KeyError, TypeError, ValueError):
+        return ""
+    return "rate" if all(rate.alerts(int(comparisons)) for rate in rates) else "strict"
 
 
 def rate_words(rate: Any, what: str) -> tuple[str, str] | None:
@@ -252,13 +266,13 @@ class CardMaker:
             group=names.text(sample.group),
             seed="no seed" if sample.seed is None else f"seed {sample.seed}",
             prompt=names.prompt(entry, hit=True),
-            backend=clip.backend_fingerprint or "not stored",
-            clip_sha256=clip.sha256 or "not stored",
+            backend="" if names.shareable else clip.backend_fingerprint or "not stored",
+            clip_sha256="" if names.shareable else clip.sha256 or "not stored",
             embedder=str(detail.get("embedder") or "not stored"),
             provenance=self._provenance(person),
             decision=replace(hit.decision, words="") if names.shareable else hit.decision,
             fingerprint="" if names.shareable else finding.fingerprint,
-            command=command(self._data, finding) if hit.decision.is_open and not names.shareable else "",
+            command=command(self._data, finding) if hit.decision.is_waiting and not names.shareable else "",
         )
 
     def _faces(self, number: int, finding: Finding) -> tuple[Picture, ...]:
@@ -274,6 +288,7 @@ class CardMaker:
         detail = finding.detail
         point = mapping(detail.get("point") or detail.get("published_point"))
         pairs = [
+            ("why the consent does not count", self._names.text(str(detail.get("consent_gap") or ""))),
             ("similarity of the track", _measured(detail, "similarity", finding.score)),
             ("best single frame", _measured(detail, "best_similarity", None)),
             ("match called from", self._names.text(_point_words(point, finding.threshold))),

@@ -14,6 +14,8 @@ HIT_KINDS = (MATCH, SOLICITED, CONSENTED)
 REDACTED = "[prompt names the person: redacted]"
 WITHHELD = "[prompt not shared]"
 _QUOTED_FROM = 8  # characters from which a prompt inside other text is taken for a quotation
+_FINGERPRINT_FROM = 8  # characters of a fingerprint by which a gate names a finding
+_HEX = re.compile(rf"(?P<open> \()?\b(?P<hex>[0-9a-f]{{{_FINGERPRINT_FROM},}})\b(?(open)\))", re.IGNORECASE)
 
 
 class Names:
@@ -46,13 +48,21 @@ class VeiledNames(Names):
     """Names for a page that may be passed on.
 
     Entries are numbered. Their ids are also taken out of any text of the run, however their parts are joined and
-    spelled: an id may be a name. A prompt is shown only beside a hit that was found to be unintended; where any hit
-    on the same prompt is solicited, it names the person. Of other prompts nobody knows whom they name.
+    spelled: an id may be a name. Fingerprints of findings are taken out too: they could be tried with guessed ids.
+
+    No prompt is shown, unless the one who passes the page on takes it upon themselves: that a hit is unintended says
+    that the prompt does not name *that* person by a listed alias. It may name another one, or the same by a name
+    that nobody listed.
+
+    Args:
+        data: The run.
+        with_prompts: Show prompts beside hits, but for those that are known to name somebody: a hit of theirs is
+            solicited, or a measurement says so, or does not say.
     """
 
     shareable = True
 
-    def __init__(self, data: ReportData) -> None:
+    def __init__(self, data: ReportData, with_prompts: bool = False) -> None:
         super().__init__(data)
         self._numbers: dict[str, int] = {}
         for entry in _entry_ids(data):
@@ -67,10 +77,12 @@ class VeiledNames(Names):
         self._solicited = {
             e.sample.prompt for e in data.clips if any(is_solicited(f.kind, f.detail) for f in e.findings)
         }
-        self._unintended = {
-            e.sample.prompt for e in data.clips if any(f.kind == MATCH for f in e.findings)
-        } - self._solicited
-        withheld = {e.sample.prompt for e in data.clips} - self._solicited - self._unintended
+        beside_hits = {e.sample.prompt for e in data.clips if any(f.kind == MATCH for f in e.findings)}
+        self._shown = beside_hits - self._solicited - _naming(data) if with_prompts else set()
+        withheld = {e.sample.prompt for e in data.clips} - self._solicited - self._shown
+        self._fingerprints = {
+            f.fingerprint[:_FINGERPRINT_FROM] for e in data.clips for f in e.findings if f.fingerprint
+        }
         words = dict.fromkeys(self._solicited, REDACTED)
         words |= {prompt: WITHHELD for prompt in withheld if len(prompt) >= _QUOTED_FROM}
         self._prompts = {p: words[p] for p in sorted(words, key=len, reverse=True) if p}
@@ -92,13 +104,14 @@ class VeiledNames(Names):
         return f"person {number}" if number else "a person"
 
     def text(self, text: str) -> str:
-        """``text`` without ids of entries and of clips, and without prompts that may name somebody."""
+        """``text`` without ids of entries and of clips, fingerprints, and prompts that may name somebody."""
         for prompt, words in self._prompts.items():
             if prompt in text:
                 text = text.replace(prompt, words)
         for place, number in self._places.items():
             if place in text:
                 text = text.replace(place, f"clip {number}")
+        text = _HEX.sub(self._without_fingerprint, text)
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._pseudonym(m.group()), text)
@@ -108,16 +121,30 @@ class VeiledNames(Names):
         return f"clip {self._clips[entry.sample.sample_id]}"
 
     def prompt(self, entry: ClipEntry, hit: bool) -> str:
-        """The prompt beside an unintended hit; else words in its place."""
+        """Words in its place; the prompt itself only beside a hit, where prompts were asked for."""
         prompt = entry.sample.prompt
         if prompt in self._solicited:
             return REDACTED
-        if not hit or prompt not in self._unintended:
+        if not hit or prompt not in self._shown:
             return WITHHELD if prompt else ""
         return self.text(prompt)
 
+    def _without_fingerprint(self, found: re.Match[str]) -> str:
+        if found["hex"][:_FINGERPRINT_FROM].lower() not in self._fingerprints:
+            return found[0]
+        return "" if found["open"] else "a finding"
+
     def _pseudonym(self, found: str) -> str:
         return self.person(self._by_shape.get(_shape(found).replace(" ", ""), found))
+
+
+def _naming(data: ReportData) -> set[str]:
+    """Prompts that name somebody protected, and those of which a measurement does not say that they do not."""
+    return {
+        entry.sample.prompt
+        for entry in data.clips
+        if (measured := entry.measurements.get("likeness")) and measured.facts.get("named", True) is not False
+    }
 
 
 def is_solicited(kind: str, detail: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 Two builds. The reviewer's stands in the run's report: faces as they are, beside photographs of the gallery where they
 are given. The shareable one is a folder of its own that may be passed on: every face is coarsened beyond recognition,
-people are numbered, prompts that may name somebody are left out, and nothing leads to a clip.
+people are numbered, prompts are left out, and nothing leads to a clip.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def write_likeness(
     *,
     photos: Photographs | None = None,
     shareable: bool = False,
+    with_prompts: bool = False,
     stems: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``likeness.html`` with its pictures in ``faces/``.
@@ -75,6 +76,7 @@ def write_likeness(
         photos: Photographs of gallery entries for the reviewer's cards. One whose bytes do not have the stated
             SHA-256 is not shown. What was shown is recorded in ``likeness_shown.json``.
         shareable: The build that may be passed on.
+        with_prompts: Prompts beside hits in that build, but for those known to name somebody.
         stems: Sample id -> file name of the clip's page, where the caller has them.
 
     Returns:
@@ -90,7 +92,7 @@ def write_likeness(
             "reviewer's page, or leave the photographs out"
         )
     out_dir.mkdir(parents=True, exist_ok=True)
-    names = VeiledNames(data) if shareable else Names(data)
+    names = VeiledNames(data, with_prompts) if shareable else Names(data)
     folder = (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES)
     case = PhotographCase(photos, folder)
     maker = CardMaker(data, names, folder, case, stems or page_stems(data.clips))
@@ -107,6 +109,7 @@ def write_likeness(
         run_name=names.text(data.name),
         created=moment(data.manifest.get("created")),
         shareable=shareable,
+        with_prompts=with_prompts,
         fixed_words=FIXED_WORDS,
         head=headline(data, hits, states, names),
         cards=list(maker.cards(guarded[:CARDS_SHOWN])),
@@ -115,7 +118,7 @@ def write_likeness(
         consented=hit_rows([hit for hit in hits if hit.consented], names, maker),
         unassessable=unassessable_rows(data, names, maker),
         groups=[names.text(group) for group in groups],
-        states=state_counts(states, groups),
+        states=state_counts(states, groups, guarded, settled),
         clips=clip_rows(states, names, maker),
         people=people(settled, maker),
         faces=faces(data, settled, names, maker),
@@ -134,16 +137,27 @@ def write_likeness(
     return write_page(out_dir / PAGE, text)
 
 
-def write_shareable(data: ReportData, folder: Path) -> Path:
+def write_shareable(data: ReportData, folder: Path, *, with_prompts: bool = False) -> Path:
     """Write the likeness page that may be passed on, into a folder of its own; returns its path.
 
+    Args:
+        data: The run.
+        folder: An empty or new folder outside the run directory.
+        with_prompts: Show prompts beside hits, but for those known to name somebody.
+
     Raises:
-        UsageError: The run has no likeness audit, or the folder holds something else than an earlier page.
+        UsageError: The run has no likeness audit, the folder holds something else than an earlier page, or it lies
+            in the run directory, where a purge would keep it without reaching into it.
     """
     if not has_likeness(data):
         raise UsageError(
             f"{data.run_dir}: expected a run with a likeness audit, found none; add metrics: {{likeness: {{gallery: "
             "DIR}} to its suite"
+        )
+    if folder.resolve().is_relative_to(data.run_dir.resolve()):
+        raise UsageError(
+            f"--shareable {folder}: expected a folder outside the run directory, found one inside {data.run_dir}; "
+            "what is passed on is a copy that a purge of the run does not reach, so name a folder elsewhere"
         )
     ours = {PAGE, FACES, "assets"}
     other = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.is_dir() else []
@@ -153,7 +167,7 @@ def write_shareable(data: ReportData, folder: Path) -> Path:
             f"--shareable {folder}: expected an empty or new folder, so that nothing unblurred is passed on with the "
             f"page, but {found}; name another folder"
         )
-    return write_likeness(data, folder, shareable=True)
+    return write_likeness(data, folder, shareable=True, with_prompts=with_prompts)
 
 
 def remove_likeness(out_dir: Path) -> None:

@@ -10,8 +10,10 @@ READING = (
     "1 in 1,000,000: then it says \u201cat most 1 in 167, not resolvable further\u201d. Rarer than the cohort can "
     "tell is no all-clear; it is at least REVIEW.",
     "A rate is for one comparison. A run makes one for every face and entry, so even rare resemblance turns up by "
-    "chance: read it beside the expected chance alerts. ALERT means that chance is a poor explanation for the whole "
-    "run, not only for one face.",
+    "chance: read it beside the expected chance alerts. An ALERT by its rate means that chance explains it poorly "
+    "in all comparisons of the run. An ALERT by the strict point means that the cohort cannot tell how rare it is, "
+    "and that at least three frames are past the stricter point of the embedder: how many of these chance gives is "
+    "told, and not limited.",
     "Where groups were given with the cohort, the rate among people of the same group comes first, because people of "
     "one group resemble each other more.",
     "Without a cohort there is no rate. Then a hit only says that a published point was passed.",
