@@ -70,7 +70,7 @@ def built(people: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 def test_build_says_what_it_used_and_rejected(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
-    assert f"{built}: 3 people, 4 pictures used, 1 rejected, dlib (dlib-v1-" in out
+    assert f"{built}: 3 people, 4 pictures used, 1 rejected, dlib (dlib-v2-" in out
     assert "4 pictures cut to the face, for reviewers" in out
     assert "warning: star_entry/wall.png: no face found" in out
     assert "star_entry/again.jpg and star_entry/portrait-of-star.png are the same picture twice" in out

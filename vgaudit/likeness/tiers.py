@@ -136,7 +136,7 @@ def judge(match: Match, comparisons: int) -> Judgement:
     if frames >= SUPPORT and unresolved and match.strict_support >= SUPPORT:
         return say(
             Tier.ALERT,
-            f"past the strict point in {_frames(match.strict_support)}, and {_beyond(closest.overall)}; that is not a "
+            f"past the strict point in {_frames(match.strict_support)}, and {_beyond(closest.overall)}; that is no "
             "rate: how many such alerts chance gives is told with the run",
         )
     if rare:
