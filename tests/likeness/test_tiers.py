@@ -245,7 +245,7 @@ def test_what_is_not_finite_is_not_judged(field: str) -> None:
 @pytest.mark.parametrize(
     ("k", "n", "frames", "tier", "reason"),
     [
-        (0, 500, 3, Tier.ALERT, "in 3 frames, and more alike than all of 500 unrelated people; that is not a rate"),
+        (0, 500, 3, Tier.ALERT, "in 3 frames, and more alike than all of 500 unrelated people; that is no rate"),
         (2, 500, 4, Tier.ALERT, "only 2 of 500 unrelated people are at least as alike, too few to tell"),
         (1, 3, 3, Tier.ALERT, "in 3 frames, and 3 unrelated people cannot tell how common this is; that"),
         (0, 500, 2, Tier.REVIEW, "and more alike than all of 500 unrelated people; that is no sign of harm"),
