@@ -176,7 +176,9 @@ class Runs:
         self.calls: list[tuple[Path, dict[str, str], bool]] = []
         monkeypatch.setattr(purging, "purge_run_and_report", self.purge_run)
 
-    def purge_run(self, run: Path, labels: Mapping[str, str], *, dry_run: bool) -> list[str]:
+    def purge_run(
+        self, run: Path, labels: Mapping[str, str], *, dry_run: bool, names: Mapping[str, tuple[str, ...]]
+    ) -> list[str]:
         self.calls.append((run, dict(labels), dry_run))
         return ["1 finding"]
 

@@ -21,6 +21,7 @@ from vgaudit.decisions import Verb
 from vgaudit.errors import RunDirError
 from vgaudit.likeness import purge
 from vgaudit.likeness.purge import purge_run
+from vgaudit.likeness.purge_names import PurgedNames, mentions
 from vgaudit.pipeline.deciding import decide, open_desk
 from vgaudit.pipeline.finish import read_report_data
 from vgaudit.pipeline.purging import purge_run_and_report
@@ -343,4 +344,46 @@ def test_what_cannot_be_told_apart_is_an_error_and_not_a_half_purge(run: Path) -
     ],
 )
 def test_ids_are_found_as_words(entry: str, text: str, expected: str) -> None:
-    assert purge._Names({entry: "X"}).text(text) == expected
+    assert PurgedNames({entry: "X"}).text(text) == expected
+
+
+def test_further_names_of_the_person_are_found_in_notes_and_told_in_prompts(run: Path) -> None:
+    """Notes about somebody else may name the person as people do; prompts are the suite's own, and are told."""
+    name = next(f.finding.fingerprint for f in open_desk(run).findings if f.finding.detail["entry"] == OTHER)
+    notes = ["Or is it Wanda Orbit?", "Or is it CLIENT 0042?", "Or nobody?"]
+    for text in notes:
+        decide(run, Verb.ESCALATE, name, reason="unclear", author="Ann", note=text)
+    plan = run / "plan.jsonl"
+    plan.write_text(plan.read_text().replace('"prompt": "', '"prompt": "wanda-orbit, ', 1))
+    told = purge_run(run, LABELS, dry_run=False, names={CLIENT: ["Wanda Orbit"]})
+    left = "".join(p.read_text() for p in (run / decisions.NOTES).glob("*.txt"))
+    assert "Or nobody?" in left
+    assert "Wanda" not in left
+    assert "0042" not in left
+    assert not any("anda" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "text", ["for Wanda Orbit", "wanda_orbit asked", "CLIENT-0042", "client 0042 wrote", "WandaOrbit"]
+)
+def test_a_reason_that_names_the_person_is_known(text: str) -> None:
+    assert mentions(text, [CLIENT], {CLIENT: ["Wanda Orbit"]})
+    assert not mentions("the consent was withdrawn", [CLIENT], {CLIENT: ["Wanda Orbit"]})
+
+
+def test_the_contact_sheet_and_the_ledger_of_a_real_run(likeness_run_dir: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(likeness_run_dir, run)
+    before = [
+        r for r in RunDir.open(run).ledger("likeness") if r["record"] == "entry" and r["entry"] == CLIENT
+    ]
+    faces = json.loads((run / "results.json").read_text())["settled"]["likeness"]["faces"]
+    assert faces
+    assert all((run / face["picture"]).is_file() for face in faces)
+    purge_run(run, {CLIENT: LABELS[CLIENT], OTHER: "purged-00000002"}, dry_run=False)
+    assert not any((run / face["picture"]).exists() for face in faces)
+    assert json.loads((run / "results.json").read_text())["settled"]["likeness"]["faces"] == []
+    (row,) = [r for r in RunDir.open(run).ledger("likeness") if r.get("entry") == LABELS[CLIENT]]
+    kept = ("record", "role", "tier", "clips", "clips_assessed", "clips_not_assessed", "embedder", "gallery")
+    assert {k: row[k] for k in kept} == {k: before[0][k] for k in kept}
+    assert row["best_similarity"] is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -191,6 +190,7 @@ def purge(
     import datetime as dt
 
     from vgaudit.likeness import removal
+    from vgaudit.likeness.purge_names import mentions
 
     entries = [unicodedata.normalize("NFC", name) for name in entries]
     galleries, photo_files, cohorts = gallery_ or [], photos or [], cohort or []
@@ -206,8 +206,8 @@ def purge(
         removal.refuse_held([found[name] for name in entries if name in found], path)
         people |= found
     _expect_known(entries, list(people), photo_files, cohorts, bool(run_dirs))
-    private = [*entries, *(alias for name in entries if name in people for alias in people[name].aliases)]
-    if any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", reason, re.IGNORECASE) for word in private):
+    names = {name: people[name].aliases for name in entries if name in people}
+    if mentions(reason, entries, names):
         raise UsageError("--reason names the person; expected a reason that does not, for it stays")
     tombstones = removal.new_tombstones(entries, reason, dt.date.today())
     folders = [] if dry_run or yes else [path for path in galleries if path.is_dir()]
@@ -222,7 +222,8 @@ def purge(
 
         labels = {name: tombstone.label for name, tombstone in tombstones.items()}
         for run in run_dirs:
-            done += [f"{run}: {line}" for line in purge_run_and_report(run, labels, dry_run=dry_run)]
+            lines = purge_run_and_report(run, labels, dry_run=dry_run, names=names)
+            done += [f"{run}: {line}" for line in lines]
     # The gallery goes last: until then, the same command again goes on where this one was cut off.
     for path in cohorts:
         done += removal.purge_cohort(path, entries, dry_run=dry_run)
@@ -231,7 +232,8 @@ def purge(
     for path in galleries:
         done += removal.purge_gallery(path, tombstones, dry_run=dry_run)
     for line in done:
-        print(f"{'would remove' if dry_run else 'removed'} {line}")
+        stays = ": stays: " in line or line.endswith("written again")
+        print(line if stays else f"{'would remove' if dry_run else 'removed'} {line}")
     if not done:
         print("nothing found to remove")
     if dry_run:
@@ -240,7 +242,8 @@ def purge(
     for tombstone in tombstones.values():
         print(f"tombstone: {tombstone.label}")
     print(
-        "backups, snapshots and copies elsewhere are yours to remove; a run made since holds the person again"
+        "backups, snapshots and copies elsewhere are yours to remove, and folders, photographs and runs that were "
+        "not named still hold the person; a run or a gallery made from them does so again"
     )
 
 

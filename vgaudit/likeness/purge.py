@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
-import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +20,7 @@ from typing import Any
 
 from vgaudit import decisions
 from vgaudit.errors import RunDirError
+from vgaudit.likeness.purge_names import KEPT, PurgedNames
 from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED
 from vgaudit.rundir import RunDir, atomic_write, write_json
 
@@ -43,16 +42,6 @@ _REPORTS = (
     "findings.parquet",
 )
 _BEST = ("best_similarity", "best_distance")
-_ENTRY = ("entry", "entry_id")
-_KEPT = frozenset(
-    {
-        "entry", "entry_id", "role", "tier", "intent", "unresolved", "meaning", "track", "frames", "best_frame",
-        "best_s", "embedder", "calibration", "point", "published_point", "source", "purged", "clips_assessed",
-        "clips_not_assessable", "gallery", "gallery_digest", "assessed", "not_assessable",
-    }
-)  # fmt: skip
-"""Facts of a finding or ledger row that say nothing of what the person looks like; all others go."""
-
 _OWN_WORDS = ("plan.jsonl", "clips/", "work/")
 """What the suite and its backends said themselves: prompts, names of files. It is not derived from a gallery."""
 
@@ -64,87 +53,6 @@ _TEXTS = frozenset(
     {".json", ".jsonl", ".csv", ".tsv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".sarif"}
 )
 _LARGEST_TEXT = 256 * 1024 * 1024
-
-
-class _Names:
-    """Ids of the people to purge: recognises them in text, and knows their labels.
-
-    A word is taken for an id where no letter, digit or underscore touches it. Ids of one or two characters and mere
-    numbers are taken for one only in quotes or as part of a path: they are words of anybody's text.
-    """
-
-    def __init__(self, labels: Mapping[str, str]) -> None:
-        forms = {n: label for e, label in labels.items() for n in (e, *_forms(e))}
-        self._label = {name.casefold(): label for name, label in forms.items()}
-        self.labels = frozenset(labels.values())
-        parts = [_pattern(name) for name in sorted(forms, key=len, reverse=True)]
-        self._pattern = re.compile("|".join(parts), re.IGNORECASE)
-        self.seen: set[str] = set()
-        """Labels of those who were met, by name or by label."""
-
-    def label(self, value: Any) -> str | None:
-        """The label of an id, or of a label itself; ``None`` for anything else."""
-        if not isinstance(value, str):
-            return None
-        found = value if value in self.labels else self._label.get(value.casefold())
-        if found:
-            self.seen.add(found)
-        return found
-
-    def in_text(self, text: str) -> bool:
-        """Whether a text names somebody; labels in it are noted."""
-        self.seen |= {label for label in self.labels if label in text}
-        return bool(self._pattern.search(text))
-
-    def in_file(self, path: Path) -> bool:
-        """Whether a text file names somebody."""
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                return any(self.in_text(line) for line in file)
-        except FileNotFoundError:
-            return False
-
-    def text(self, text: str) -> str:
-        """``text`` with labels in place of ids."""
-        self.seen |= {label for label in self.labels if label in text}
-
-        def put(match: re.Match[str]) -> str:
-            label = self._label[match[0].casefold()]
-            self.seen.add(label)
-            return label
-
-        return self._pattern.sub(put, text)
-
-    def value(self, value: Any) -> Any:
-        """JSON without them: text gets labels, facts of a person are cut down, keys that are ids go."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self.value(v) for v in value]
-        if not isinstance(value, dict):
-            return value
-        out = {k: self.value(v) for k, v in value.items() if self.label(k) is None}
-        if isinstance(runner_up := value.get("runner_up"), dict) and self.person_of(runner_up):
-            out["runner_up"] = None
-        if person := self.person_of(value):
-            out = {k: (v if k in _KEPT else None) for k, v in out.items()}
-            out |= dict.fromkeys((k for k in _ENTRY if k in value), person) | {"purged": True}
-        return out
-
-    def person_of(self, value: Mapping[str, Any]) -> str | None:
-        """The label of the person that a mapping is about, if it is one of them."""
-        return next((label for k in _ENTRY if (label := self.label(value.get(k)))), None)
-
-
-def _forms(entry: str) -> Iterator[str]:
-    yield unicodedata.normalize("NFC", entry)
-    yield unicodedata.normalize("NFD", entry)
-
-
-def _pattern(name: str) -> str:
-    if len(name) < 3 or name.isdecimal():
-        return rf"""(?<=['"/]){re.escape(name)}(?=['"/.])"""
-    return rf"(?<!\w){re.escape(name)}(?!\w)"
 
 
 @dataclass
@@ -166,6 +74,7 @@ def purge_run(
     labels: Mapping[str, str],
     *,
     dry_run: bool,
+    names: Mapping[str, Sequence[str]] | None = None,
     rewrite: Callable[[Path], object] | None = None,
 ) -> list[str]:
     """Remove all that a run directory holds of people of the gallery.
@@ -176,6 +85,8 @@ def purge_run(
         run: The run directory.
         labels: Entry id -> the label that takes its place, ``purged-1a2b3c4d``.
         dry_run: Only tell.
+        names: Entry id -> further names of the person (aliases): notes that hold one go, and prompts and files of the
+            suite's own that do are told.
         rewrite: Writes the reports again (:func:`vgaudit.pipeline.purging.purge_run_and_report` gives one); without,
             they are deleted, and `vgaudit report RUN` writes them.
 
@@ -191,15 +102,22 @@ def purge_run(
     if not labels:
         return []
     if dry_run:
-        return _Purge(opened, labels, dry_run=True).run(None)
+        return _Purge(opened, labels, names, dry_run=True).run(None)
     with opened.lock():
         opened.sweep()
-        return _Purge(opened, labels, dry_run=False).run(rewrite)
+        return _Purge(opened, labels, names, dry_run=False).run(rewrite)
 
 
 class _Purge:
-    def __init__(self, run: RunDir, labels: Mapping[str, str], *, dry_run: bool) -> None:
-        self.dir, self.path, self.names, self.dry_run = run, run.path, _Names(labels), dry_run
+    def __init__(
+        self,
+        run: RunDir,
+        labels: Mapping[str, str],
+        names: Mapping[str, Sequence[str]] | None,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self.dir, self.path, self.names, self.dry_run = run, run.path, PurgedNames(labels, names), dry_run
         self.log = self.path / "measurements" / "log.jsonl"
         self.told: list[str] = []
 
@@ -256,6 +174,7 @@ class _Purge:
                 protected.add(gallery.get("protected") if isinstance(gallery, dict) else None)
             for finding in measurement["findings"]:
                 pictures = {p for p in finding["evidence"] if _is_picture(p)}
+                pictures |= self._of_track(entry["sample_id"], finding)
                 if self.names.person_of(finding["detail"]):
                     found.fingerprints.add(finding["fingerprint"])
                     found.pictures |= pictures
@@ -266,6 +185,15 @@ class _Purge:
         found.best_of |= {key for key, sample, removed in measured if alone or sample in samples or removed}
         found.counted = bool(found.best_of & self._current())
         return found
+
+    def _of_track(self, sample_id: str, finding: Mapping[str, Any]) -> set[str]:
+        """Pictures of the contact sheet that show the face of a finding."""
+        track = finding["detail"].get("track")
+        sha = self.dir.clip_record(sample_id).sha256
+        if track is None or not sha:
+            return set()
+        found = self.path.glob(f"evidence/{sha[:24]}-track{int(track)}-*.jpg")
+        return {p.relative_to(self.path).as_posix() for p in found}
 
     def _current(self) -> set[str]:
         """Keys of the measurements that the stored results follow from."""
@@ -396,7 +324,7 @@ class _Purge:
             "score": finding["threshold"],
             "message": MESSAGE.format(label=person),
             "evidence": [p for p in finding["evidence"] if not _is_picture(p)],
-            "detail": {k: v for k, v in detail.items() if k in _KEPT},
+            "detail": {k: v for k, v in detail.items() if k in KEPT},
         }
 
     def _row(self, row: dict[str, Any]) -> Any:
@@ -407,6 +335,7 @@ class _Purge:
         for part in ("notes", "settled", "unchecked", "gates", "verdict"):
             if part in out:
                 out[part] = self.names.value(out[part])
+        out["settled"] = _without_pictures(out.get("settled", {}), found.pictures - found.others)
         results = []
         for result in stored.get("results", []):
             new = {
@@ -444,6 +373,22 @@ class _Purge:
 
     def _tombstones(self) -> list[dict[str, Any]]:
         return list(_rows(self.path / TOMBSTONES))
+
+
+def _without_pictures(settled: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
+    """Facts of the run without faces whose picture is gone."""
+    out = {}
+    for metric, facts in settled.items():
+        kept = dict(facts)
+        if "faces" in kept:
+            kept["faces"] = [face for face in kept["faces"] if face.get("picture") not in gone]
+        if "people" in kept:
+            kept["people"] = [
+                {**person, "pictures": [p for p in person.get("pictures", ()) if p not in gone]}
+                for person in kept["people"]
+            ]
+        out[metric] = kept
+    return out
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
