@@ -41,8 +41,9 @@ def test_shapes_types_and_facts() -> None:
         "confidence": ("f", (1,)), "usable": ("b", (1,)), "reason": ("U", (1,)), "embedding": ("f", (1, 128)),
         "frames_examined": ("i", (9,)), "examined_pts_s": ("f", (9,)), "frames_failed": ("i", (0,)),
         "beside": ("b", (1,)), "quality": ("f", (1,)), "track": ("i", (1,)),
-        "shot": ("i", (9,)),
+        "shot": ("i", (9,)), "crop_jpeg": ("u", faces["crop_jpeg"].shape), "crop_start": ("i", (2,)),
     }  # fmt: skip
+    assert faces["crop_start"].tolist() == [0, len(faces["crop_jpeg"])]
     assert faces.facts["faces"] == faces.facts["usable"] == 1
     assert faces.facts["frames_examined"] == 9
 

@@ -131,7 +131,7 @@ def test_one_of_two_planted_people_is_found_by_another_photograph(shared_data: P
     encode(clip, 10.0, tmp_path / "two.mp4", EncoderSettings(crf=23))
     others(tmp_path / "people", shared_data, ["person_a", "person_b"])
     seen, found = raised(tmp_path / "two.mp4", tmp_path / "people")
-    assert len(seen) >= 16, "both can be compared, in most frames"
+    assert len(seen) >= 8, "both can be compared, in most of the five frames that are examined"
     assert [f.detail["entry"] for f in found] == ["person_a"]
     assert found[0].box is not None
     middle = (found[0].box[0] + found[0].box[2]) / 2
