@@ -351,6 +351,9 @@ def test_export_gives_facts_without_templates_and_aliases(
     assert {row["provenance"] for row in rows[2:4]} == {"ProvenanceOfStar", "PictureFromNasa"}
     assert not (built.parent / "facts.npz").exists()
     capsys.readouterr()
+    with pytest.raises(UsageError, match="is there already"):
+        gallery("export", built, "-o", built.parent / "facts.csv")
+    (built.parent / "facts.csv").unlink()
     gallery("export", built, "-o", built.parent / "facts.csv", "--templates", "--private")
     assert "Warning: biometric data" in capsys.readouterr().err
     assert "Eileen Known; StarNickname" in (built.parent / "facts.csv").read_text()
@@ -366,3 +369,27 @@ def test_a_cell_is_never_a_formula(people: Path) -> None:
     gallery("export", people.parent / "g", "-o", people.parent / "x.csv")
     rows = list(csv.DictReader(io.StringIO((people.parent / "x.csv").read_text())))
     assert rows[-1]["purpose"] == "'=HYPERLINK(1)"
+
+
+@pytest.mark.parametrize(
+    ("out", "told"),
+    [
+        ("people/inside.gallery", "which it is made from"),
+        ("portrait.jpg", "found one of a picture"),
+        ("/proc/nowhere/people.gallery", "cannot be written"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, told: str
+) -> None:
+    (tmp_path / "people" / "p1").mkdir(parents=True)
+    Image.fromarray(astronaut()).save(tmp_path / "people" / "p1" / "1.png")
+    monkeypatch.setattr("vgaudit.likeness.gallery.build_with_photos", None)
+    monkeypatch.setattr("vgaudit.likeness.cohort.build_cohort", None)
+    target = str(tmp_path / out)
+    with pytest.raises(UsageError, match=told):
+        gallery("build", tmp_path / "people", "-o", target)
+    with pytest.raises(UsageError, match=told):
+        gallery(
+            "calibrate", tmp_path / "people", "-o", target, "--name", "n", "--source", "s", "--licence", "l"
+        )

@@ -64,6 +64,7 @@ def wandering(distances: list[float]) -> Compared:
     [
         ([0.59], True),  # all there is of it
         ([0.58, 0.61], True),  # the mean bears it out
+        ([0.9, 0.58], True),  # two are too few to outvote one of them
         ([0.58, 0.9, 0.9, 0.9], False),  # one face of many, and nothing else
         ([0.58, 0.59, 0.9, 0.9, 0.9, 0.9], True),  # two faces
         ([0.45, 0.9, 0.9, 0.9, 0.9, 0.9], True),  # past the strict point
@@ -73,6 +74,7 @@ def wandering(distances: list[float]) -> Compared:
 def test_a_match_is_a_face_that_is_borne_out(distances: list[float], match: bool) -> None:
     found = wandering(distances)
     assert bool(found.hits) is match
+    assert bool(found.let_go) is (not match and min(distances) <= 0.6), "what is let go is told"
     assert found.best == pytest.approx([1 - min(distances)], abs=1e-5), "the value is told all the same"
 
 
@@ -108,3 +110,12 @@ def test_faces_without_embedding_are_not_compared() -> None:
     (found,) = held([1], people=[1, 1, 1], track=[0, 0, 0], embedded=[True, False, True])
     assert np.isnan(found.face_best).tolist() == [False, True, False]
     assert found.hits[0].support == 2
+
+
+def test_without_a_strict_point_a_lone_face_is_never_let_go() -> None:
+    features = faces_like(people=[9] * 8, track=[0] * 8)
+    features["embedding"][3] = person(1)
+    people = People.of([0], person(1)[None], np.zeros(1, np.int32))
+    tracks = tracks_of(features, EMBEDDER, -2.0)
+    (found,) = compare(tracks, features, [people], EMBEDDER, POINT, None)
+    assert (len(found.hits), found.let_go) == (1, ())

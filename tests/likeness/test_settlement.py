@@ -215,8 +215,11 @@ def test_where_nothing_can_be_an_alert_the_run_says_so() -> None:
     assert "uncalibrated" in Run(gallery(0)).settle().facts["no_alerts"]
     assert "no_alerts" not in Run(gallery(0), cohort(FAR)).settle().facts, "past the strict point one can be"
     small = Run(gallery(0), cohort(FAR[:5]))
+    short = Run(gallery(0), cohort(FAR))
+    short.clip([person(60)] * 2)
+    assert "no face was compared in 3 frames" in short.settle().facts["no_alerts"]
     for i in range(9):
-        small.clip([person(60 + i)])
+        small.clip([person(60 + i)] * 3)
     point = replace(POINT, strict=None)
     audited = Audited(small.gallery, small.roles, point, EMBEDDER, small.calibration, {})
     assert "too few for 9 comparisons" in settle(small.clips, audited).facts["no_alerts"]

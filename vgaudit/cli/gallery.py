@@ -58,6 +58,8 @@ def build(
 
     if photos and photos.resolve() == out.resolve():
         raise UsageError(f"--photos {photos} is the gallery file; expected another file, with its own access")
+    for target in (out, *([photos] if photos else [])):
+        _expect_target(target, folder)
     before = _replaced(out, gallery_file.read, "gallery file")
     if photos:
         _replaced(photos, Photos.open, "file of photographs")
@@ -137,6 +139,7 @@ def calibrate(
     from vgaudit.cli.console import make_progress
     from vgaudit.likeness.cohort import Cohort, build_cohort
 
+    _expect_target(out, folder)
     _replaced(out, Cohort.read, "cohort file")
     cohort = build_cohort(
         folder, _embedder(embedder, embedder_option), name=name, source=source, licence=licence,
@@ -266,6 +269,10 @@ def export(
     writer = {".jsonl": to_jsonl, ".csv": to_csv}.get(out.suffix)
     if writer is None:
         raise UsageError(f"--out {out}: expected a name that ends in .jsonl or .csv")
+    for target in (out, *([out.with_suffix(".npz")] if templates else [])):
+        _expect_target(target)
+        if target.exists():
+            raise UsageError(f"{target} is there already; expected a new name, or remove it first")
     stored = gallery_file.read(file)
     write_private(out, writer(stored, dt.date.today(), private).encode())
     print(f"{out}: facts of {len(stored.entries)} people, no templates")
@@ -391,6 +398,26 @@ def _run_dirs(given: list[Path]) -> list[Path]:
             raise UsageError(f"--runs {path}: expected a run directory, or a folder that holds some")
         found += [run for run in below if run not in found]
     return found
+
+
+def _expect_target(target: Path, folder: Path | None = None) -> None:
+    """Refuse a file that could not be written when all work is done, or that would spoil the folder it is from."""
+    import tempfile
+
+    from vgaudit.likeness.folder import PICTURES
+
+    if target.suffix.lower() in PICTURES:
+        raise UsageError(f"{target}: expected the name of a file of templates, found one of a picture")
+    if folder is not None and target.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{target} lies in {folder}, which it is made from; expected a place outside")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{target}: cannot be written ({error.strerror}); expected a folder that can"
+        ) from error
 
 
 def _expect_known(

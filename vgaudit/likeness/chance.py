@@ -64,13 +64,22 @@ class CohortCalibration:
             "histogram": {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]},
         }
 
-    def no_alerts(self, comparisons: int, strict: float | None) -> str:
-        """Why no match of a run can be an ALERT, however close it is; an empty text where one can."""
-        if strict is not None or last_alerting(self.cohort.n, comparisons) >= 0:
+    def no_alerts(self, entries: Sequence[int], comparisons: int, strict: float | None) -> str:
+        """Why a match of somebody cannot be an ALERT, however close it is; an empty text where everybody's can.
+
+        Args:
+            entries: Positions of those who are looked for.
+            comparisons: Of the run.
+            strict: The embedder's strict point.
+        """
+        if strict is not None:
+            return ""
+        people = [rate.people for entry in entries for rate in self.rates(entry, 2.0).all]
+        if all(last_alerting(n, max(1, comparisons)) >= 0 for n in people):
             return ""
         return (
-            f"{self.cohort.n:,} people in the cohort: too few for {comparisons:,} comparisons, and the embedder has "
-            "no strict point: enlarge the cohort, or state `strict:`"
+            f"{min(people):,} people in the cohort, or in a group of it: too few for {comparisons:,} comparisons, "
+            "and the embedder has no strict point: enlarge the cohort, or state `strict:`"
         )
 
     def doubles(self, entry_ids: Sequence[str], people: Sequence[int], alike: float) -> list[str]:

@@ -16,6 +16,12 @@ from vgaudit.likeness.tracks import Track
 
 Ints = NDArray[np.intp]
 
+FEWEST_TO_OUTVOTE = 3
+"""Compared faces of a track from which on a single one past the point has to be borne out."""
+
+ROUNDING = 1e-12
+"""Two ways to compute one similarity differ by less."""
+
 
 @dataclass(frozen=True)
 class People:
@@ -71,16 +77,18 @@ class Hit:
         """The highest of all faces."""
         return float(self.face_similarity.max())
 
-    def matches(self, point: float) -> bool:
-        """Whether the track is to be called a match.
+    def matches(self, point: float, strict: float | None) -> bool:
+        """Whether the track is to be called a match, rather than let go with its reason.
 
         Points are published for single pictures, so a face has to reach it: the mean of a restless track lies closer
         to everybody than any of its faces. And one face of a track has to be borne out, by a second, by the track's
-        mean, or by being past the strict point: of twenty poor pictures of a stranger one passes by chance.
+        mean, or by being past the strict point: of twenty poor pictures of a stranger one passes by chance. Two faces
+        are too few to outvote one of them, and where there is no strict point nothing tells how near a lone face is.
         """
-        return self.support >= 1 and (
-            self.support >= 2 or self.strict_support >= 1 or self.similarity >= point
-        )
+        if not self.support:
+            return False
+        few = len(self.face_similarity) < FEWEST_TO_OUTVOTE or strict is None
+        return few or self.support >= 2 or self.strict_support >= 1 or self.similarity >= point
 
 
 @dataclass(frozen=True)
@@ -90,12 +98,14 @@ class Compared:
     Attributes:
         hits: One for each track and person that match, most alike first.
         best: ``(t,)``: highest similarity of any face of each track; ``-inf`` without people.
+        let_go: Those of which one face of many is past the point and nothing bears it out; to be told, not raised.
         face_best: ``(F,)``: highest similarity of each face of the features; ``nan`` for those without embedding.
     """
 
     hits: tuple[Hit, ...]
     best: NDArray[np.float64]
     face_best: NDArray[np.float64]
+    let_go: tuple[Hit, ...] = ()
 
 
 def compare(
@@ -148,9 +158,15 @@ def compare(
                  _runner_up(number, group, position, people, found))
             for number, position in pairs
         ]  # fmt: skip
-        hits = [hit for hit in hits if hit.matches(point)]
+        let_go = [hit for hit in hits if hit.support and not hit.matches(point, strict)]
+        hits = [hit for hit in hits if hit.matches(point, strict)]
         out.append(
-            Compared(tuple(sorted(hits, key=lambda h: (-h.best_similarity, h.track))), best, face_best)
+            Compared(
+                tuple(sorted(hits, key=lambda h: (-h.best_similarity, h.track))),
+                best,
+                face_best,
+                tuple(let_go),
+            )
         )
     return out
 
@@ -167,8 +183,8 @@ def _hit(
         entry=int(group.entries[position]),
         similarity=float(embedder.similarity(rows[number : number + 1], own).max()),
         face_similarity=similar,
-        support=len(np.unique(frames[similar >= point])),
-        strict_support=0 if strict is None else len(np.unique(frames[similar >= strict])),
+        support=len(np.unique(frames[similar >= point - ROUNDING])),
+        strict_support=0 if strict is None else len(np.unique(frames[similar >= strict - ROUNDING])),
         runner_up=runner_up,
     )
 

@@ -26,7 +26,7 @@ def names(prompt: str, alias: str) -> bool:
     wanted, said = words_of(alias), words_of(prompt)
     if not wanted:
         return False
-    if any(_runs_on(word) for word in wanted):
+    if any(runs_on(word) for word in wanted):
         return "".join(wanted) in "".join(said)
     return any(said[i : i + len(wanted)] == wanted for i in range(len(said) - len(wanted) + 1))
 
@@ -36,6 +36,6 @@ def named_entries(prompt: str, entries: Sequence[GalleryEntry]) -> frozenset[int
     return frozenset(i for i, entry in enumerate(entries) if any(names(prompt, a) for a in entry.aliases))
 
 
-def _runs_on(word: str) -> bool:
+def runs_on(word: str) -> bool:
     """Whether it holds letters of a script that writes words, or their endings, without a space between."""
     return any(unicodedata.name(c, "").startswith(_RUNNING) for c in word)

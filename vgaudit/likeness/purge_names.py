@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vgaudit.likeness.naming import runs_on as _runs_on
+
 _ENTRY = ("entry", "entry_id")
 KEPT = frozenset(
     {
@@ -31,18 +33,26 @@ class PurgedNames:
     def __init__(self, labels: Mapping[str, str], names: Mapping[str, Sequence[str]] | None = None) -> None:
         own = {e: (e, *(names or {}).get(e, ())) for e in labels}
         forms = {form: labels[e] for e, all_of in own.items() for name in all_of for form in _forms(name)}
+        forms = {
+            form: label for form, label in forms.items() if not _is_word(form) or form in self._ids_of(labels)
+        }
         self._label = {name.casefold(): label for name, label in forms.items()}
+        self._ids = {form.casefold(): label for e, label in labels.items() for form in _forms(e)}
         self.labels = frozenset(labels.values())
         parts = [_pattern(name) for name in sorted(forms, key=len, reverse=True)]
         self._pattern = re.compile("|".join(parts), re.IGNORECASE)
         self.seen: set[str] = set()
         """Labels of those who were met, by name or by label."""
 
+    @staticmethod
+    def _ids_of(labels: Mapping[str, str]) -> set[str]:
+        return {form for entry in labels for form in _forms(entry)}
+
     def label(self, value: Any) -> str | None:
         """The label of an id, or of a label itself; ``None`` for anything else."""
         if not isinstance(value, str):
             return None
-        found = value if value in self.labels else self._label.get(value.casefold())
+        found = value if value in self.labels else self._ids.get(value.casefold())
         if found:
             self.seen.add(found)
         return found
@@ -65,11 +75,15 @@ class PurgedNames:
         self.seen |= {label for label in self.labels if label in text}
 
         def put(match: re.Match[str]) -> str:
-            label = self._label[match[0].casefold()]
+            label = self._label.get(match[0].casefold()) or self._by_pattern(match[0])
             self.seen.add(label)
             return label
 
         return self._pattern.sub(put, text)
+
+    def _by_pattern(self, text: str) -> str:
+        """The label of a text that matched although folding its case does not give the name (a dotted I)."""
+        return next(v for k, v in self._label.items() if re.fullmatch(re.escape(k), text, re.IGNORECASE))
 
     def value(self, value: Any) -> Any:
         """JSON without them: text gets labels, facts of a person are cut down, keys that are ids go."""
@@ -106,7 +120,14 @@ def mentions(text: str, entries: Sequence[str], names: Mapping[str, Sequence[str
     return PurgedNames(dict.fromkeys(entries, "purged"), names).in_text(text)
 
 
+def _is_word(name: str) -> bool:
+    """Whether a further name is a lower-case word of any text: taking those out would tear what they stand in."""
+    return name.isascii() and name.isalpha() and name.islower()
+
+
 def _pattern(name: str) -> str:
+    if _runs_on(name):  # scripts without spaces between words
+        return re.escape(name)
     if len(name) < 3 or name.isdecimal():
         return rf"""(?<=['"/]){re.escape(name)}(?=['"/.])"""
     return rf"(?<!\w){re.escape(name)}(?!\w)"

@@ -123,7 +123,7 @@ def settle(clips: Sequence[ClipFaces], audited: Audited) -> Settled:
         "roles": dict(Counter(audited.roles)),
         "gallery_digest": audited.gallery.digest,
     }
-    if why := _no_alerts(audited, comparisons):
+    if why := _no_alerts(clips, audited, comparisons):
         facts["no_alerts"] = why
     measurements = {}
     for clip in clips:
@@ -145,7 +145,7 @@ def _tiered(measurement: Measurement, comparisons: int, point: MatchPoint) -> Me
     if not any(f.kind in (MATCH, SOLICITED) for f in measurement.findings):
         return measurement
     kept: list[Finding] = []
-    cleared: list[dict[str, Any]] = []
+    cleared: list[dict[str, Any]] = list(measurement.facts.get("cleared", ()))
     for finding in measurement.findings:
         if finding.kind not in (MATCH, SOLICITED) or finding.detail.get("purged"):
             kept.append(finding)  # what was found of somebody who was purged stays found
@@ -173,13 +173,17 @@ def _tiered(measurement: Measurement, comparisons: int, point: MatchPoint) -> Me
     return replace(measurement, findings=tuple(kept), facts=facts)
 
 
-def _no_alerts(audited: Audited, comparisons: int) -> str:
+def _no_alerts(clips: Sequence[ClipFaces], audited: Audited, comparisons: int) -> str:
     """Why nothing in this run can be an ALERT, or an empty text."""
     if audited.calibration is None or audited.point is None:
         return NOT_CALIBRATED
-    if "protected" not in audited.roles:
+    protected = [i for i, role in enumerate(audited.roles) if role == "protected"]
+    if not protected:
         return "the gallery holds nobody protected"
-    return audited.calibration.no_alerts(comparisons, audited.point.strict)
+    frames = [int(n) for clip in clips for n in clip.usable_frames]
+    if frames and max(frames) < SUPPORT:
+        return f"no face was compared in {SUPPORT} frames, which an ALERT needs"
+    return audited.calibration.no_alerts(protected, comparisons, audited.point.strict)
 
 
 def _match_of(finding: Finding, point: MatchPoint) -> Match:
@@ -337,6 +341,7 @@ def _entry_rows(clips: Sequence[ClipFaces], audited: Audited) -> Iterator[dict[s
         point = audited.point.similarity if audited.point else 1.0
         found = search(rows, people.templates, people.owners, audited.embedder.measure, point)
     tiers = _entry_tiers(clips)
+    let_go = Counter(str(c["entry"]) for clip in clips for c in clip.measurement.facts.get("cleared", ()))
     l2 = audited.embedder.measure == "l2"
     assessed = sum(bool(clip.measurement.facts.get("assessed")) for clip in clips)
     common = {
@@ -360,6 +365,7 @@ def _entry_rows(clips: Sequence[ClipFaces], audited: Audited) -> Iterator[dict[s
             clip = clips[owner[int(found.entry_track[position])]]
             row |= {
                 "best_similarity": score,
+                "let_go": let_go.get(entry.entry_id, 0),
                 "best_distance": 1.0 - score if l2 else None,
                 "sample_id": clip.sample_id,
                 "clip_sha256": clip.clip_sha256,

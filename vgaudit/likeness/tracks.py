@@ -54,9 +54,11 @@ def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list
         embedded = members[faces["usable"][members]]
         if len(embedded):
             parts += list(_coherent(members, embedded, faces, embedder, coherence))
+    position = np.searchsorted(faces["frames_examined"], faces["frame_index"])
+    shot = faces["shot"][position]
     joined: list[Track] = []
     for part in sorted(parts, key=lambda track: (track.start_s, track.faces[0])):
-        before = _goes_on(part, joined, faces, embedder, coherence)
+        before = _goes_on(part, joined, faces, position, shot, embedder, coherence)
         if before is None:
             joined.append(part)
         else:
@@ -78,11 +80,15 @@ def _coherent(
 
 
 def _goes_on(
-    part: Track, tracks: list[Track], faces: Features, embedder: FaceEmbedder, coherence: float
+    part: Track,
+    tracks: list[Track],
+    faces: Features,
+    position: Ints,
+    shot: NDArray[np.int32],
+    embedder: FaceEmbedder,
+    coherence: float,
 ) -> int | None:
     """Position of the track of another shot that ``part`` goes on with, the most alike; ``None`` if there is none."""
-    position = np.searchsorted(faces["frames_examined"], faces["frame_index"])
-    shot = faces["shot"][position]
     first = part.faces[0]
     found: list[tuple[float, int]] = []
     for number, track in enumerate(tracks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from vgaudit.likeness.findings import (
     unassessable_findings,
 )
 from vgaudit.likeness.gallery import Gallery
-from vgaudit.likeness.hits import People, compare
+from vgaudit.likeness.hits import Hit, People, compare
 from vgaudit.likeness.naming import named_entries
 from vgaudit.likeness.settlement import Audited, ClipFaces, settle
 from vgaudit.likeness.templates import track_templates
@@ -131,6 +132,7 @@ class Likeness:
     def __init__(self, options: LikenessOptions, context: MetricContext) -> None:
         self.options = options
         self.sources = Sources(options, context.base_dir)
+        self._last = threading.local()
         if not self.sources.compares:
             # A gate on matches alone must not pass where nobody was compared: it asks for what cannot be found.
             self.finding_kinds = KINDS_WITHOUT_GALLERY
@@ -250,6 +252,7 @@ class Likeness:
             )
         )  # fmt: skip
         facts["tracks"] = len(tracks)
+        facts["cleared"] = [_let_go(hit, tracks, gallery) for hit in compared[0].let_go]
         facts["tier"] = "REVIEW" if any(f.kind == MATCH for f in findings) else "CLEAR"
         facts["solicited_tier"] = "REVIEW" if any(f.kind == SOLICITED for f in findings) else "CLEAR"
         if len(protected.entries):
@@ -316,7 +319,11 @@ class Likeness:
         return [_crop(faces, at[face["frame"]]) for face in shown]
 
     def _tracks(self, faces: Features) -> list[Track]:
-        return tracks_of(faces, self.sources.embedder, self.sources.coherence())
+        last: tuple[Features, list[Track]] | None = getattr(self._last, "tracks", None)
+        if last is None or last[0] is not faces:  # asked for again with each picture of a finding
+            last = faces, tracks_of(faces, self.sources.embedder, self.sources.coherence())
+            self._last.tracks = last
+        return last[1]
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -399,6 +406,22 @@ def _faceless(faces: Features, facts: dict[str, Any], unassessed: str = "") -> M
     series = {"best_similarity": Series(times, (None,) * len(times), "similarity")}
     missing = dict.fromkeys(_PER_CLIP, NO_FACE)
     return Measurement(missing=missing, series=series, facts=facts, unassessed=unassessed)
+
+
+def _let_go(hit: Hit, tracks: Sequence[Track], gallery: Gallery) -> dict[str, Any]:
+    """A face past the point that nothing bears out: no finding, but on record."""
+    track, faces = tracks[hit.track], len(hit.face_similarity)
+    return {
+        "entry": gallery.entries[hit.entry].entry_id,
+        "similarity": hit.similarity,
+        "best_similarity": hit.best_similarity,
+        "track": hit.track,
+        "rate": None,
+        "start_s": track.start_s,
+        "end_s": track.last_s,
+        "reason": f"one of {faces} faces of the track is past the point, short of the strict one; no other face "
+        "nor their mean is",
+    }
 
 
 def _people(gallery: Gallery, roles: Sequence[Role], role: Role) -> People:
