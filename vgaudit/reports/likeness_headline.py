@@ -377,7 +377,8 @@ def _row(result: Result, title: str, what: str, names: Names) -> NumberRow:
             bound = f"{numbers.confidence(result.confidence)}: {ends[0]} to {ends[1]}"
         else:
             bound = "no interval"
-    marks = [f"{UNCALIBRATED}: it has no known error rate" if result.detail.get("uncalibrated") else ""]
+    uncalibrated = computed and result.detail.get("uncalibrated")
+    marks = [f"{UNCALIBRATED}: it has no known error rate" if uncalibrated else ""]
     marks.append(numbers.reason(result))
     rests = [numbers.count(result.n, "clip"), numbers.count(result.n_clusters, "prompt")] if computed else []
     return NumberRow(
