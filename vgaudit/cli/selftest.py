@@ -111,8 +111,8 @@ def _options(texts: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {text}: expected KEY=VALUE")
         if key == "cohort":
             raise UsageError(
-                f"--set {text}: the self-test counts whom the audit would raise at the embedder's point; what rates clear "
-                "depends on how many comparisons a run makes, which it cannot know. Expected no cohort"
+                f"--set {text}: the self-test counts whom the audit would raise at the embedder's point; what rates "
+                "clear depends on how many comparisons a run makes, which it cannot know. Expected no cohort"
             )
     return options
 

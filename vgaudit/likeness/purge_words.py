@@ -116,7 +116,7 @@ class Names:
     def value(self, value: Any) -> Any:
         """JSON without them: text gets labels, facts of a person are cut down, keys that are ids go."""
         if isinstance(value, str):
-            return self.text(value)
+            return self.label(value) or self.text(value)
         if isinstance(value, list):
             return [self.value(v) for v in value]
         if not isinstance(value, dict):
