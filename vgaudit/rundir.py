@@ -8,6 +8,7 @@ Layout (``docs/architecture.md`` has it in full)::
     work/<backend index>/                                  notes of backends about jobs they submitted
     measurements/log.jsonl                                 append-only, last line of a key wins
     decisions.jsonl  decision_notes/<sha256>.txt           what reviewers said (vgaudit.decisions)
+    likeness_shown.jsonl                                   photographs that reviewers were shown
     samples.parquet  measurements.parquet  findings.parquet  junit.xml  summary.md  report/
 
 A file is written under a temporary name, flushed to disk and renamed; so it is either whole or absent. Files get the

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,15 @@ from PIL import Image
 
 from tests.cli.test_commands import vgaudit
 from tests.portraits import astronaut, background
+from vgaudit.cli import gallery as cli_gallery
 from vgaudit.cli.commands import app
-from vgaudit.errors import GalleryError, UsageError
+from vgaudit.errors import GalleryError, RunDirError, UsageError
 from vgaudit.extractors.faces import make_embedder
 from vgaudit.likeness import gallery_file
 from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.gallery import Gallery, describe_gallery, load_gallery
 from vgaudit.likeness.photos import Photos
+from vgaudit.likeness.purge_words import Told
 from vgaudit.pipeline import purging
 
 EMBEDDER = make_embedder("dlib", {})
@@ -70,7 +72,7 @@ def built(people: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 def test_build_says_what_it_used_and_rejected(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
-    assert f"{built}: 3 people, 4 pictures used, 1 rejected, dlib (dlib-v2-" in out
+    assert f"{built}: 3 people, 4 pictures used, 1 rejected, dlib (dlib-v" in out
     assert "4 pictures cut to the face, for reviewers" in out
     assert "warning: star_entry/wall.png: no face found" in out
     assert "star_entry/again.jpg and star_entry/portrait-of-star.png are the same picture twice" in out
@@ -146,6 +148,14 @@ def test_nothing_else_is_overwritten(built: Path, people: Path) -> None:
         (["inspect", "absent"], "no such gallery"),
         (["purge", "anna"], "expected --gallery"),
         (["purge", "anna", "--gallery", "absent"], "no such gallery"),
+        (["purge", "anna", "--cohort", "absent"], "no such file"),
+        (["purge", "anna", "--cohort", "absent", "--label", "x"], "no such file"),
+        (["build", "absent", "-o", "/proc/none/g"], "/proc/none/g: cannot be written"),
+        (["build", "absent", "-o", "g.PNG"], "another ending than that of a picture"),
+        (
+            ["calibrate", "absent", "-o", "/proc/none/g", "--name", "n", "--source", "s", "--licence", "l"],
+            "cannot be",
+        ),
         (["export", "absent", "-o", "x.txt"], "ends in .jsonl or .csv"),
     ],
 )
@@ -154,6 +164,43 @@ def test_wrong_arguments_exit_with_two(tmp_path: Path, arguments: list[str], tex
     assert done.returncode == 2, done.stdout + done.stderr
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_targets_are_looked_at_before_anything_is_embedded(
+    people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_gallery, "_embedder", lambda *_: pytest.fail("embedded"))
+    other = ("--name", "n", "--source", "s", "--licence", "l")
+    for arguments in (
+        ("build", people, "-o", people / "g"), ("build", people, "-o", people / "star_entry" / "g"),
+        ("build", people, "-o", people.parent / "g", "--photos", people / "photos"),
+        ("build", people, "-o", people.parent / "g", "--photos", people.parent / "photos.webp"),
+        ("build", people, "-o", people.parent), ("calibrate", people, "-o", people / "c", *other),
+        ("build", people, "-o", "/proc/none/g"), ("calibrate", people, "-o", "/proc/none/c", *other),
+        ("build", people, "-o", people.parent / "g", "--photos", "/proc/none/p"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError):
+            gallery(*arguments, "-q")
+    assert [p.name for p in people.parent.iterdir()] == ["people"]
+
+
+def test_inspect_shows_a_cohort(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = people.parent / "c"
+    gallery("calibrate", people, "-o", out, "--name", "n 1", "--source", "at hand", "--licence", "CC0", "-q")
+    capsys.readouterr()
+    gallery("inspect", out)
+    said = capsys.readouterr().out
+    for text in ("cohort 'n 1', 3 people, 4 pictures", "source: at hand", "licence: CC0"):
+        assert text in said
+    gallery("inspect", out, "--json")
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["kind"], shown["people"], shown["licence"]) == ("cohort", 3, "CC0")
+
+
+def test_broken_yaml_is_named_by_its_line(people: Path) -> None:
+    (people / "star_entry" / "entry.yaml").write_text("role: protected\npurpose: a: b\n")
+    with pytest.raises(GalleryError, match=r"entry\.yaml:2: not YAML"):
+        gallery("inspect", people, "-q")
 
 
 def test_calibrate_makes_a_cohort(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,13 +221,21 @@ class Runs:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[Path, dict[str, str], bool]] = []
+        self.broken = False
         monkeypatch.setattr(purging, "purge_run_and_report", self.purge_run)
 
     def purge_run(
-        self, run: Path, labels: Mapping[str, str], *, dry_run: bool, names: Mapping[str, tuple[str, ...]]
-    ) -> list[str]:
+        self, run: Path, labels: Mapping[str, str], *, dry_run: bool, names: Mapping[str, Sequence[str]],
+        features: bool, say: Callable[[Told], object],
+    ) -> list[Told]:  # fmt: skip
         self.calls.append((run, dict(labels), dry_run))
-        return ["1 finding"]
+        self.names, self.features = names, features
+        if self.broken and not dry_run:
+            raise RunDirError("the disk is full")
+        told = [Told("removed", "1 finding"), Told("stays", "plan.jsonl")]
+        for each in told:
+            say(each)
+        return told
 
 
 def secrets(people: Path, built: Path) -> dict[str, bytes]:
@@ -243,7 +298,8 @@ def test_a_purge_leaves_nothing_but_a_tombstone(
     with pytest.raises(UsageError, match=r"say --yes(.|\n)*star_entry: the folder with 4 files"):
         gallery(*purge)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
-    assert len(runs.calls) == 1
+    assert not any(path.stat().st_size for path in root.rglob(".lock"))
+    assert [dry for _, _, dry in runs.calls] == [True, True]
 
     kept = gallery_file.read(built)
     gallery(*purge, "--yes")
@@ -258,6 +314,9 @@ def test_a_purge_leaves_nothing_but_a_tombstone(
 
     (_, labels, dry_run) = runs.calls[-1]
     assert dry_run is False
+    assert runs.names == {"star_entry": ["Eileen Known", "StarNickname"] * 2}
+    assert f"stays {run}: plan.jsonl" in would
+    assert f"stays {run}: plan.jsonl" in said
     left = gallery_file.read(built)
     (tombstone,) = left.purged
     assert labels == {"star_entry": tombstone.label}
@@ -314,7 +373,7 @@ def test_who_is_purged_must_exist_and_is_not_named_in_the_reason(
 ) -> None:
     with pytest.raises(UsageError, match=r"'star_entri'.*did you mean 'star_entry'"):
         gallery("purge", "star_entri", "--gallery", built)
-    for reason in ("letter of Eileen KNOWN", "star_entry asked"):
+    for reason in ("letter of Eileen KNOWN", "star_entry asked", "Star Entry asked", "for eileen-known"):
         with pytest.raises(UsageError, match="names the person"):
             gallery("purge", "star_entry", "--gallery", built, "--reason", reason)
     with pytest.raises(UsageError, match="expected a run directory"):
@@ -327,6 +386,77 @@ def test_who_is_purged_must_exist_and_is_not_named_in_the_reason(
     assert runs.calls[0][1].keys() == {"gone_before"}
     assert "only the runs are searched" in capsys.readouterr().err
     assert len(gallery_file.read(built).entries) == 3
+
+
+def test_a_purge_that_was_stopped_says_what_was_done_and_goes_on_with_its_label(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = Runs(monkeypatch)
+    run = built.parent / "run"
+    run.mkdir()
+    (run / "manifest.json").write_text("{}")
+    before = built.read_bytes()
+    purge = ["purge", "star_entry", "--gallery", built, "--runs", run]
+    runs.broken = True
+    with pytest.raises(
+        UsageError, match=r"the disk is full\. Done: nothing\. Not done: .*run, .*/g\. "
+    ) as caught:
+        gallery(*purge)
+    assert built.read_bytes() == before
+    (_, labels, _) = runs.calls[-1]
+    label = labels["star_entry"]
+    assert f"tombstone: {label}" in capsys.readouterr().out
+    assert f"--label {label}" in str(caught.value)
+    runs.broken = False
+    for odd in (["--label", "purged-xyz"], ["--label", label, "--label", label]):
+        with pytest.raises(UsageError, match="expected the label of an earlier purge"):
+            gallery(*purge, *odd)
+    gallery(*purge, "--label", label, "--features")
+    assert runs.calls[-1][1] == {"star_entry": label}
+    assert runs.features is True
+    assert [tombstone.label for tombstone in gallery_file.read(built).purged] == [label]
+    said = capsys.readouterr().out
+    assert "no folder of pictures was named" in said
+    assert "no file of photographs was named" in said
+
+
+def test_nothing_is_touched_if_one_run_is_damaged(built: Path, likeness_run_dir: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(likeness_run_dir, built.parent / "runs" / name)
+    log = built.parent / "runs" / "b" / "measurements" / "log.jsonl"
+    log.write_bytes(b"{\n" + log.read_bytes())
+    before = {p: p.read_bytes() for p in built.parent.rglob("*") if p.is_file()}
+    with pytest.raises(RunDirError, match="damaged line"):
+        gallery(
+            "purge", "client-0042", "star_entry", "--gallery", built, "--runs", built.parent / "runs", "--yes"
+        )
+    assert {p: p.read_bytes() for p in built.parent.rglob("*") if p.is_file()} == before
+
+
+def test_the_output_of_a_self_test_is_purged(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = built.parent / "selftest"
+    out.mkdir()
+    row = {"key": "k", "photograph": "d1" * 32, "host": "a.mp4", "missed": "", "wrong": []}
+    rows = [
+        {**row, "entry": "star_entry"},
+        {**row, "entry": "person_a", "wrong": ["star_entry"]},
+        {**row, "entry": "person_b"},
+    ]
+    text = "".join(json.dumps(r) + "\n" for r in rows)
+    (out / "plantings.jsonl").write_text(text + '{"entry": "star')
+    (out / "selftest.json").write_text(json.dumps({"photographs": {"star_entry": 2}}))
+    purge = ["purge", "star_entry", "--gallery", built, "--selftest", out]
+    gallery(*purge, "--dry-run")
+    assert (out / "plantings.jsonl").read_text().startswith(text)
+    gallery(*purge)
+    left = (out / "plantings.jsonl").read_text()
+    assert "star" not in left
+    label = gallery_file.read(built).purged[0].label
+    assert [json.loads(line) for line in left.splitlines()] == [{**rows[1], "wrong": [label]}, rows[2]]
+    assert (out / "plantings.jsonl").stat().st_mode & 0o777 == 0o600
+    assert not (out / "selftest.json").exists()
+    with pytest.raises(GalleryError, match="expected the output of `vgaudit selftest`"):
+        gallery("purge", "person_a", "--gallery", built, "--selftest", built.parent)
 
 
 # -- export ----------------------------------------------------------------------------------------
@@ -351,8 +481,10 @@ def test_export_gives_facts_without_templates_and_aliases(
     assert {row["provenance"] for row in rows[2:4]} == {"ProvenanceOfStar", "PictureFromNasa"}
     assert not (built.parent / "facts.npz").exists()
     capsys.readouterr()
-    with pytest.raises(UsageError, match="is there already"):
-        gallery("export", built, "-o", built.parent / "facts.csv")
+    before = (built.parent / "facts.csv").read_bytes()
+    with pytest.raises(UsageError, match="is there already; remove it first"):
+        gallery("export", built, "-o", built.parent / "facts.csv", "--private")
+    assert (built.parent / "facts.csv").read_bytes() == before
     (built.parent / "facts.csv").unlink()
     gallery("export", built, "-o", built.parent / "facts.csv", "--templates", "--private")
     assert "Warning: biometric data" in capsys.readouterr().err
@@ -369,27 +501,3 @@ def test_a_cell_is_never_a_formula(people: Path) -> None:
     gallery("export", people.parent / "g", "-o", people.parent / "x.csv")
     rows = list(csv.DictReader(io.StringIO((people.parent / "x.csv").read_text())))
     assert rows[-1]["purpose"] == "'=HYPERLINK(1)"
-
-
-@pytest.mark.parametrize(
-    ("out", "told"),
-    [
-        ("people/inside.gallery", "which it is made from"),
-        ("portrait.jpg", "found one of a picture"),
-        ("/proc/nowhere/people.gallery", "cannot be written"),
-    ],
-)
-def test_a_target_that_cannot_be_written_is_refused_before_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, told: str
-) -> None:
-    (tmp_path / "people" / "p1").mkdir(parents=True)
-    Image.fromarray(astronaut()).save(tmp_path / "people" / "p1" / "1.png")
-    monkeypatch.setattr("vgaudit.likeness.gallery.build_with_photos", None)
-    monkeypatch.setattr("vgaudit.likeness.cohort.build_cohort", None)
-    target = str(tmp_path / out)
-    with pytest.raises(UsageError, match=told):
-        gallery("build", tmp_path / "people", "-o", target)
-    with pytest.raises(UsageError, match=told):
-        gallery(
-            "calibrate", tmp_path / "people", "-o", target, "--name", "n", "--source", "s", "--licence", "l"
-        )

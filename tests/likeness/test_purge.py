@@ -21,7 +21,7 @@ from vgaudit.decisions import Verb
 from vgaudit.errors import RunDirError
 from vgaudit.likeness import purge
 from vgaudit.likeness.purge import purge_run
-from vgaudit.likeness.purge_names import PurgedNames, mentions
+from vgaudit.likeness.purge_words import Names, Told
 from vgaudit.pipeline.deciding import decide, open_desk
 from vgaudit.pipeline.finish import read_report_data
 from vgaudit.pipeline.purging import purge_run_and_report
@@ -84,15 +84,9 @@ def add_what_later_stages_write(run: Path) -> None:
         "".join(json.dumps(e, sort_keys=True, ensure_ascii=False) + "\n" for e in entries)
         + '{"key": "client-0042'
     )
-    sample = entries[0]["sample_id"]
-    facts = {
-        "role": "protected",
-        "best_similarity": 0.76543,
-        "sample_id": sample,
-        "clip": "ab",
-        "tier": "REVIEW",
-    }
-    rows = [{"entry": who, **facts} for who in (CLIENT, OTHER)]
+    facts = {"best_similarity": 0.76543, "sample_id": entries[0]["sample_id"], "tier": "REVIEW"}
+    real = {row["entry"]: row for row in map(json.loads, (run / purge.LEDGER).read_text().splitlines())}
+    rows = [{**real[who], **facts} for who in (CLIENT, OTHER)]
     (run / purge.LEDGER).write_text(
         "".join(json.dumps(r) + "\n" for r in [*rows, {"unassessable": {"start_s": 0}}])
     )
@@ -135,11 +129,11 @@ def skeleton(run: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("way", [purge_run, purge_run_and_report])
-def test_nothing_names_the_person_afterwards(run: Path, way: Callable[..., list[str]]) -> None:
+def test_nothing_names_the_person_afterwards(run: Path, way: Callable[..., list[Told]]) -> None:
     chain, before = (run / decisions.FILE).read_bytes(), skeleton(run)
     told = way(run, LABELS, dry_run=False)
     assert_gone(run, CLIENT, NOTE, "Jane Roe")
-    assert not any(CLIENT in line for line in told)
+    assert not any(CLIENT in line.what for line in told)
     assert ((run / decisions.FILE).read_bytes(), decisions.verify(run)) == (chain, None)
     assert skeleton(run) == before
     for finding in findings(run):
@@ -166,7 +160,7 @@ def test_the_verdict_does_not_turn_to_pass_and_reports_are_written_again(run: Pa
     for listed in open_desk(run).findings:
         decide(run, Verb.REOPEN, listed.finding.fingerprint, reason="mistake", author="Ann")
     told = purge_run_and_report(run, LABELS, dry_run=False)
-    assert "verdict and reports written again" in told
+    assert Told("written again", "verdict and reports") in told
     data = read_report_data(opened)
     assert (data.verdict.exit_code, "4 open findings" in data.gates[0].reason) == (3, True)
     page = "".join(p.read_text() for p in (run / "report" / "clips").glob("*.html"))
@@ -183,6 +177,10 @@ def test_a_ledger_row_stays_as_a_tombstone_and_the_purge_is_recorded(run: Path) 
     purge_run(run, LABELS, dry_run=False)
     mine, other, unassessable = [json.loads(line) for line in (run / purge.LEDGER).read_text().splitlines()]
     assert (mine["entry"], mine["tier"], mine["best_similarity"]) == (LABELS[CLIENT], "REVIEW", None)
+    kept = {"record": "entry", "role": "protected", "clips": 2, "clips_assessed": 2, "clips_not_assessed": 0}
+    assert {k: mine[k] for k in kept} == kept
+    same = ("embedder", "embedder_fingerprint", "calibration", "gallery")
+    assert [mine[k] for k in same] == [other[k] for k in same] != [None] * 4
     assert (other["entry"], other["best_similarity"], unassessable) == (
         OTHER,
         0.76543,
@@ -209,7 +207,7 @@ def test_a_dry_run_tells_the_same_and_touches_nothing(run: Path) -> None:
         "report/",
         "pack.zip",
         "decision_notes/: 2 notes of decisions",
-    } <= {*told}
+    } <= {each.what for each in told if each.kind == "removed"}
     assert purge_run(run, LABELS, dry_run=False) == []
     assert len((run / purge.TOMBSTONES).read_text().splitlines()) == 1
 
@@ -314,7 +312,7 @@ def test_words_of_the_suite_itself_stay_and_are_told(run: Path) -> None:
     plan.write_text("\n".join([json.dumps(sample), *rest]) + "\n")
     assert CLIENT in plan.read_text()
     told = purge_run(run, LABELS, dry_run=False)
-    assert [t for t in told if t.startswith("stays: plan.jsonl")]
+    assert [t for t in told if t.kind == "stays" and t.what.startswith("plan.jsonl")]
     assert CLIENT in plan.read_text()
 
 
@@ -344,46 +342,116 @@ def test_what_cannot_be_told_apart_is_an_error_and_not_a_half_purge(run: Path) -
     ],
 )
 def test_ids_are_found_as_words(entry: str, text: str, expected: str) -> None:
-    assert PurgedNames({entry: "X"}).text(text) == expected
+    assert Names({entry: "X"}).text(text) == expected
 
 
-def test_further_names_of_the_person_are_found_in_notes_and_told_in_prompts(run: Path) -> None:
-    """Notes about somebody else may name the person as people do; prompts are the suite's own, and are told."""
-    name = next(f.finding.fingerprint for f in open_desk(run).findings if f.finding.detail["entry"] == OTHER)
-    notes = ["Or is it Wanda Orbit?", "Or is it CLIENT 0042?", "Or nobody?"]
-    for text in notes:
-        decide(run, Verb.ESCALATE, name, reason="unclear", author="Ann", note=text)
-    plan = run / "plan.jsonl"
-    plan.write_text(plan.read_text().replace('"prompt": "', '"prompt": "wanda-orbit, ', 1))
-    told = purge_run(run, LABELS, dry_run=False, names={CLIENT: ["Wanda Orbit"]})
-    left = "".join(p.read_text() for p in (run / decisions.NOTES).glob("*.txt"))
-    assert "Or nobody?" in left
-    assert "Wanda" not in left
-    assert "0042" not in left
-    assert not any("anda" in line for line in told)
+ALIAS = "Aliasia Secretname"
 
 
 @pytest.mark.parametrize(
-    "text", ["for Wanda Orbit", "wanda_orbit asked", "CLIENT-0042", "client 0042 wrote", "WandaOrbit"]
+    ("text", "expected"),
+    [
+        ("Zelda Quux and ZELDA-QUUX, zeldaquux's", "X and X, X's"),
+        ("aliasia_secretname, Aliasia  Secretname", "X, X"),
+        ("zelda_quux_2, zelda, quux zelda, azelda quux", "zelda_quux_2, zelda, quux zelda, azelda quux"),
+        ("a star, 'JR' of JR", "a star, 'X' of JR"),
+    ],
 )
-def test_a_reason_that_names_the_person_is_known(text: str) -> None:
-    assert mentions(text, [CLIENT], {CLIENT: ["Wanda Orbit"]})
-    assert not mentions("the consent was withdrawn", [CLIENT], {CLIENT: ["Wanda Orbit"]})
+def test_aliases_and_spellings_are_found(text: str, expected: str) -> None:
+    names = Names({"zelda_quux": "X"}, {"zelda_quux": [ALIAS, "JR"], "other": ["star"]})
+    assert names.text(text) == expected
+    assert names.in_text(text) == (text != expected)
+    assert Names({"zelda_quux": "X"}, {"zelda_quux": ["JR"]}, as_words=True).in_text("a letter of JR")
 
 
-def test_the_contact_sheet_and_the_ledger_of_a_real_run(likeness_run_dir: Path, tmp_path: Path) -> None:
+def test_an_alias_never_makes_somebody_else_of_an_entry() -> None:
+    names = Names({"ann": "X"}, {"ann": ["Other Person"]})
+    row = {
+        "entry": "Other Person",
+        "similarity": 1,
+        "near": [{"entry": "ann smith"}, {"entry": "Ann", "x": 1}],
+    }
+    assert names.value(row) == {
+        "entry": "Other Person", "similarity": 1,
+        "near": [{"entry": "ann smith"}, {"entry": "X", "x": None, "purged": True}],
+    }  # fmt: skip
+
+
+def test_notes_with_an_alias_go_and_prompts_with_one_are_told(run: Path) -> None:
+    others = [f.finding.fingerprint for f in open_desk(run).findings if f.finding.detail["entry"] == OTHER]
+    for note in (f"Or {ALIAS.upper()}?", "Is it client 0042?"):
+        decide(run, Verb.ESCALATE, others[0], reason="unclear", author="Ann", note=note)
+    plan = run / "plan.jsonl"
+    first, *rest = plan.read_text().splitlines()
+    plan.write_text("\n".join([json.dumps({**json.loads(first), "prompt": f"{ALIAS} walks"}), *rest]) + "\n")
+    record = next((run / "clips").glob("*.json"))
+    record.write_text(json.dumps({**json.loads(record.read_text()), "message": "for aliasia-secretname"}))
+    manifest = RunDir.open(run).manifest()
+    manifest["suite"]["text"] += f"# {ALIAS}\n"
+    RunDir.open(run).write_manifest(manifest)
+    told = purge_run(run, LABELS, dry_run=False, names={CLIENT: [ALIAS]})
+    notes = [decisions.note_of(run, d) for d in decisions.read_chain(run).decisions]
+    assert sorted(notes) == [OTHER_NOTE, OTHER_NOTE, *["purged"] * 4]
+    stays = [each.what.split()[0] for each in told if each.kind == "stays"]
+    assert stays == [f"clips/{record.name}", "plan.jsonl", "manifest.json"]
+    assert not any(ALIAS.casefold() in each.what.casefold() for each in told)
+
+
+def test_pictures_of_tracks_go_from_the_contact_sheet_and_their_mention_too(
+    likeness_run_dir: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(likeness_run_dir, run)
-    before = [
-        r for r in RunDir.open(run).ledger("likeness") if r["record"] == "entry" and r["entry"] == CLIENT
+    settled = json.loads((run / "results.json").read_text())["settled"]["likeness"]
+    shown = [face["picture"] for face in settled["faces"]]
+    assert shown
+    assert all((run / name).is_file() for name in shown)
+    kept = shutil.copy(run / shown[0], run / "evidence" / "other-track9.jpg")
+    purge_run_and_report(run, LABELS, dry_run=False)
+    assert not any((run / name).exists() for name in shown)
+    assert kept.is_file()
+    after = json.loads((run / "results.json").read_text())["settled"]["likeness"]
+    assert [face["picture"] for face in after["faces"]] == [""] * len(shown)
+    assert [face["sample_id"] for face in after["faces"]] == [face["sample_id"] for face in settled["faces"]]
+    assert not [n for one in after["people"] for n in one["pictures"] if n in shown]
+    assert len(after["people"]) == len(settled["people"])
+
+
+def test_what_was_shown_of_the_person_goes_and_modes_stay(run: Path) -> None:
+    rows = [
+        {"entry": who, "sha256": "ab" * 32, "time": "2026-01-01T00:00:00+00:00"} for who in (CLIENT, OTHER)
     ]
-    faces = json.loads((run / "results.json").read_text())["settled"]["likeness"]["faces"]
+    (run / purge.SHOWN).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run / purge.SHOWN).chmod(0o600)
+    told = purge_run(run, LABELS, dry_run=False)
+    assert [json.loads(line) for line in (run / purge.SHOWN).read_text().splitlines()] == rows[1:]
+    assert Told("removed", "likeness_shown.jsonl: 1 lines") in told
+    assert [(run / name).stat().st_mode & 0o777 for name in (purge.SHOWN, purge.LEDGER)] == [0o600] * 2
+
+
+def test_features_of_faces_go_where_that_is_asked_for_also_later(run: Path) -> None:
+    faces = sorted((run / "features").glob("faces-*/*.npz"))
+    purge_run(run, LABELS, dry_run=False)
     assert faces
-    assert all((run / face["picture"]).is_file() for face in faces)
-    purge_run(run, {CLIENT: LABELS[CLIENT], OTHER: "purged-00000002"}, dry_run=False)
-    assert not any((run / face["picture"]).exists() for face in faces)
-    assert json.loads((run / "results.json").read_text())["settled"]["likeness"]["faces"] == []
-    (row,) = [r for r in RunDir.open(run).ledger("likeness") if r.get("entry") == LABELS[CLIENT]]
-    kept = ("record", "role", "tier", "clips", "clips_assessed", "clips_not_assessed", "embedder", "gallery")
-    assert {k: row[k] for k in kept} == {k: before[0][k] for k in kept}
-    assert row["best_similarity"] is None
+    assert all(f.is_file() for f in faces)
+    told = purge_run(run, LABELS, dry_run=False, features=True)
+    assert [each.what for each in told] == [f.relative_to(run).as_posix() for f in faces]
+    assert not any(f.is_file() for f in faces)
+
+
+def test_each_thing_is_told_when_it_has_happened(run: Path) -> None:
+    heard: list[Told] = []
+
+    def listen(told: Told) -> None:
+        heard.append(told)
+        if told.what == "pack.zip":
+            assert not (run / "pack.zip").exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purge_run(run, LABELS, dry_run=False, say=listen)
+    assert heard[0] == Told("removed", "report/")
+    assert [t.line("r", dry_run=d) for t in heard[:1] for d in (True, False)] == [
+        "would remove r: report/",
+        "removed r: report/",
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,10 +57,10 @@ def build(
 
     if photos and photos.resolve() == out.resolve():
         raise UsageError(f"--photos {photos} is the gallery file; expected another file, with its own access")
-    for target in (out, *([photos] if photos else [])):
-        _expect_target(target, folder)
+    _expect_target(out, folder)
     before = _replaced(out, gallery_file.read, "gallery file")
     if photos:
+        _expect_target(photos, folder)
         _replaced(photos, Photos.open, "file of photographs")
     made = _embedder(embedder, embedder_option)
     built, kept = build_with_photos(folder, made, progress=make_progress(quiet))
@@ -97,6 +96,8 @@ def inspect(
 
     from vgaudit.likeness.gallery_facts import entry_facts
 
+    if _print_cohort(path, json_):
+        return
     today = dt.date.today()
     shown = _looked_at(path, embedder, embedder_option, quiet)
     entries = shown.pop("entries")
@@ -161,7 +162,7 @@ def calibrate(
 
 @gallery.command()
 def purge(
-    entries: Annotated[list[str], typer.Argument(metavar="ENTRY...", help="Ids of the people to remove.")],
+    entries: Annotated[list[str], typer.Argument(metavar="ENTRY", help="Ids of the people to remove.")],
     gallery_: Annotated[
         list[Path] | None,
         typer.Option("--gallery", metavar="FILE|FOLDER", help="A gallery file or folder; repeatable."),
@@ -174,6 +175,22 @@ def purge(
     ] = None,
     runs: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="A run, or a folder of runs; repeatable.")
+    ] = None,
+    selftest: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Output of `vgaudit selftest`; repeatable.")
+    ] = None,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features",
+            help="In runs, also the features of faces of clips with a match: these can tell the person.",
+        ),
+    ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL", help="Labels of a purge that was stopped, to go on; as many as entries."
+        ),
     ] = None,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Kept with the tombstone; must not name the person.")
@@ -190,63 +207,38 @@ def purge(
     A tombstone with a random label stays, and no name. Refused under legal hold (exit code 2). Backups, snapshots and
     copies elsewhere are yours to remove.
     """
-    import datetime as dt
+    from vgaudit.cli.gallery_purge import Places, Purge
 
-    from vgaudit.likeness import removal
-    from vgaudit.likeness.purge_names import mentions
-
-    entries = [unicodedata.normalize("NFC", name) for name in entries]
     galleries, photo_files, cohorts = gallery_ or [], photos or [], cohort or []
-    if not galleries and (photo_files or runs or not cohorts):
+    if not galleries and (photo_files or runs or selftest or not cohorts):
         raise UsageError(
             "purge: expected --gallery FILE|FOLDER: it says whether somebody is under legal hold (--cohort alone "
             "will do for people of a cohort)"
         )
-    run_dirs = _run_dirs(runs or [])
-    people: dict[str, Any] = {}
-    for path in galleries:
-        found = removal.purgeable(path)
-        removal.refuse_held([found[name] for name in entries if name in found], path)
-        people |= found
-    _expect_known(entries, list(people), photo_files, cohorts, bool(run_dirs))
-    names = {name: people[name].aliases for name in entries if name in people}
-    if mentions(reason, entries, names):
-        raise UsageError("--reason names the person; expected a reason that does not, for it stays")
-    tombstones = removal.new_tombstones(entries, reason, dt.date.today())
-    folders = [] if dry_run or yes else [path for path in galleries if path.is_dir()]
-    if would := [line for path in folders for line in removal.purge_gallery(path, tombstones, dry_run=True)]:
-        meant = "purge would delete pictures for good; say --yes if that is meant:"
-        raise UsageError("\n  ".join([meant, *would]))
-    done: list[str] = []
-    for path in cohorts:  # first all checks of legal holds
-        removal.purge_cohort(path, entries, dry_run=True)
-    if run_dirs:
-        from vgaudit.pipeline.purging import purge_run_and_report
-
-        labels = {name: tombstone.label for name, tombstone in tombstones.items()}
-        for run in run_dirs:
-            lines = purge_run_and_report(run, labels, dry_run=dry_run, names=names)
-            done += [f"{run}: {line}" for line in lines]
-    # The gallery goes last: until then, the same command again goes on where this one was cut off.
-    for path in cohorts:
-        done += removal.purge_cohort(path, entries, dry_run=dry_run)
-    for path in photo_files:
-        done += removal.purge_photos(path, entries, dry_run=dry_run)
-    for path in galleries:
-        done += removal.purge_gallery(path, tombstones, dry_run=dry_run)
-    for line in done:
-        stays = ": stays: " in line or line.endswith("written again")
-        print(line if stays else f"{'would remove' if dry_run else 'removed'} {line}")
-    if not done:
-        print("nothing found to remove")
+    places = Places(galleries, photo_files, cohorts, _run_dirs(runs or []), selftest or [])
+    work = Purge(entries, places, reason=reason, labels=label or [], features=features)
+    would: list[str] = []
+    found = work.check(would.append)  # all of it, before any of it is touched
     if dry_run:
-        print("nothing was removed (--dry-run)")
+        print("\n".join([*would, "nothing was removed (--dry-run)"]))
         return
-    for tombstone in tombstones.values():
-        print(f"tombstone: {tombstone.label}")
+    if not yes and (pictures := work.folders()):
+        meant = "purge would delete pictures for good; say --yes if that is meant:"
+        raise UsageError("\n  ".join([meant, *(f"would remove {line}" for line in pictures)]))
+    work.check_writable()
+    if found:
+        for one in work.labels.values():  # first: a purge that is stopped goes on with them
+            print(f"tombstone: {one}", flush=True)
+    if not work.carry_out(lambda line: print(line, flush=True)):
+        print("nothing found to remove")
+    if not any(path.is_dir() for path in galleries):
+        print("no folder of pictures was named: one that a gallery was built from still holds the person")
+    if not photo_files:
+        print(
+            "no file of photographs was named: one that `gallery build --photos` made still holds the person"
+        )
     print(
-        "backups, snapshots and copies elsewhere are yours to remove, and folders, photographs and runs that were "
-        "not named still hold the person; a run or a gallery made from them does so again"
+        "backups, snapshots and copies elsewhere are yours to remove; a run made since holds the person again"
     )
 
 
@@ -264,20 +256,20 @@ def export(
 
     from vgaudit.likeness import gallery_file
     from vgaudit.likeness.gallery_facts import templates_npz, to_csv, to_jsonl
-    from vgaudit.likeness.private_file import write_private
+    from vgaudit.likeness.private_file import check_writable, write_private
 
     writer = {".jsonl": to_jsonl, ".csv": to_csv}.get(out.suffix)
     if writer is None:
         raise UsageError(f"--out {out}: expected a name that ends in .jsonl or .csv")
-    for target in (out, *([out.with_suffix(".npz")] if templates else [])):
-        _expect_target(target)
+    beside = out.with_suffix(".npz")
+    for target in (out, beside) if templates else (out,):
         if target.exists():
-            raise UsageError(f"{target} is there already; expected a new name, or remove it first")
+            raise UsageError(f"{target}: is there already; remove it first, or choose another --out")
+        check_writable(target)
     stored = gallery_file.read(file)
     write_private(out, writer(stored, dt.date.today(), private).encode())
     print(f"{out}: facts of {len(stored.entries)} people, no templates")
     if templates:
-        beside = out.with_suffix(".npz")
         write_private(beside, templates_npz(stored))
         print(
             f"{beside}: {len(stored.owners)} templates. Warning: biometric data, and nothing here keeps them from "
@@ -315,6 +307,32 @@ def _looked_at(path: Path, embedder: str, options: list[str] | None, quiet: bool
         "warnings": list(found.warnings(made)), "mixups": [vars(mixup) for mixup in found.mixups],
         "notes": list(found.notes), "purged": [vars(tombstone) for tombstone in purged],
     }  # fmt: skip
+
+
+def _print_cohort(path: Path, as_json: bool) -> bool:
+    """Tell of a cohort file what stands with every rate; whether it is one."""
+    from vgaudit.likeness.cohort import KEY, Cohort
+    from vgaudit.likeness.gallery import is_gallery_file
+    from vgaudit.likeness.private_file import has_key
+
+    if not (is_gallery_file(path) and has_key(path, KEY)):
+        return False
+    cohort = Cohort.read(path)
+    facts = {
+        "kind": "cohort", "name": cohort.name, "people": cohort.n, "pictures": sum(cohort.people),
+        "source": cohort.source, "licence": cohort.licence, "embedder": cohort.embedder,
+        "embedder_fingerprint": cohort.embedder_fingerprint,
+    }  # fmt: skip
+    if as_json:
+        import json
+
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+        return True
+    print(f"{path}: cohort {cohort.name!r}, {cohort.n} people, {facts['pictures']} pictures")
+    print(f"{cohort.embedder} ({cohort.embedder_fingerprint})")
+    print(f"source: {cohort.source}")
+    print(f"licence: {cohort.licence}")
+    return True
 
 
 def _print_table(
@@ -374,6 +392,24 @@ def _embedder(name: str, options: list[str] | None) -> Any:
     return make_embedder(name, parsed)
 
 
+def _expect_target(out: Path, folder: Path) -> None:
+    """Refuse a target that the next build would take for a picture or somebody's folder, or that cannot be written.
+
+    Raises:
+        UsageError: With what is wrong; nothing has been computed yet.
+    """
+    from vgaudit.likeness.folder import PICTURES
+    from vgaudit.likeness.private_file import check_writable
+
+    if out.suffix.lower() in PICTURES:
+        raise UsageError(f"{out}: expected another ending than that of a picture ({out.suffix})")
+    if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{out}: lies inside {folder}, which holds pictures only; expected a file elsewhere")
+    if out.is_dir():
+        raise UsageError(f"{out}: expected a file, found a folder")
+    check_writable(out)
+
+
 def _replaced(out: Path, read: Any, what: str) -> Any:
     """What is at ``out`` now, if it is one of its kind; anything else is not overwritten."""
     if not out.exists():
@@ -398,46 +434,3 @@ def _run_dirs(given: list[Path]) -> list[Path]:
             raise UsageError(f"--runs {path}: expected a run directory, or a folder that holds some")
         found += [run for run in below if run not in found]
     return found
-
-
-def _expect_target(target: Path, folder: Path | None = None) -> None:
-    """Refuse a file that could not be written when all work is done, or that would spoil the folder it is from."""
-    import tempfile
-
-    from vgaudit.likeness.folder import PICTURES
-
-    if target.suffix.lower() in PICTURES:
-        raise UsageError(f"{target}: expected the name of a file of templates, found one of a picture")
-    if folder is not None and target.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{target} lies in {folder}, which it is made from; expected a place outside")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"{target}: cannot be written ({error.strerror}); expected a folder that can"
-        ) from error
-
-
-def _expect_known(
-    wanted: list[str], known: list[str], photos: list[Path], cohorts: list[Path], runs: bool
-) -> None:
-    from vgaudit.likeness.cohort import Cohort
-    from vgaudit.likeness.photos import Photos
-    from vgaudit.registry import nearest
-
-    everywhere = [
-        *known,
-        *(n for p in photos for n in Photos.open(p).people),
-        *(n for p in cohorts for n in Cohort.read(p).ids),
-    ]
-    for name in wanted:
-        if name not in everywhere:
-            hint = nearest(name, everywhere)
-            if not runs:
-                raise UsageError(f"purge: nobody is called {name!r} in what was named{hint}")
-            print(
-                f"note: nobody is called {name!r} in the files named{hint}; only the runs are searched",
-                file=sys.stderr,
-            )

@@ -374,7 +374,10 @@ def read_entry_file(path: Path) -> EntryFacts:
     try:
         content = YAML(typ="safe", pure=True).load(data.decode())
     except (YAMLError, ValueError, RecursionError) as error:
-        raise GalleryError(f"{path}: not YAML: {str(error).splitlines()[0]}") from error
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        at = f":{mark.line + 1}" if mark is not None else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise GalleryError(f"{path}{at}: not YAML: {what}") from error
     if content is None:
         return EntryFacts()
     return parse_entry_facts(content, str(path))

@@ -21,20 +21,57 @@ _SUFFIX = ".unfinished"
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write atomically with mode 0600: the new file takes the old one's place, or the old one stays as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent
-    )  # mode 0600
+    """Write atomically with mode 0600: the new file takes the old one's place, or the old one stays as it was.
+
+    Raises:
+        GalleryError: It cannot be written, with the reason.
+    """
+    handle, temporary = _beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise unless a file can be made at ``path``; its folder is made, and nothing else is left.
+
+    Raises:
+        GalleryError: It cannot, with the reason.
+    """
+    handle, temporary = _beside(path)
+    os.close(handle)
+    Path(temporary).unlink()
+
+
+def _beside(path: Path) -> tuple[int, str]:
+    """A new file beside ``path``, mode 0600."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(prefix=f".{path.name}.", suffix=_SUFFIX, dir=path.parent)
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be written: {error.strerror}; expected a file in a folder that can be written"
+        ) from error
+
+
+def has_key(path: Path, key: str) -> bool:
+    """Whether ``path`` is a file that :func:`save_tensors` wrote as the kind ``key``."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return key in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def unfinished(path: Path) -> list[Path]:

@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from vgaudit import decisions
 from vgaudit.errors import RunDirError
-from vgaudit.likeness.purge_names import KEPT, PurgedNames
+from vgaudit.likeness.purge_words import KEPT, Names, Told
 from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED
 from vgaudit.rundir import RunDir, atomic_write, write_json
 
 LEDGER = "likeness_ledger.jsonl"
+SHOWN = "likeness_shown.jsonl"
 TOMBSTONES = "purged.jsonl"
 REMOVED = f"{NOT_APPLICABLE}: removed with a person who was purged from the gallery"
 """Stands in place of a clip's value: it was looked at, so it still counts as assessed."""
@@ -47,7 +48,7 @@ _OWN_WORDS = ("plan.jsonl", "clips/", "work/")
 
 _NOT_LOOKED_INTO = ("features/", "previews/", "evidence/", f"{decisions.NOTES}/", "report/")
 _HANDLED = (
-    "manifest.json", "results.json", "measurements/log.jsonl", LEDGER, decisions.FILE, TOMBSTONES, ".lock",
+    "manifest.json", "results.json", "measurements/log.jsonl", LEDGER, SHOWN, decisions.FILE, TOMBSTONES, ".lock",
 )  # fmt: skip
 _TEXTS = frozenset(
     {".json", ".jsonl", ".csv", ".tsv", ".txt", ".md", ".html", ".xml", ".yaml", ".yml", ".sarif"}
@@ -63,6 +64,10 @@ class _Found:
     pictures: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
     """Pictures that findings about others show as well."""
+    tracks: set[str] = field(default_factory=set)
+    """Pictures of their tracks on the contact sheet and among recurring faces."""
+    clips: set[str] = field(default_factory=set)
+    """SHA-256 of the clips they were matched in."""
     best_of: set[str] = field(default_factory=set)
     """Keys of measurements whose best similarity is, or may be, that of one of them."""
     counted: bool = False
@@ -74,9 +79,11 @@ def purge_run(
     labels: Mapping[str, str],
     *,
     dry_run: bool,
-    names: Mapping[str, Sequence[str]] | None = None,
     rewrite: Callable[[Path], object] | None = None,
-) -> list[str]:
+    names: Mapping[str, Sequence[str]] | None = None,
+    features: bool = False,
+    say: Callable[[Told], object] | None = None,
+) -> list[Told]:
     """Remove all that a run directory holds of people of the gallery.
 
     Safe to do again, also after a kill: every file is replaced at once, and what finds the rest goes last.
@@ -85,14 +92,16 @@ def purge_run(
         run: The run directory.
         labels: Entry id -> the label that takes its place, ``purged-1a2b3c4d``.
         dry_run: Only tell.
-        names: Entry id -> further names of the person (aliases): notes that hold one go, and prompts and files of the
-            suite's own that do are told.
         rewrite: Writes the reports again (:func:`vgaudit.pipeline.purging.purge_run_and_report` gives one); without,
             they are deleted, and `vgaudit report RUN` writes them.
+        names: Entry id -> further names of the person. Notes that hold one go; prompts that do are told.
+        features: Also delete the features of faces of the clips in which somebody was matched: embeddings and small
+            pictures of the faces. Scoring the run again then looks at those clips again.
+        say: Is told each thing as it happens.
 
     Returns:
-        A line for each thing that went (or would go), and for each that names the person and stays; empty where the
-        run holds nothing of them. No line names the person.
+        Each thing that went (or would go), and each that names the person and stays; empty where the run holds
+        nothing of them. None names the person.
 
     Raises:
         RunDirError: No run, one that another process writes, a damaged file, or a damaged chain of decisions while
@@ -101,59 +110,68 @@ def purge_run(
     opened = RunDir.open(run)
     if not labels:
         return []
+    purge = _Purge(opened, Names(labels, names), dry_run, features, say or (lambda told: None))
     if dry_run:
-        return _Purge(opened, labels, names, dry_run=True).run(None)
+        return purge.run(None)
     with opened.lock():
         opened.sweep()
-        return _Purge(opened, labels, names, dry_run=False).run(rewrite)
+        return purge.run(rewrite)
 
 
 class _Purge:
     def __init__(
-        self,
-        run: RunDir,
-        labels: Mapping[str, str],
-        names: Mapping[str, Sequence[str]] | None,
-        *,
-        dry_run: bool,
+        self, run: RunDir, names: Names, dry_run: bool, features: bool, say: Callable[[Told], object]
     ) -> None:
-        self.dir, self.path, self.names, self.dry_run = run, run.path, PurgedNames(labels, names), dry_run
+        self.dir, self.path, self.names, self.dry_run = run, run.path, names, dry_run
+        self.features, self.say = features, say
         self.log = self.path / "measurements" / "log.jsonl"
-        self.told: list[str] = []
+        self.told: list[Told] = []
 
-    def run(self, rewrite: Callable[[Path], object] | None) -> list[str]:
+    def run(self, rewrite: Callable[[Path], object] | None) -> list[Told]:
         found = self._look()
         left = self._left()
         steps = [
-            *self._notes(found), *self._pictures(found), *self._lines(self.log, lambda e: self._entry(e, found)),
+            *self._notes(found), *self._pictures(found), *self._features(found),
+            *self._lines(self.log, lambda e: self._entry(e, found)),
             *self._json("results.json", lambda v: self._results(v, found)),
             *self._json("manifest.json", self._manifest),
-            *self._lines(self.path / LEDGER, self._row), *self._others(),
+            *self._lines(self.path / LEDGER, self._row),
+            *self._lines(self.path / SHOWN, lambda row: None if self.names.person_of(row) else row), *self._others(),
         ]  # fmt: skip
         reports = [n for n in _REPORTS if (self.path / n).exists()]
         reports += sorted(p.name for p in self.path.glob("*.parquet") if p.name not in _REPORTS)
         tombstones = self._tombstones()
         unsaid = self.names.seen - {row.get("label") for row in tombstones}
-        if not steps and not unsaid:
-            return [*self.told, *left]
-        for name in reports:  # before all else: they hold what the files below hold
-            self.told.append(name + ("/" if name == "report" else ""))
+        if steps or unsaid:
+            for name in reports:  # before all else: they hold what the files below hold
+                if not self.dry_run:
+                    _delete(self.path / name)
+                self._tell("removed", name + ("/" if name == "report" else ""))
+            for what, step in steps:
+                if not self.dry_run:
+                    step()
+                self._tell("removed", what)
             if not self.dry_run:
-                _delete(self.path / name)
-        for what, step in steps:
-            self.told.append(what)
-            if not self.dry_run:
-                step()
-        if self.dry_run:
-            return [*self.told, *left]
+                self._conclude(rewrite, tombstones)
+        for what in left:
+            self._tell("stays", what)
+        return self.told
+
+    def _conclude(
+        self, rewrite: Callable[[Path], object] | None, tombstones: Sequence[Mapping[str, Any]]
+    ) -> None:
         if rewrite is not None and (self.path / "results.json").is_file():
             rewrite(self.path)
-            self.told.append("verdict and reports written again")
+            self._tell("written again", "verdict and reports")
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        done = [{"label": label, "when": when, "what": self.told} for label in sorted(self.names.seen)]
+        what = [told.what for told in self.told]
+        done = [{"label": label, "when": when, "what": what} for label in sorted(self.names.seen)]
         with atomic_write(self.path / TOMBSTONES, "w") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in [*tombstones, *done])
-        return [*self.told, *left]
+
+    def _tell(self, kind: Literal["removed", "stays", "written again"], what: str) -> None:
+        self.told.append(Told(kind, what))
+        self.say(self.told[-1])
 
     # -- what there is -----------------------------------------------------------------------------
 
@@ -174,11 +192,17 @@ class _Purge:
                 protected.add(gallery.get("protected") if isinstance(gallery, dict) else None)
             for finding in measurement["findings"]:
                 pictures = {p for p in finding["evidence"] if _is_picture(p)}
-                pictures |= self._of_track(entry["sample_id"], finding)
                 if self.names.person_of(finding["detail"]):
                     found.fingerprints.add(finding["fingerprint"])
                     found.pictures |= pictures
                     found.best_of.add(entry["key"])
+                    if sha := self._clip(entry["sample_id"]):
+                        found.clips.add(sha)
+                        track = finding["detail"].get("track")
+                        found.tracks |= {
+                            p.relative_to(self.path).as_posix()
+                            for p in self.path.glob(f"evidence/{sha[:24]}-track{track}-*.jpg")
+                        }
                 else:
                     found.others |= pictures
         alone = alone or (bool(found.fingerprints) and protected == {1})
@@ -186,21 +210,25 @@ class _Purge:
         found.counted = bool(found.best_of & self._current())
         return found
 
-    def _of_track(self, sample_id: str, finding: Mapping[str, Any]) -> set[str]:
-        """Pictures of the contact sheet that show the face of a finding."""
-        track = finding["detail"].get("track")
-        sha = self.dir.clip_record(sample_id).sha256
-        if track is None or not sha:
-            return set()
-        found = self.path.glob(f"evidence/{sha[:24]}-track{int(track)}-*.jpg")
-        return {p.relative_to(self.path).as_posix() for p in found}
-
     def _current(self) -> set[str]:
         """Keys of the measurements that the stored results follow from."""
         try:
             return set(self.dir.results()["measurement_keys"].get("likeness", ()))
         except (RunDirError, KeyError):
             return set()
+
+    def _clip(self, sample_id: str) -> str:
+        """SHA-256 of a sample's clip; empty where there is no record of it."""
+        try:
+            record = json.loads(self.dir.clip_path(sample_id, ".json").read_text(encoding="utf-8"))
+            return str(record.get("sha256") or "")
+        except (OSError, ValueError, AttributeError):
+            return ""
+
+    def _features(self, found: _Found) -> list[tuple[str, Callable[[], object]]]:
+        files = sorted(self.path.glob("features/faces-*/*.npz")) if self.features else []
+        gone = [f for f in files if f.stem in found.clips]
+        return [(f.relative_to(self.path).as_posix(), partial(_delete, f)) for f in gone]
 
     def _notes(self, found: _Found) -> list[tuple[str, Callable[[], object]]]:
         problem = decisions.read_chain(self.path).problem
@@ -220,7 +248,7 @@ class _Purge:
         return [(what, step)] if gone else []
 
     def _pictures(self, found: _Found) -> list[tuple[str, Callable[[], object]]]:
-        gone = sorted(p for p in found.pictures - found.others if (self.path / p).is_file())
+        gone = sorted(p for p in (found.pictures - found.others) | found.tracks if (self.path / p).is_file())
         return [(p, partial(_delete, self.path / p)) for p in gone]
 
     def _left(self) -> list[str]:
@@ -228,7 +256,13 @@ class _Purge:
         out = []
         for path, name in self._files():
             if name.startswith(_OWN_WORDS) and path.suffix in _TEXTS and self.names.in_file(path):
-                out.append(f"stays: {name} (the suite's or the clips' own words name the person)")
+                out.append(f"{name} (the suite's or the clips' own words name the person)")
+        try:
+            text = str(self.dir.manifest()["suite"].get("text") or "")
+        except (RunDirError, AttributeError):
+            text = ""
+        if self.names.in_text(self.names.text(text, ids_only=True)):
+            out.append("manifest.json (the suite's text names the person in its own words)")
         return out
 
     def _others(self) -> list[tuple[str, Callable[[], object]]]:
@@ -271,15 +305,15 @@ class _Purge:
         name = path.relative_to(self.path).as_posix()
         if not path.is_file():
             return []
-        changed = sum(change(row) != row for row in _rows(path))
+        changed, private = sum(change(row) != row for row in _rows(path)), _is_private(path)
         torn = _is_torn(path)
         if not changed and not torn:
             return []
 
         def step() -> None:
-            with atomic_write(path, "w") as file:
-                for row in _rows(path):
-                    text = json.dumps(change(row), sort_keys=True, ensure_ascii=False, allow_nan=False)
+            with atomic_write(path, "w", private=private) as file:
+                for row in filter(None, map(change, _rows(path))):
+                    text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False)
                     file.write(text + "\n")
 
         return [(f"{name}: {changed} lines{', and a torn one' if torn else ''}", step)]
@@ -295,7 +329,11 @@ class _Purge:
                 f"{path}: cannot be read ({error}); restore or delete it, then purge again"
             ) from error
         scrubbed = change(value)
-        return [(name, lambda: write_json(path, scrubbed))] if scrubbed != value else []
+        return (
+            [(name, lambda: write_json(path, scrubbed, private=_is_private(path)))]
+            if scrubbed != value
+            else []
+        )
 
     def _entry(self, entry: dict[str, Any], found: _Found) -> dict[str, Any]:
         """A line of the measurements' log."""
@@ -335,7 +373,10 @@ class _Purge:
         for part in ("notes", "settled", "unchecked", "gates", "verdict"):
             if part in out:
                 out[part] = self.names.value(out[part])
-        out["settled"] = _without_pictures(out.get("settled", {}), found.pictures - found.others)
+        likeness = stored.get("settled", {}).get("likeness")
+        if isinstance(likeness, dict) and found.tracks:
+            told = _without_pictures(out["settled"]["likeness"], found.tracks)
+            out["settled"] = {**out["settled"], "likeness": told}
         results = []
         for result in stored.get("results", []):
             new = {
@@ -360,9 +401,10 @@ class _Purge:
             if part in out:
                 out[part] = self.names.value(out[part])
         out["suite"] = {
-            k: self.names.value(v) if k in ("text", "path", "overrides") else v
-            for k, v in manifest["suite"].items()
+            k: self.names.value(v) if k in ("path", "overrides") else v for k, v in manifest["suite"].items()
         }
+        if isinstance(text := manifest["suite"].get("text"), str):  # its prompts are the suite's own words
+            out["suite"]["text"] = self.names.text(text, ids_only=True)
         out["backends"] = [
             {**b, "options": self.names.value(b.get("options", {}))} for b in manifest.get("backends", [])
         ]
@@ -373,22 +415,6 @@ class _Purge:
 
     def _tombstones(self) -> list[dict[str, Any]]:
         return list(_rows(self.path / TOMBSTONES))
-
-
-def _without_pictures(settled: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
-    """Facts of the run without faces whose picture is gone."""
-    out = {}
-    for metric, facts in settled.items():
-        kept = dict(facts)
-        if "faces" in kept:
-            kept["faces"] = [face for face in kept["faces"] if face.get("picture") not in gone]
-        if "people" in kept:
-            kept["people"] = [
-                {**person, "pictures": [p for p in person.get("pictures", ()) if p not in gone]}
-                for person in kept["people"]
-            ]
-        out[metric] = kept
-    return out
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -412,6 +438,22 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(row, dict):
                 raise RunDirError(f"{path}:{number}: expected a JSON object; restore or delete the file")
             yield row
+
+
+def _without_pictures(settled: dict[str, Any], gone: set[str]) -> dict[str, Any]:
+    """Settled facts without the pictures ``gone``: of the contact sheet, and of recurring faces."""
+    out = dict(settled)
+    if isinstance(faces := settled.get("faces"), list):
+        out["faces"] = [{**face, "picture": ""} if face.get("picture") in gone else face for face in faces]
+    if isinstance(people := settled.get("people"), list):
+        out["people"] = [
+            {**one, "pictures": [p for p in one.get("pictures", []) if p not in gone]} for one in people
+        ]
+    return out
+
+
+def _is_private(path: Path) -> bool:
+    return not path.stat().st_mode & 0o077
 
 
 def _is_torn(path: Path) -> bool:

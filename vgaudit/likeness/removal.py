@@ -25,12 +25,23 @@ from vgaudit.likeness.gallery import TOMBSTONES, read_tombstones
 from vgaudit.likeness.gallery_file import Tombstone
 from vgaudit.likeness.photos import Photos
 from vgaudit.likeness.private_file import unfinished, write_private
+from vgaudit.likeness.purge_words import Names
 
 
-def new_tombstones(entry_ids: Iterable[str], reason: str, today: dt.date) -> dict[str, Tombstone]:
-    """A label for each entry, drawn at random: nobody can tell from it who it was."""
+def new_tombstones(
+    entry_ids: Iterable[str], reason: str, today: dt.date, labels: Mapping[str, str] | None = None
+) -> dict[str, Tombstone]:
+    """A label for each entry, drawn at random: nobody can tell from it who it was.
+
+    Args:
+        entry_ids: Whom to remove.
+        reason: Kept with the tombstone.
+        today: The day.
+        labels: Labels of an earlier purge that is gone on with, by entry id.
+    """
+    known = labels or {}
     return {
-        name: Tombstone(f"purged-{secrets.token_hex(4)}", today.isoformat(), reason)
+        name: Tombstone(known.get(name) or f"purged-{secrets.token_hex(4)}", today.isoformat(), reason)
         for name in sorted(set(entry_ids))
     }
 
@@ -99,6 +110,8 @@ def purge_gallery(path: Path, tombstones: Mapping[str, Tombstone], *, dry_run: b
 
 def purge_photos(path: Path, entry_ids: Iterable[str], *, dry_run: bool) -> list[str]:
     """Remove people's photographs; see :func:`purge_gallery`."""
+    if not path.exists():
+        raise GalleryError(f"{path}: no such file")
     photos, ids = Photos.open(path), set(entry_ids)
     there = sorted(ids & set(photos.people))
     done = [f"{path}: {len(photos.pictures(name))} photographs of {name}" for name in there]
@@ -120,6 +133,49 @@ def purge_cohort(path: Path, entry_ids: Iterable[str], *, dry_run: bool) -> list
     if there and not dry_run:
         cohort.without(ids).save(path)
     return done + _sweep(path, dry_run)
+
+
+def purge_selftest(path: Path, names: Names, *, dry_run: bool) -> list[str]:
+    """Remove people from the output of ``vgaudit selftest``: rows of plantings, and ``selftest.json`` if it has them.
+
+    The same command writes ``selftest.json`` again, from the rows that are left.
+
+    Args:
+        path: The folder that was its ``--out``.
+        names: The people.
+        dry_run: Only say what would be removed.
+
+    Returns:
+        A sentence for each thing removed.
+
+    Raises:
+        GalleryError: No such output.
+    """
+    plantings, result = path / "plantings.jsonl", path / "selftest.json"
+    if not (plantings.is_file() or result.is_file()):
+        raise GalleryError(f"{path}: expected the output of `vgaudit selftest` (plantings.jsonl), found none")
+    done = []
+    if plantings.is_file():
+        text = plantings.read_text("utf-8", "replace")
+        kept, gone = [], 0
+        for line in text.splitlines():
+            try:
+                row = json.loads(line)
+                theirs = names.person_of(row) is not None
+            except (ValueError, AttributeError):  # cut off by an interrupt: what it holds cannot be told
+                theirs = True
+            gone += theirs
+            if not theirs:
+                kept.append(json.dumps(names.value(row), ensure_ascii=False) + "\n")
+        if gone or "".join(kept) != text:
+            done.append(f"{plantings}: {gone} plantings, and mentions in others")
+            if not dry_run:
+                write_private(plantings, "".join(kept).encode())
+    if result.is_file() and names.in_file(result):
+        done.append(f"{result}: the file; the same command writes it again from what is left")
+        if not dry_run:
+            result.unlink()
+    return done + _sweep(plantings, dry_run)
 
 
 def _purge_file(path: Path, gone: Mapping[str, Tombstone], dry_run: bool) -> list[str]:

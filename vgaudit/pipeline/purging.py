@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vgaudit.likeness.purge import purge_run
+from vgaudit.likeness.purge_words import Told
 from vgaudit.pipeline.finish import hold_again
 from vgaudit.rundir import RunDir
 
@@ -16,10 +17,15 @@ def purge_run_and_report(
     *,
     dry_run: bool,
     names: Mapping[str, Sequence[str]] | None = None,
-) -> list[str]:
+    features: bool = False,
+    say: Callable[[Told], object] | None = None,
+) -> list[Told]:
     """As :func:`vgaudit.likeness.purge.purge_run`; the reports are written again from what is left.
 
     Raises:
         RunDirError: As there.
     """
-    return purge_run(run, labels, dry_run=dry_run, names=names, rewrite=lambda path: hold_again(RunDir(path)))
+    return purge_run(
+        run, labels, dry_run=dry_run, names=names, features=features, say=say,
+        rewrite=lambda path: hold_again(RunDir(path)),
+    )  # fmt: skip
