@@ -455,3 +455,21 @@ def test_each_thing_is_told_when_it_has_happened(run: Path) -> None:
         "would remove r: report/",
         "removed r: report/",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "after"),
+    [
+        ("Ilker Demir", "\u0130lker Demir walks", "X walks"),
+        ("Irina", "it is \u0131rina", "it is X"),
+        ("王菲", "王菲在唱歌", "X在唱歌"),
+        ("José Ruiz", "Jose Ruiz sings", None),
+        ("Jose Ruiz", "JOSÉ RUIZ sings", None),
+    ],
+)
+def test_what_the_audit_takes_for_the_person_a_purge_finds(name: str, text: str, after: str | None) -> None:
+    names = Names({"e1": "X"}, {"e1": [name]})
+    assert names.in_text(text)
+    assert not names.in_text("somebody else walks")
+    if after is not None:
+        assert names.text(text) == after

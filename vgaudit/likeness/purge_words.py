@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from vgaudit.likeness import naming
+
 ENTRY_FIELDS = ("entry", "entry_id")
 KEPT = frozenset(
     {
@@ -50,8 +52,10 @@ class Names:
 
     A person is known by the id, by further names (aliases), and by other spellings of each: other case, and spaces,
     underscores, hyphens, points or apostrophes in place of each other. A name is found where no letter, digit or
-    underscore touches it. Names of one or two characters and mere numbers are found only in quotes or as part of a
-    path: they are words of anybody's text. That an entry *is* the person is told by the id alone.
+    underscore touches it, and in scripts without spaces between words anywhere. What :mod:`vgaudit.likeness.naming`
+    takes for a further name (other accents) is found too, though no label takes its place. Names of one or two
+    characters and mere numbers are found only in quotes or as part of a path: they are words of anybody's text. That
+    an entry *is* the person is told by the id alone.
 
     Args:
         labels: Entry id -> the label that takes its place.
@@ -73,6 +77,12 @@ class Names:
             if entry in labels:
                 called |= {name: labels[entry] for name in names if name not in called}
         self._spelled = {_key(name): called[name] for name in reversed(called)}
+        self._further = [
+            name
+            for names in (further or {}).values()
+            for name in names
+            if len(_key(name)) > 2 or naming.runs_on(name)
+        ]
         self._pattern = _either(_pattern(n, as_words) for n in sorted(called, key=len, reverse=True))
         self._ids = _either(_exact(f) for e in sorted(labels, key=len, reverse=True) for f in _forms(e))
         self.seen: set[str] = set()
@@ -90,7 +100,7 @@ class Names:
     def in_text(self, text: str) -> bool:
         """Whether a text names somebody; labels in it are noted."""
         self.seen |= {label for label in self.labels if label in text}
-        return bool(self._pattern.search(text))
+        return bool(self._pattern.search(text)) or any(naming.names(text, name) for name in self._further)
 
     def in_file(self, path: Path) -> bool:
         """Whether a text file names somebody."""
@@ -107,11 +117,19 @@ class Names:
         self.seen |= {label for label in self.labels if label in text}
 
         def put(match: re.Match[str]) -> str:
-            label = self._spelled[_key(match[0])]
+            label = self._spelled.get(_key(match[0])) or self._matched(match[0])
             self.seen.add(label)
             return label
 
         return (self._ids if ids_only else self._pattern).sub(put, text)
+
+    def _matched(self, text: str) -> str:
+        """The label of what matched but has another key: ``re`` takes dotted and dotless i for one letter."""
+        return next(
+            label
+            for key, label in self._spelled.items()
+            if re.fullmatch(re.escape(key), re.sub(_JOINT, "", text), re.IGNORECASE)
+        )
 
     def value(self, value: Any) -> Any:
         """JSON without them: text gets labels, facts of a person are cut down, keys that are ids go."""
@@ -158,6 +176,8 @@ def _exact(name: str) -> str:
 
 
 def _pattern(name: str, as_words: bool) -> str:
+    if naming.runs_on(name):
+        return re.escape(unicodedata.normalize("NFC", name))
     if len(name) < 3 or name.isdecimal():
         return rf"(?<!\w){re.escape(name)}(?!\w)" if as_words else _exact(name)
     joint = _JOINT + ("{0,2}" if len(_key(name)) >= _LONG else "{1,2}")
