@@ -140,7 +140,7 @@ class FacesExtractor:
         )
         self.fingerprint = make_fingerprint(
             self.name,
-            4,
+            5,
             plain
             | {"limits": [MIN_CONTRAST, MIN_DETAIL, DETAIL_SIDE], "frames": [EVERY, EVERY_S, MIN_FRAMES]}
             | {
@@ -175,7 +175,7 @@ class _Frame:
     reasons: list[str] = field(default_factory=list)
     quality: list[float] = field(default_factory=list)
     looks: list[NDArray[np.float32]] = field(default_factory=list)
-    chips: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    vectors: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     crops: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
@@ -200,6 +200,9 @@ class FacesExtraction:
         self._size = (0, 0)
         self._frames: dict[int, _Frame] = {}
         self._failed: dict[int, str] = {}
+        self._waiting: list[
+            tuple[_Frame, int, NDArray[np.uint8]]
+        ] = []  # faces whose chips wait for a full batch
         self._neighbours = None if stride == "auto" else Neighbours(self._detector, every_frame=stride == 1)
 
     def push(self, frames: Frames) -> None:
@@ -217,6 +220,7 @@ class FacesExtraction:
     def finish(self) -> Features:
         """Features of all frames pushed."""
         self._chooser.finish()
+        self._embed_waiting(fewest=1)
         examined = sorted(self._frames)
         frames = [self._frames[i] for i in examined]
         counts = [len(frame.found) for frame in frames]
@@ -238,7 +242,9 @@ class FacesExtraction:
         places = [(frame, i) for frame in frames for i in range(len(frame.found))]
         compared = [places[face] for face in np.flatnonzero(usable)]
         embedding = np.zeros((len(reasons), self._embedder.dimension), np.float32)
-        embedding[usable] = self._embed([frame.chips[i] for frame, i in compared])
+        embedding[usable] = self._joined(
+            [frame.vectors[i][None] for frame, i in compared], (self._embedder.dimension,)
+        )
         pictures = [frame.crops[i] for frame, i in compared]
         sizes = np.zeros(len(reasons), np.int64)
         sizes[usable] = [len(picture) for picture in pictures]
@@ -292,10 +298,11 @@ class FacesExtraction:
         if not keep:
             return
         chips = self._embedder.align(rgb, found.boxes[keep], found.landmarks[keep])
-        seen.chips = dict(zip(keep, chips, strict=True))
+        self._waiting += [(seen, i, chip) for i, chip in zip(keep, chips, strict=True)]
         for i in keep:
             seen.quality[i] = quality(rgb, found.boxes[i], found.landmarks[i], float(found.confidence[i]))
             seen.crops[i] = encoded(crop(rgb, found.boxes[i]))
+        self._embed_waiting(fewest=EMBED_BATCH)
 
     def _reason(self, rgb: NDArray[np.uint8], found: Detections, i: int) -> str:
         return unusable_reason(
@@ -345,18 +352,18 @@ class FacesExtraction:
             track[here] = linked + track.max(initial=-1) + 1
         return track
 
-    def _embed(self, chips: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        if not chips:
-            return np.zeros((0, self._embedder.dimension), np.float32)
-        stacked = np.stack(chips)
-        starts = range(0, len(stacked), EMBED_BATCH)
-        vectors = np.concatenate([self._embedder.embed(stacked[s : s + EMBED_BATCH]) for s in starts])
-        if vectors.shape != (len(stacked), self._embedder.dimension) or not np.isfinite(vectors).all():
-            raise ValueError(
-                f"embedder {self._embedder.name} gave {vectors.shape} numbers, or some that are not finite, for "
-                f"{len(stacked)} faces of dimension {self._embedder.dimension}"
-            )
-        return vectors
+    def _embed_waiting(self, fewest: int) -> None:
+        """Embed the faces that wait, in batches, as long as there are so many: no chip waits for the clip's end."""
+        while len(self._waiting) >= fewest:
+            batch, self._waiting = self._waiting[:EMBED_BATCH], self._waiting[EMBED_BATCH:]
+            vectors = self._embedder.embed(np.stack([chip for _, _, chip in batch]))
+            if vectors.shape != (len(batch), self._embedder.dimension) or not np.isfinite(vectors).all():
+                raise ValueError(
+                    f"embedder {self._embedder.name} gave {vectors.shape} numbers, or some that are not finite, for "
+                    f"{len(batch)} faces of dimension {self._embedder.dimension}"
+                )
+            for (frame, i, _), vector in zip(batch, vectors, strict=True):
+                frame.vectors[i] = vector
 
     @staticmethod
     def _joined(parts: list[NDArray[np.float32]], tail: tuple[int, ...]) -> NDArray[np.float32]:
