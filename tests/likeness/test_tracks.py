@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from tests.likeness.synthetic import faces_like
 from vgaudit.extractors.face_embedders import DlibEmbedder
-from vgaudit.likeness.tracks import tracks_of
+from vgaudit.likeness.tracks import _steps, tracks_of
 
 EMBEDDER = DlibEmbedder()
 COHERENCE = 0.4
@@ -79,3 +81,21 @@ def test_a_face_that_goes_on_past_a_cut_is_one_track_and_another_is_not() -> Non
         {**late.arrays, "frames_examined": np.arange(10, dtype=np.int32), "shot": np.arange(10) // 5}
     )
     assert len(tracks_of(late, EMBEDDER, COHERENCE)) == 2, "long after"
+
+
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 258, 600])
+def test_neighbours_are_compared_in_blocks_as_all_pairs_would(count: int) -> None:
+    vectors = np.random.default_rng(count).standard_normal((count, 128)).astype(np.float32)
+    every = EMBEDDER.similarity(vectors, vectors).diagonal(1)
+    assert _steps(vectors, EMBEDDER) == pytest.approx(every, abs=1e-9)
+    assert len(_steps(vectors, EMBEDDER)) == count - 1
+
+
+def test_thousands_of_tracks_are_linked_in_no_time() -> None:
+    """Each lasts one frame, in a shot of its own at its own place: all have to be asked, none goes on."""
+    n = 4000
+    faces = faces_like(people=[0] * n, track=list(range(n)))
+    faces["shot"][:] = np.arange(n)
+    begun = time.process_time()
+    assert len(tracks_of(faces, EMBEDDER, COHERENCE)) == n
+    assert time.process_time() - begun < 3

@@ -15,6 +15,9 @@ from vgaudit.extractors.face_tracks import LINK_FRAMES
 
 Ints = NDArray[np.intp]
 
+STEP_BLOCK = 256
+"""Neighbouring faces compared at once."""
+
 
 @dataclass(frozen=True)
 class Track:
@@ -57,9 +60,13 @@ def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list
     position = np.searchsorted(faces["frames_examined"], faces["frame_index"])
     shot = faces["shot"][position]
     joined: list[Track] = []
+    alive: list[int] = []  # tracks that ended recently enough to go on
     for part in sorted(parts, key=lambda track: (track.start_s, track.faces[0])):
-        before = _goes_on(part, joined, faces, position, shot, embedder, coherence)
+        begins = position[part.faces[0]]
+        alive = [i for i in alive if begins - position[joined[i].faces[-1]] <= LINK_FRAMES]
+        before = _goes_on(part, joined, alive, faces, position, shot, embedder, coherence)
         if before is None:
+            alive.append(len(joined))
             joined.append(part)
         else:
             joined[before] = _join(joined[before], part)
@@ -69,19 +76,28 @@ def tracks_of(faces: Features, embedder: FaceEmbedder, coherence: float) -> list
 def _coherent(
     members: Ints, embedded: Ints, faces: Features, embedder: FaceEmbedder, coherence: float
 ) -> Iterator[Track]:
-    vectors = faces["embedding"][embedded]
-    steps = embedder.similarity(vectors, vectors).diagonal(1)
-    part = np.r_[0, np.cumsum(steps < coherence)]
+    part = np.r_[0, np.cumsum(_steps(faces["embedding"][embedded], embedder) < coherence)]
     pts_s = faces["pts_s"]
-    nearest = np.abs(pts_s[members][:, None] - pts_s[embedded][None]).argmin(axis=1)
+    between = (pts_s[embedded[1:]] + pts_s[embedded[:-1]]) / 2
+    nearest = np.searchsorted(between, pts_s[members])  # of two as near the earlier
     for number in np.unique(part):
         own = members[part[nearest] == number]
         yield Track(own, embedded[part == number], float(pts_s[own[0]]), float(pts_s[own[-1]]))
 
 
+def _steps(vectors: NDArray[np.float32], embedder: FaceEmbedder) -> NDArray[np.float64]:
+    """Similarity of each vector to the next, ``(m - 1,)``, without those of all pairs."""
+    steps = [
+        embedder.similarity(vectors[i : i + STEP_BLOCK], vectors[i + 1 : i + 1 + STEP_BLOCK]).diagonal()
+        for i in range(0, len(vectors) - 1, STEP_BLOCK)
+    ]
+    return np.concatenate([np.zeros(0), *steps])
+
+
 def _goes_on(
     part: Track,
     tracks: list[Track],
+    alive: list[int],
     faces: Features,
     position: Ints,
     shot: NDArray[np.int32],
@@ -91,10 +107,10 @@ def _goes_on(
     """Position of the track of another shot that ``part`` goes on with, the most alike; ``None`` if there is none."""
     first = part.faces[0]
     found: list[tuple[float, int]] = []
-    for number, track in enumerate(tracks):
+    for number in alive:
+        track = tracks[number]
         last = track.faces[-1]
-        gap = position[first] - position[last]
-        if not 0 < gap <= LINK_FRAMES or shot[first] == shot[last]:
+        if position[first] <= position[last] or shot[first] == shot[last]:
             continue
         if box_overlaps(faces["box"][[first]], faces["box"][[last]])[0, 0] < SAME_FACE_IOU:
             continue
