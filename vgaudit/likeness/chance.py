@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from vgaudit.extractors.face_embedding import FaceEmbedder
 from vgaudit.likeness.calibration import Calibration, Expected, HitRates, last_alerting
 from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.gallery_file import StoredGallery
+from vgaudit.likeness.hits import People
+from vgaudit.likeness.search import search
 
 _BINS = 40
 
@@ -26,6 +29,7 @@ class CohortCalibration:
 
     def __init__(self, gallery: StoredGallery, cohort: Cohort, embedder: FaceEmbedder) -> None:
         self.cohort = cohort
+        self._gallery = gallery
         self._calibration = Calibration(
             cohort.templates,
             cohort.groups,
@@ -82,23 +86,22 @@ class CohortCalibration:
             "and the embedder has no strict point: enlarge the cohort, or state `strict:`"
         )
 
-    def doubles(self, entry_ids: Sequence[str], people: Sequence[int], alike: float) -> list[str]:
+    def doubles(self, people: Sequence[int], alike: float) -> list[str]:
         """Sentences on people of the cohort who may be people of the gallery: a leak of them would look like chance.
 
         Args:
-            entry_ids: Of the gallery.
             people: Positions of the entries that are looked for.
             alike: Similarity from which on two are taken for one person.
         """
-        found = []
-        for entry in people:
-            close = int((self._calibration.scores(entry) >= alike).sum())
-            if close:
-                found.append(
-                    f"{entry_ids[entry]}: {close} in the cohort {'is' if close == 1 else 'are'} past the strict "
-                    "point and may be the same person; if so, take them out of the cohort"
-                )
-        return found
+        wanted = People.of(people, self._gallery.templates, self._gallery.owners)
+        found = search(self.cohort.templates, wanted.templates, wanted.owners, self.cohort.measure, alike)
+        counts = Counter(past.entry for past in found.past)
+        return [
+            f"{self._gallery.entries[wanted.entries[entry]].entry_id}: {close} in the cohort "
+            f"{'is' if close == 1 else 'are'} past the strict point and may be the same person; if so, take them out "
+            "of the cohort"
+            for entry, close in sorted(counts.items())
+        ]
 
     def facts(self) -> dict[str, Any]:
         """Name, people, source and licence of the cohort: they stand beside every rate."""

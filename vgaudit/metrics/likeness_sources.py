@@ -13,7 +13,7 @@ from vgaudit import registry
 from vgaudit.errors import GalleryError, UsageError, VgauditError
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.face_embedding import FaceEmbedder, published_point
-from vgaudit.extractors.faces import make_embedder
+from vgaudit.extractors.faces import FacesOptions, make_embedder
 from vgaudit.likeness.chance import CohortCalibration
 from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.entries import Role
@@ -23,7 +23,7 @@ from vgaudit.metrics.likeness_options import LikenessOptions, cohort_path, galle
 from vgaudit.records import digest
 from vgaudit.zoo.resolve import file_sha256
 
-_OWN_OPTIONS = ("gallery", "threshold", "strict", "cohort", "use", "require_faces")
+_OWN_OPTIONS = LikenessOptions.model_fields.keys() - FacesOptions.model_fields.keys()
 
 
 class Sources:
@@ -181,7 +181,7 @@ class Sources:
             )
         strict = self.point().strict
         alike = self.point().similarity if strict is None else strict
-        self._doubles = tuple(calibration.doubles(ids, people, alike))
+        self._doubles = tuple(calibration.doubles(people, alike))
         return calibration
 
     @property
