@@ -701,3 +701,15 @@ def test_text_has_enough_contrast(page: Path, dark: bool) -> None:
     with Browser(dark=dark, scripts=False) as opened:
         opened.open(page)
         assert opened.run(_CONTRAST) == []
+
+
+def test_clips_without_faces_answer_nothing_where_nobody_was_compared(built: Built, tmp_path: Path) -> None:
+    """A green answer to a question about a gallery that there was not would be read as a pass."""
+    entry = built.data.clips[10]
+    measured = entry.measurements["likeness"]
+    alone = replace(measured, facts={**measured.facts, "gallery": None})
+    clips = (replace(entry, measurements={"likeness": alone}),)
+    page = write_likeness(replace(built.data, clips=clips), tmp_path).read_text("utf-8")
+    found = re.search('<h2 id="answer-words">([^<]*)</h2>', page)
+    assert found
+    assert found[1] == "Not answered: nobody was compared"

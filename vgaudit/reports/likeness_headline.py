@@ -205,6 +205,8 @@ def headline(data: ReportData, hits: Sequence[RawHit], states: Sequence[ClipStat
     """The top of the page."""
     settled = mapping(data.settled.get(METRIC))
     answer, tone = _answer(hits, states)
+    if nobody_compared(data):  # a clip without a face is no answer to a question about somebody
+        answer, tone = "Not answered: nobody was compared", "nc"
     return Headline(
         question=QUESTION,
         answer=answer,
