@@ -1,6 +1,6 @@
 """Are people found whose other photograph the gallery holds, and is anybody raised where nobody was planted?
 
-    python benchmarks/likeness_selftest.py ../shared/data --out /tmp/selftest
+    python benchmarks/likeness_selftest.py ../shared/data --out selftest
 
 The gallery holds one portrait each of two people, and the astronaut of scikit-image for company. Other photographs of
 the two are planted in clips of the FETV benchmark: 300 times each at 48 and 32 px, heads turned by up to 20 degrees,
