@@ -8,9 +8,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
 from vgaudit.extractors.base import Features
 from vgaudit.extractors.faces import FacesExtractor, FacesOptions
@@ -23,7 +23,6 @@ FPS = 10.0
 @cache
 def astronaut() -> UInt8:
     """The public-domain astronaut portrait of scikit-image, ``(512, 512, 3)``."""
-    data = pytest.importorskip("skimage.data")
     return np.asarray(data.astronaut(), np.uint8)
 
 

@@ -246,7 +246,8 @@ SIZE, DIMENSION = 32, 12
 
 def onnx_folder(folder: Path, batch: str | int = "n", **manifest: Any) -> Path:
     """A real little network (average pool, then a matrix) with its manifest; returns the manifest."""
-    onnx = pytest.importorskip("onnx")
+    import onnx
+
     helper, types = onnx.helper, onnx.TensorProto
     matrix = projection()
     graph = helper.make_graph(
@@ -286,7 +287,6 @@ def onnx_embedder(manifest: Path) -> OnnxEmbedder:
 @pytest.mark.parametrize("batch", ["n", 1])
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 def test_onnx_preprocesses_as_its_manifest_says(tmp_path: Path, batch: str | int, channels: str) -> None:
-    pytest.importorskip("onnxruntime")
     embedder = onnx_embedder(onnx_folder(tmp_path, batch, channels=channels))
     chips = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
     pixels = chips[..., ::-1] if channels == "bgr" else chips
@@ -300,7 +300,6 @@ def test_onnx_preprocesses_as_its_manifest_says(tmp_path: Path, batch: str | int
 
 
 def test_onnx_runs_in_the_faces_extractor(tmp_path: Path, shared_data: Path) -> None:
-    pytest.importorskip("onnxruntime")
     manifest = onnx_folder(tmp_path)
     picture = portrait(shared_data / "faces" / "person_b" / "1.jpg")[None, ::3, ::3]
     faces = faces_of(picture, embedder="onnx", embedder_options={"manifest": str(manifest)}, device="cpu")
@@ -379,7 +378,6 @@ def test_a_manifest_that_is_no_yaml(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_not_the_manifests_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     with pytest.raises(Unavailable, match="its manifest says 0000"):
         onnx_embedder(onnx_folder(tmp_path, sha256="0" * 64))
     with pytest.raises(UsageError, match="output has 12 numbers"):
