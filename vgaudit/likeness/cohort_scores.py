@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -43,7 +44,7 @@ class CohortScores(Protocol):
         ...
 
 
-class DenseScores:
+class DenseScores(ABC):
     """Base of what knows every score."""
 
     people: int
@@ -54,9 +55,9 @@ class DenseScores:
         scores: NDArray[np.float64] = next(iter(self.blocks(np.array([entry]))))[0]
         return scores
 
+    @abstractmethod
     def blocks(self, entries: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
         """See :class:`CohortScores`."""
-        raise NotImplementedError
 
     def at_least(self, entry: int, score: float) -> NDArray[np.int64]:
         """See :class:`CohortScores`."""
