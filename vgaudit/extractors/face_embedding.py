@@ -128,6 +128,24 @@ def cosine_similarity(a: Float, b: Float) -> NDArray[np.float64]:
     return cut
 
 
+def mean_embedding(
+    vectors: Float, measure: Measure, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
+    """Mean ``(d,)`` of vectors ``(m, d)``: raw where they are compared by L2, of unit norm where by cosine.
+
+    Args:
+        vectors: At least one.
+        measure: How the embedder's vectors are compared.
+        weights: ``(m,)``, not all zero; without, all count the same.
+
+    Raises:
+        ValueError: Vectors compared by cosine cancel: their mean has no direction.
+    """
+    mean: NDArray[np.float64] = np.average(vectors.astype(np.float64), axis=0, weights=weights)[None]
+    found: NDArray[np.float32] = (unit_norm(mean) if measure == "cosine" else mean.astype(np.float32))[0]
+    return found
+
+
 def unit_norm(vectors: Float) -> NDArray[np.float32]:
     """Rows scaled to norm 1.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.face_detection import DetectionFailed, FaceDetector
-from vgaudit.extractors.face_embedding import FaceEmbedder, Measure, unit_norm
+from vgaudit.extractors.face_embedding import FaceEmbedder, Measure, mean_embedding
 from vgaudit.extractors.face_quality import LOW_CONFIDENCE, TOO_SMALL, detail, unusable_reason
 from vgaudit.likeness.entries import ImageQuality
 from vgaudit.likeness.folder import FolderImage
@@ -168,11 +168,8 @@ def mean_vector(
         return None
     if len(there) == 1:
         return there[0]
-    mean = np.stack(there).astype(np.float64).mean(axis=0, keepdims=True)
-    if measure == "l2":
-        return np.asarray(mean[0], np.float32)
     try:
-        return np.asarray(unit_norm(mean)[0], np.float32)
+        return mean_embedding(np.stack(there), measure)
     except ValueError:
         return None
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vgaudit.extractors.base import Features
-from vgaudit.extractors.face_embedding import Measure, unit_norm
+from vgaudit.extractors.face_embedding import Measure, mean_embedding
 from vgaudit.likeness.tracks import Track
 
 MOST_FACES = 8
@@ -49,15 +49,8 @@ def track_template(
         measure: How the embedder's vectors are compared.
     """
     chosen = well_spread(times_s, quality, MOST_FACES)
-    weight = quality[chosen].astype(np.float64)
-    if not weight.sum() > 0:
-        weight = np.ones(len(chosen))
-    mean = (embeddings[chosen].astype(np.float64) * (weight / weight.sum())[:, None]).sum(axis=0)
-    if measure == "l2":
-        template: NDArray[np.float32] = mean.astype(np.float32)
-        return template
-    unit: NDArray[np.float32] = unit_norm(mean[None])[0]
-    return unit
+    weights = quality[chosen].astype(np.float64)
+    return mean_embedding(embeddings[chosen], measure, weights if weights.sum() > 0 else None)
 
 
 def track_templates(tracks: list[Track], faces: Features, measure: Measure) -> NDArray[np.float32]:
