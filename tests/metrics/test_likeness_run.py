@@ -17,9 +17,10 @@ from tests.portraits import astronaut
 from vgaudit.errors import GalleryError
 from vgaudit.extractors.face_detection import FaceDetector
 from vgaudit.extractors.faces import make_embedder
+from vgaudit.gates import GateSpec
 from vgaudit.likeness.cohort import Cohort
 from vgaudit.likeness.gallery import load_gallery
-from vgaudit.pipeline.finish import Finished
+from vgaudit.pipeline.finish import Finished, regate
 from vgaudit.pipeline.prepare import prepare
 from vgaudit.pipeline.run import execute
 from vgaudit.records import Result, Severity
@@ -263,3 +264,14 @@ def test_a_group_is_counted_by_its_own_tracks(folder: Path) -> None:
     (face,) = facts["faces"]
     assert (done.run_dir / face["picture"]).is_file()
     assert json.dumps(facts)
+
+
+def test_a_run_scored_before_runs_were_settled_does_not_pass_a_gate_on_alerts(folder: Path) -> None:
+    done = run(folder)
+    opened = RunDir.open(done.run_dir)
+    stored = opened.results()
+    del stored["settled"]
+    opened.write_results(stored)
+    gate = GateSpec.model_validate({"findings": "likeness.*", "at_least": "alert", "max": 0})
+    (held,) = regate(opened, [gate], 0).gates
+    assert (held.outcome, "scored by an earlier version" in held.reason) == ("not computed", True)

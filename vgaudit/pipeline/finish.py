@@ -219,12 +219,17 @@ def _gated(
         closed=[f for f in findings if decided.of(f).closed],
         expired=[f for f in findings if decided.of(f).expired],
         undecidable=decided.problem,
-        no_alerts={
-            m: facts["no_alerts"] for m, facts in stored.get("settled", {}).items() if "no_alerts" in facts
-        },
+        no_alerts=_no_alerts(stored),
     )
     answer = decided.judged(verdict(held, failed, max_failed))
     return {"gates": [g.to_json() for g in held], "verdict": answer.to_json()}
+
+
+def _no_alerts(stored: Mapping[str, Any]) -> dict[str, str]:
+    """Metric -> why it could raise no alert in the run; one that was scored before runs were settled cannot say."""
+    if "settled" not in stored:
+        return dict.fromkeys(stored["coverage"], "the run was scored by an earlier version; score it again")
+    return {m: facts["no_alerts"] for m, facts in stored["settled"].items() if "no_alerts" in facts}
 
 
 def _census_verdict(
