@@ -1,54 +1,58 @@
-"""Drives the installed Chromium over its DevTools pipe: what a page loads, logs and shows, without any network."""
+"""Drives the installed Chromium through Playwright: what a page loads, logs and shows, without any network."""
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import json
-import os
-import select
 import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from playwright.sync_api import CDPSession, ConsoleMessage, Page, Playwright, sync_playwright
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
-    "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
-    "--hide-scrollbars",
-    "--disable-background-networking",
     "--disable-component-update",
-    "--disable-sync",
-    "--disable-extensions",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
     "--autoplay-policy=no-user-gesture-required",
-    "--host-resolver-rules=MAP * 0.0.0.0",
-    "--remote-debugging-pipe",
+    "--host-resolver-rules=MAP * 0.0.0.0, EXCLUDE 127.0.0.1",
 )
+WAIT_S = 60.0
 
-# The browser reads commands from descriptor 3 and writes answers to descriptor 4.
-LAUNCHER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.dup2(int(sys.argv[2]), 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
+
+class _Driver:
+    """Playwright's process, shared by the browsers that are open at the same time: it allows one in a thread."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._playwright: Playwright | None = None
+
+    def start(self) -> Playwright:
+        if self._playwright is None:
+            self._playwright = sync_playwright().start()
+        self._users += 1
+        return self._playwright
+
+    def stop(self) -> None:
+        self._users -= 1
+        if self._users == 0 and self._playwright is not None:
+            self._playwright.stop()
+            self._playwright = None
+
+
+_driver = _Driver()
 
 
 class Browser:
     """One browser with one page; a context manager.
 
     Attributes:
+        page: The page, for what the methods below do not cover.
         requests: URLs the page asked for.
         problems: Console errors, exceptions and policy violations.
     """
+
+    page: Page
 
     def __init__(
         self, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True
@@ -58,65 +62,58 @@ class Browser:
         self._size = (width, height)
         self._dark = dark
         self._scripts = scripts
-        self._buffer = b""
-        self._next = 0
-        self._session = ""
 
     def __enter__(self) -> Browser:
         assert CHROMIUM is not None
-        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        down_read, self._down = os.pipe()
-        self._up, up_write = os.pipe()
-        # Duplicated out of the way of 3 and 4, where the launcher puts them.
-        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (down_read, up_write)]
-        command = (CHROMIUM, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank")
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER, *map(str, ends), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=ends,
-        )
-        for end in (down_read, up_write, *ends):
-            os.close(end)
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
-            self.call(f"{domain}.enable")
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", features=scheme)
-        self.resize(*self._size)
-        if not self._scripts:
-            self.call("Emulation.setScriptExecutionDisabled", value=True)
+        playwright = _driver.start()
+        try:
+            self._browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+            width, height = self._size
+            context = self._browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if self._dark else "light",
+                java_script_enabled=self._scripts,
+                accept_downloads=True,
+            )
+            self.page = context.new_page()
+            self.page.set_default_timeout(WAIT_S * 1000)
+            self._cdp: CDPSession = context.new_cdp_session(self.page)
+        except BaseException:
+            _driver.stop()
+            raise
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._down)
-        os.close(self._up)
-        self._profile.cleanup()
+        try:
+            self._browser.close()
+        finally:
+            _driver.stop()
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(message.text)
 
     def resize(self, width: int, height: int) -> None:
         """Set the size of the viewport in CSS pixels."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        self.page.set_viewport_size({"width": width, "height": height})
 
-    def open(self, path: Path, fragment: str = "") -> None:
-        """Load a local page and wait until it has loaded."""
-        for url in ("about:blank", path.resolve().as_uri() + fragment):
-            self.call("Page.navigate", url=url)
-            self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+    def open(self, page: Path | str, fragment: str = "") -> None:
+        """Load a local page, or a URL, and wait until it has loaded."""
+        url = page.resolve().as_uri() if isinstance(page, Path) else page
+        self.page.goto("about:blank")
+        self.page.goto(url + fragment, wait_until="load")
 
     def run(self, script: str) -> Any:
-        """Value of a JavaScript expression (promises are awaited), evaluated through the debugger."""
+        """Value of a JavaScript expression; promises are awaited.
+
+        It is evaluated through the debugger, so that the page's policy does not forbid it, nor that the page itself
+        may not run scripts.
+        """
         answer = self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
         )
@@ -124,57 +121,20 @@ class Browser:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
-    def until(self, script: str, seconds: float = 60.0) -> Any:
-        """Wait until a JavaScript expression is truthy."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            value = self.run(script)
-            if value:
-                return value
-            time.sleep(0.05)
-        raise AssertionError(f"never true: {script}")
+    def until(self, script: str, seconds: float = WAIT_S) -> Any:
+        """Wait until a JavaScript expression is truthy, and return its value."""
+        waited = 0.0
+        while not (value := self.run(script)):
+            if waited > seconds:
+                raise AssertionError(f"never true: {script}")
+            self.page.wait_for_timeout(50)
+            waited += 0.05
+        return value
 
     def screenshot(self, path: Path, full: bool = True) -> None:
         """Save what the page looks like as PNG."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
-        path.write_bytes(base64.b64decode(answer["data"]))
+        self.page.screenshot(path=path, full_page=full)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send one DevTools command and wait for its answer."""
-        self._next += 1
-        message: dict[str, Any] = {"id": self._next, "method": method, "params": params}
-        if self._session and not method.startswith("Target."):
-            message["sessionId"] = self._session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self._down, data) :]
-        while True:
-            answer = self._read()
-            if answer.get("id") == self._next:
-                if "error" in answer:
-                    raise AssertionError(f"{method}: {answer['error']}")
-                return dict(answer["result"])
-
-    def _read(self, seconds: float = 60.0) -> dict[str, Any]:
-        while b"\0" not in self._buffer:
-            if not select.select([self._up], [], [], seconds)[0]:
-                raise AssertionError("the browser does not answer")
-            chunk = os.read(self._up, 1 << 20)
-            if not chunk:
-                raise AssertionError("the browser went away")
-            self._buffer += chunk
-        raw, self._buffer = self._buffer.split(b"\0", 1)
-        message: dict[str, Any] = json.loads(raw)
-        self._note(message)
-        return message
-
-    def _note(self, message: dict[str, Any]) -> None:
-        method, params = message.get("method"), message.get("params", {})
-        if method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"])
-        elif method == "Runtime.exceptionThrown":
-            self.problems.append(str(params["exceptionDetails"]))
-        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-            self.problems.append(params["entry"]["text"])
-        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
-            self.problems.append(str(params["args"]))
+        return dict(self._cdp.send(method, params))
