@@ -33,7 +33,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),
     "stages": ("pipeline.*", "execution", "execution.*"),
-    "whole": ("pipeline", "pipeline.run", "pipeline.prepare", "testing", "testing.*", ""),
+    "whole": ("pipeline", "pipeline.run", "pipeline.prepare", "testing", "testing.*", "notebook", ""),
     "door": ("scaffold", "cli", "cli.*", "__main__"),
 }  # fmt: skip
 

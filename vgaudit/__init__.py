@@ -4,9 +4,10 @@ The public API. Names are imported on first use, so that ``import vgaudit`` cost
 
     import vgaudit
 
-    prepared = vgaudit.prepare(vgaudit.load_suite("suite.yaml"))
-    finished = vgaudit.execute(prepared, out)
-    finished.verdict.exit_code, finished.data.results
+    run = vgaudit.run("suite.yaml")              # or vgaudit.open_run("reports/mine")
+    run.verdict.exit_code, run.results           # a pandas DataFrame
+
+``prepare``, ``execute`` and ``regate`` are the stages behind it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         UsageError,
         VgauditError,
     )
+    from vgaudit.notebook import Chart, Run, open_run, run
     from vgaudit.pipeline.finish import Finished, read_report_data, regate
     from vgaudit.pipeline.prepare import Prepared, census_suite, prepare
     from vgaudit.pipeline.run import execute, score_run
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
+    "Chart",
     "Finding",
     "Finished",
     "GalleryError",
@@ -50,6 +53,7 @@ __all__ = [
     "Prepared",
     "ReportData",
     "Result",
+    "Run",
     "RunDir",
     "RunDirError",
     "Sample",
@@ -63,9 +67,11 @@ __all__ = [
     "census_suite",
     "execute",
     "load_suite",
+    "open_run",
     "prepare",
     "read_report_data",
     "regate",
+    "run",
     "score_run",
     "write_reports",
 ]
@@ -75,6 +81,7 @@ _HOMES = {
         "BackendError", "GalleryError", "MediaError", "RunDirError", "SuiteError", "Unavailable", "UsageError",
         "VgauditError",
     ),
+    "vgaudit.notebook": ("Chart", "Run", "open_run", "run"),
     "vgaudit.pipeline.finish": ("Finished", "read_report_data", "regate"),
     "vgaudit.pipeline.prepare": ("Prepared", "census_suite", "prepare"),
     "vgaudit.pipeline.run": ("execute", "score_run"),

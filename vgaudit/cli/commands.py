@@ -11,11 +11,11 @@ import typer
 import vgaudit
 from vgaudit.cli.decide import decide
 from vgaudit.cli.gallery import gallery
-from vgaudit.cli.given import backend_block, people, quoted
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.cli.selftest import selftest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
+from vgaudit.suite.given import given_overrides, people
 
 app = typer.Typer(
     name="vgaudit",
@@ -399,17 +399,7 @@ def _prepare(
     from vgaudit.pipeline.prepare import prepare
     from vgaudit.suite import load_suite
 
-    texts = list(overrides or [])
-    if backend is not None:
-        texts.insert(0, f"backend={backend_block(backend)}")
-    if (named := people(gallery)) is not None:
-        texts.append(f"metrics.likeness.gallery={quoted(named)}")
-    if cohort is not None:
-        if not cohort.is_file():
-            raise UsageError(
-                f"--cohort {cohort}: expected a file made by `vgaudit gallery calibrate`, found nothing there"
-            )
-        texts.append(f"metrics.likeness.cohort={quoted(str(cohort.resolve()))}")
+    texts = given_overrides(overrides or [], backend=backend, gallery=gallery, cohort=cohort)
     return prepare(load_suite(suite, texts), limit=limit)
 
 

@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vgaudit.errors import UsageError
+
+
+def given_overrides(
+    overrides: Sequence[str],
+    *,
+    backend: str | None = None,
+    gallery: str | None = None,
+    cohort: Path | None = None,
+) -> list[str]:
+    """``key=value`` texts for :func:`vgaudit.suite.load_suite`: what options mean, with ``overrides``.
+
+    Args:
+        overrides: As after ``--set``.
+        backend: See :func:`backend_block`.
+        gallery: See :func:`people`.
+        cohort: A file of unrelated people.
+
+    Raises:
+        UsageError: Something named is not there, or cannot be read as what it should be.
+    """
+    texts = list(overrides)
+    if backend is not None:
+        texts.insert(0, f"backend={backend_block(backend)}")
+    if (named := people(gallery)) is not None:
+        texts.append(f"metrics.likeness.gallery={quoted(named)}")
+    if cohort is not None:
+        if not cohort.is_file():
+            raise UsageError(
+                f"--cohort {cohort}: expected a file made by `vgaudit gallery calibrate`, found nothing there"
+            )
+        texts.append(f"metrics.likeness.cohort={quoted(str(cohort.resolve()))}")
+    return texts
 
 
 def people(gallery: str | None) -> str | None:
