@@ -23,7 +23,7 @@ metrics:
   temporal: {}
   likeness: {gallery: none}
 gates:
-  - {metric: temporal.warp_error, max: 0.000001, reason: <b>steady</b> & calm}
+  - {metric: temporal.warp_error, max: 0.000001, on: estimate, reason: <b>steady</b> & calm}
   - likeness.alert_rate <= 0.5
 prompts:
   - {id: dog, text: a dog is running on the beach at sunset}
@@ -63,7 +63,7 @@ def test_what_was_not_computed_has_no_number_and_a_reason(made: vgaudit.Run) -> 
     assert row["status"] == "not applicable"
     assert row["reason"]
     outcomes = made.gates.groupby("gate")["outcome"].first()
-    assert outcomes["temporal.warp_error <= 1e-06"] == "failed"
+    assert outcomes["temporal.warp_error <= 1e-06 on estimate"] == "failed"
     assert outcomes["likeness.alert_rate <= 0.5"] == "not computed"
 
 

@@ -317,7 +317,7 @@ def _forest(rows: Sequence[Result]) -> str:
             label = f"{row.name}, {row.group}: {text} {row.unit}".strip()
             chart = charts.forest_row(scale, row.value, row.low, row.high, label)
             counted = f"{row.n} clips, {row.n_clusters} prompts"
-            cells = f'<td>{escape(text)}<br><small>{counted}</small></td><td class="plot">{chart}</td>'
+            cells = f'<td>{escape(text)}<br/><small>{counted}</small></td><td class="plot">{chart}</td>'
         lines.append(f"<tr><th>{escape(row.group)}</th>{cells}</tr>")
     if scale is not None:
         lines.append(f'<tr><td></td><td></td><td class="plot">{charts.forest_axis(scale)}</td></tr>')

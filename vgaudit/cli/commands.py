@@ -15,7 +15,6 @@ from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.cli.selftest import selftest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
-from vgaudit.suite.given import given_overrides, people
 
 app = typer.Typer(
     name="vgaudit",
@@ -193,6 +192,7 @@ def score(
     from vgaudit.pipeline.prepare import census_suite, prepare
     from vgaudit.pipeline.run import execute, score_run
     from vgaudit.rundir import is_run_dir
+    from vgaudit.suite.given import people
 
     progress = make_progress(quiet)
     if is_run_dir(what):
@@ -398,6 +398,7 @@ def _prepare(
 ) -> Any:
     from vgaudit.pipeline.prepare import prepare
     from vgaudit.suite import load_suite
+    from vgaudit.suite.given import given_overrides
 
     texts = given_overrides(overrides or [], backend=backend, gallery=gallery, cohort=cohort)
     return prepare(load_suite(suite, texts), limit=limit)
