@@ -23,8 +23,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "records", "plan", "registry", "progress"),
     "sums": ("estimates", "stats", "conditions", "gates"),
     "files": (
-        "arrays", "video", "video.*", "rows", "index", "package_files", "provenance", "rundir", "decision_words",
-        "decisions", "shipped", "zoo", "zoo.*", "storyworld", "storyworld.*",
+        "arrays", "video", "video.*", "rows", "index", "package_files", "provenance", "rundir", "decisions",
+        "decision_words", "decision_chain", "shipped", "zoo", "zoo.*", "storyworld", "storyworld.*",
     ),
     "contracts": (
         "backends.base", "extractors.base", "metrics.base", "reports.data", "pipeline.publish", "pipeline.runspec",
@@ -33,7 +33,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),
     "stages": ("pipeline.*", "execution", "execution.*"),
-    "whole": ("pipeline", "pipeline.run", "pipeline.prepare", "testing", "testing.*", ""),
+    "whole": ("pipeline", "pipeline.run", "pipeline.prepare", "desk", "desk.*", "testing", "testing.*", ""),
     "door": ("scaffold", "cli", "cli.*", "__main__"),
 }  # fmt: skip
 
@@ -52,7 +52,10 @@ FORBIDDEN = (
     ("likeness.*", "metrics.*", "metrics use likeness, not the other way round"),
 )
 
-HEAVY = ("torch", "torchvision", "diffusers", "transformers", "open_clip", "facenet_pytorch", "torchmetrics")
+HEAVY = (
+    "torch", "torchvision", "diffusers", "transformers", "open_clip", "facenet_pytorch", "torchmetrics", "starlette",
+    "uvicorn",
+)  # fmt: skip
 
 
 @cache

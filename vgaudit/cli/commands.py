@@ -14,6 +14,7 @@ from vgaudit.cli.gallery import gallery
 from vgaudit.cli.given import backend_block, people, quoted
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
+from vgaudit.cli.review import review
 from vgaudit.cli.selftest import selftest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 app.add_typer(gallery)
 app.add_typer(decide)
+app.add_typer(review)
 app.add_typer(models)
 app.add_typer(reference)
 app.command()(selftest)
