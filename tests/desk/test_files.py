@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def folder(tmp_path: Path) -> Path:
     "path",
     [
         "", "/", ".", "..", "../manifest.json", "clips/../../manifest.json", "clips", "clips/", "/etc/passwd",
-        "out.json", "in.html", "up/manifest.json", "up/report/index.html", ".written", "clips/.hidden", "./index.html",
+        "out.json", "in.html", "up/manifest.json", "up/report/index.html", ".written", "clips/.hidden",
+        "./index.html",
         "clips//a b.html", "pipe", "index.html/", "index.html\0", "..\\manifest.json", "nothing.html", "x" * 5000,
     ],
 )  # fmt: skip
@@ -113,15 +115,11 @@ def test_the_page_says_that_it_is_served_and_may_ask_the_server(desk: Desk) -> N
     head, _, _ = page.partition("</head>")
     assert head.count(MARK) == 1
     assert head.count("connect-src") == 1
-    assert (
-        "connect-src &#x27;self&#x27;" in head
-        or "connect-src &#39;self&#39;" in head
-        or "connect-src 'self'" in head
-    )
+    assert "connect-src 'self'" in html.unescape(head)
 
 
 def test_a_page_that_may_ask_already_is_left_alone() -> None:
-    page = '<head><meta http-equiv="Content-Security-Policy" content="x; connect-src &#39;self&#39;"></head><p>connect</p>'
+    page = "<head><meta http-equiv='Content-Security-Policy' content=\"connect-src 'self'\"></head><p>connect</p>"
     assert served_page(page) == page.replace("</head>", f"{MARK}\n</head>")
     with pytest.raises(RunDirError, match="with a head"):
         served_page("<p>")
@@ -144,15 +142,15 @@ def test_media_come_in_parts_and_with_their_types(desk: Desk) -> None:
     assert (other.status, len(other.body)) == (200, len(data))
     head = desk.ask(f"media/{video.name}", "HEAD")
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(data)))
-    types = {"assets/report.css": "text/css", "assets/player.js": "text/javascript", "assets/icon.svg": "image/svg+xml",
-             "index.html": "text/html"}  # fmt: skip
+    types = {"assets/report.css": "text/css", "assets/player.js": "text/javascript",
+             "assets/icon.svg": "image/svg+xml", "index.html": "text/html"}  # fmt: skip
     for path, kind in types.items():
         assert desk.ask(path).headers["content-type"].startswith(kind), path
 
 
 @pytest.mark.parametrize(
-    "path", ["../manifest.json", "%2e%2e/manifest.json", "..%2Fmanifest.json", "clips", "clips/", ".written", "%00", "api/",
-             "api/other", "..%5cmanifest.json", "media/%ff"]
+    "path", ["../manifest.json", "%2e%2e/manifest.json", "..%2Fmanifest.json", "clips", "clips/", ".written",
+             "%00", "api/", "api/other", "..%5cmanifest.json", "media/%ff"]
 )  # fmt: skip
 def test_nothing_else_is_served(desk: Desk, path: str) -> None:
     answer = desk.ask(path)

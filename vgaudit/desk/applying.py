@@ -57,8 +57,8 @@ class Applier:
             self._thread.join()
 
     def due(self, view: View) -> bool:
-        """Whether verdict and reports do not know all decisions, or not that one has expired."""
-        return view.decided.key not in (view.applied_key, self._done_for)
+        """Whether verdict or reports do not know all decisions, or not that one has expired."""
+        return not view.current or view.decided.key not in (view.applied_key, self._done_for)
 
     def _watch(self) -> None:
         key, changed, first, not_before = "", 0.0, 0.0, 0.0

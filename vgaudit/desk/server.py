@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from vgaudit.decisions import cut_torn_line
 from vgaudit.desk.app import PAGE, build_app
@@ -21,6 +22,9 @@ from vgaudit.pipeline.finish import hold_again
 from vgaudit.pipeline.photographs import photographs, record_shown
 from vgaudit.reports.write import reports_are_current
 from vgaudit.rundir import RunDir
+
+if TYPE_CHECKING:
+    import uvicorn
 
 ADDRESS = "127.0.0.1"
 PORT = 8750
@@ -101,7 +105,7 @@ class DeskServer:
         server = uvicorn.Server(config)
         self._applier.start()
         try:
-            with _no_death_by_signal():
+            with _ended_by_signals(server):
                 ready(self.url)
                 server.run(sockets=[self._socket])
         finally:
@@ -150,11 +154,15 @@ def _listening(port: int | None) -> socket.socket:
 
 
 @contextmanager
-def _no_death_by_signal() -> Iterator[None]:
-    """The server ends orderly at a signal and sends it once more when it has; that one must not end the process."""
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """A signal ends the server, and not the process.
+
+    While it runs, the server hears signals itself; it raises them once more when it has ended. One that comes
+    before it listens to them counts as well.
+    """
 
     def heard(number: int, frame: FrameType | None) -> None:
-        """The server has heard it too."""
+        server.should_exit = True
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -14,6 +14,7 @@ from vgaudit.errors import RunDirError, UsageError
 from vgaudit.pipeline.decided import Decided, follows
 from vgaudit.pipeline.deciding import Listed, Made, open_desk, record
 from vgaudit.records import Verdict, digest
+from vgaudit.reports.write import MARK, reports_are_current
 from vgaudit.rundir import MANIFEST, RunDir
 
 _Stamp = tuple[tuple[int, ...], ...]
@@ -30,6 +31,7 @@ class View:
         decisions: The lines of the chain.
         verdict: As it was when decisions were last applied.
         applied: How many decisions verdict and reports know.
+        current: Whether all reports were written from the results that are there now.
         applied_key: :attr:`~vgaudit.pipeline.decided.Decided.key` of those.
         edition: Digest that changes when the run is scored again with other findings.
         day: The day expiries were held against, in UTC.
@@ -41,6 +43,7 @@ class View:
     decisions: tuple[Decision, ...]
     verdict: Verdict
     applied: int
+    current: bool
     applied_key: str
     edition: str
     day: date
@@ -77,6 +80,7 @@ class Session:
         self._findings: dict[str, Listed] = {}
         self._review = ReviewPolicy()
         self._stored: dict[str, Any] = {}
+        self._applied, self._current = 0, False
         self._view: View | None = None
         self.look()
 
@@ -90,7 +94,7 @@ class Session:
             RunDirError: It cannot be read.
         """
         with self._lock:
-            files = _stamp(self.run / "results.json", self.run / MANIFEST)
+            files = _stamp(self.run / "results.json", self.run / MANIFEST, self.run / MARK)
             if files != self._stamp:
                 self._read_results()
                 self._stamp, self._view = files, None
@@ -179,6 +183,9 @@ class Session:
             self._review, self._edition = desk.spec.review, edition
         self._stored = stored
         kept = stored.get("decisions")
+        self._current = reports_are_current(self.run)
+        if self._current:
+            self._applied = int((kept or {}).get("count", 0))
         if kept and int(kept.get("count", 0)) > int(self._anchor["count"]):
             self._anchor = kept
 
@@ -195,7 +202,8 @@ class Session:
             follows(chain, self._review, found, self._anchor),
             chain.decisions,
             Verdict.from_json(stored["verdict"]),
-            int((stored.get("decisions") or {}).get("count", 0)),
+            self._applied,
+            self._current,
             str(stored.get("decided", "")),
             self._edition,
             today,
