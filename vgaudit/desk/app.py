@@ -58,10 +58,13 @@ def build_app(session: Session, applier: Applier, token: str, port: int, author:
 
 def served_page(page: str) -> str:
     """``review.html`` as the desk sends it: it says that it is served, and may ask this server."""
-    if "connect-src" not in page.partition("</head>")[0]:
-        for spelling in (str, html.escape, lambda text: html.escape(text).replace("&#x27;", "&#39;")):
-            page = page.replace(spelling(CONTENT_SECURITY_POLICY), html.escape(POLICY), 1)
     head, end, body = page.partition("</head>")
+    if "connect-src" not in head:
+        escaped = html.escape(CONTENT_SECURITY_POLICY)
+        for spelling in (CONTENT_SECURITY_POLICY, escaped, escaped.replace("&#x27;", "&#39;")):
+            if spelling in head:
+                head = head.replace(spelling, html.escape(POLICY), 1)
+                break
     if not end:
         raise RunDirError(f"{PAGE}: expected a page with a head, found none; run `vgaudit report` again")
     return f"{head}{MARK}\n{end}{body}"
