@@ -142,7 +142,10 @@ def test_light_modules_never_name_a_heavy_one(name: str) -> None:
 def test_heavy_packages_are_imported_inside_functions(name: str) -> None:
     tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
     lazy = {
-        id(inner) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for inner in ast.walk(node)
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
