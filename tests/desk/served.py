@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 STAND_IN = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
     '<meta http-equiv="Content-Security-Policy" content="{csp}">\n<title>Review</title>\n'
-    '<link rel="icon" href="assets/icon.svg"><script defer src="assets/stand_in.js"></script></head><body><p id="said"></p></body></html>\n'
+    '<link rel="icon" href="assets/icon.svg"><script defer src="assets/stand_in.js"></script></head>\n'
+    '<body><p id="said"></p></body></html>\n'
 )
 
 
