@@ -458,3 +458,73 @@ def test_importing_decisions_loads_nothing_heavy() -> None:
     code = "import vgaudit.decisions, sys; print([m for m in ('numpy', 'torch', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+# -- for whoever goes on reading and writing -------------------------------------------------------
+
+
+def test_a_file_that_cannot_grow_keeps_whole_lines_only(run: Path) -> None:
+    append(run, [new()])
+    before = (run / decisions.FILE).read_bytes()
+    code = textwrap.dedent(f"""
+        import resource, sys
+        from pathlib import Path
+        from tests.test_decisions import append, new
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 100}, resource.RLIM_INFINITY))
+        try:
+            append(Path(sys.argv[1]), [new("confirm")])
+        except OSError as error:
+            print("told:", error.strerror)
+        """)
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout, done.returncode) == ("told: File too large\n", 0), done.stderr
+    assert (run / decisions.FILE).read_bytes() == before
+    assert verify(run) is None
+
+
+def test_a_check_sees_the_chain_as_it_is_and_stops_the_append(run: Path) -> None:
+    append(run, [new()])
+    seen: list[Chain] = []
+
+    def refuse(chain: Chain) -> None:
+        seen.append(chain)
+        raise UsageError("not now")
+
+    with pytest.raises(UsageError, match="not now"):
+        append(run, [new("confirm", note="A note.")], check=refuse)
+    assert [len(chain.decisions) for chain in seen] == [1]
+    assert len(lines(run)) == 1
+    assert not (run / decisions.NOTES).exists()
+    append(run, [new("confirm")], check=seen.append)
+    assert [len(chain.decisions) for chain in seen] == [1, 1]
+    assert len(lines(run)) == 2
+
+
+def test_nothing_is_added_to_a_chain_whose_end_is_missing(run: Path) -> None:
+    append(run, [new()])
+    append(run, [new("confirm")])
+    anchor = read_chain(run).anchor
+    (run / decisions.FILE).write_bytes(lines(run)[0])
+    with pytest.raises(RunDirError, match="2 decisions had been applied"):
+        append(run, [new("escalate")], anchor=anchor)
+    assert len(lines(run)) == 1
+
+
+def test_reading_on_says_what_reading_anew_says(run: Path) -> None:
+    reader = decisions.ChainReader()
+    for number in range(4):
+        assert (reader := reader.again(run)).chain == read_chain(run)
+        append(run, [new(author=f"A{number}")])
+    assert (reader := reader.again(run)).chain == read_chain(run)
+    text = (run / decisions.FILE).read_bytes()
+    for harm in (text.replace(b"A1", b"B1", 1), text[:-1], b"", text[: text.index(b"\n") + 1], b"\n" + text):
+        (run / decisions.FILE).write_bytes(harm)
+        anchor = {"count": 4, "head": json.loads(text.splitlines()[-1])["hash"]}
+        assert (broken := reader.again(run, anchor)).chain == read_chain(run, anchor)
+        assert broken.chain.problem
+        (run / decisions.FILE).write_bytes(text)
+        assert broken.again(run, anchor).chain == read_chain(run, anchor)
+        assert reader.again(run, anchor).chain.problem is None
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "plan_digest": "0" * 64}))
+    assert "another run" in str(reader.again(run).chain.problem)

@@ -11,17 +11,17 @@ by number. The chain names neither gallery entries nor anything a reviewer wrote
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from vgaudit.decision_chain import FILE, Chain, ChainReader, Problem, beginning, chain_of, read_chain
 from vgaudit.decision_words import (
     ALONE,
     AUTHOR_VARIABLE,
@@ -32,7 +32,6 @@ from vgaudit.decision_words import (
     OPEN,
     OTHER,
     REASONS,
-    STRICTNESS,
     Decision,
     NewDecision,
     ReviewPolicy,
@@ -47,7 +46,6 @@ from vgaudit.errors import RunDirError, UsageError
 from vgaudit.records import Finding, Severity, canonical_json, digest
 from vgaudit.rundir import RunDir, atomic_write, owner_only
 
-FILE = "decisions.jsonl"
 NOTES = "decision_notes"
 PURGED = "purged"
 """What stands in place of a note that is no longer there."""
@@ -57,39 +55,10 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 __all__ = [
     "ALONE", "AUTHOR_VARIABLE", "CLOSING", "CONSENT", "FILE", "NOTES", "OPEN", "OTHER", "PURGED", "REASONS",
-    "Appended", "Chain", "Decision", "NewDecision", "Problem", "ReviewPolicy", "Standing", "State", "Verb", "append",
-    "author_name", "checked", "cut_torn_line", "note_of", "notes_about", "person", "read_chain", "remove_notes",
-    "standings", "verify",
+    "Appended", "Chain", "ChainReader", "Decision", "NewDecision", "Problem", "ReviewPolicy", "Standing", "State",
+    "Verb", "append", "author_name", "checked", "cut_torn_line", "note_of", "notes_about", "person", "read_chain",
+    "remove_notes", "standings", "verify",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a chain: the first bad line, and why."""
-
-    line: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{FILE}, line {self.line}: {self.what}"
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The decisions of a run.
-
-    Attributes:
-        decisions: The lines before the first bad one.
-        problem: What is wrong, or ``None``. With a problem no decision counts.
-    """
-
-    decisions: tuple[Decision, ...] = ()
-    problem: Problem | None = None
-
-    @property
-    def anchor(self) -> dict[str, Any]:
-        """How many decisions there are and the last one's digest, to be kept elsewhere."""
-        return {"count": len(self.decisions), "head": self.decisions[-1].hash if self.decisions else ""}
 
 
 @dataclass(frozen=True)
@@ -104,27 +73,6 @@ class Appended:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def read_chain(run: Path, anchor: Mapping[str, Any] | None = None) -> Chain:
-    """The decisions of a run, checked line by line; an append under way is waited for.
-
-    Args:
-        run: The run directory.
-        anchor: :attr:`Chain.anchor` as it was kept when decisions were last applied; tells of lines cut off the end.
-
-    Raises:
-        RunDirError: The manifest, whose plan digest the chain begins with, cannot be read.
-    """
-    try:
-        with (run / FILE).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            data = file.read()
-    except FileNotFoundError:
-        data = b""
-    if not data and not anchor:
-        return Chain()
-    return _checked(data, _beginning(run), anchor)
-
-
 def verify(run: Path) -> Problem | None:
     """The first thing wrong with a run's chain, or ``None``.
 
@@ -137,81 +85,6 @@ def verify(run: Path) -> Problem | None:
     except RunDirError:
         anchor = None  # not scored, or damaged: then nothing is known of the end
     return read_chain(run, anchor).problem
-
-
-def _beginning(run: Path) -> str:
-    return str(RunDir(run).manifest()["plan_digest"])
-
-
-def _checked(data: bytes, beginning: str, anchor: Mapping[str, Any] | None = None) -> Chain:
-    found: list[Decision] = []
-    *lines, tail = data.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            decision = _line(line)
-        except ValueError as error:
-            return Chain(tuple(found), Problem(number, str(error)))
-        expected = found[-1].hash if found else beginning
-        if decision.seq != number:
-            what = f"seq: expected {number}, found {decision.seq}; a line was added, moved or taken out"
-            return Chain(tuple(found), Problem(number, what))
-        if decision.prev != expected:
-            before = "the line before" if found else "the run's plan (a chain of another run?)"
-            what = f"prev: expected {expected[:12]}..., the digest of {before}, found {decision.prev[:12]}..."
-            return Chain(tuple(found), Problem(number, what))
-        found.append(decision)
-    chain = Chain(tuple(found))
-    if tail:
-        what = (
-            "torn: its writer was stopped inside it; the next decision, or `decide verify --cut`, cuts it off"
-        )
-        return replace(chain, problem=Problem(len(found) + 1, what))
-    try:
-        count, head = (int(anchor["count"]), str(anchor["head"])) if anchor else (0, "")
-    except (KeyError, TypeError, ValueError):
-        what = f"how many decisions had been applied cannot be read ({anchor!r} in results.json)"
-        return replace(chain, problem=Problem(len(found) + 1, what[:200]))
-    if count > 0 and (len(found) < count or found[count - 1].hash != head):
-        what = f"{count} decisions had been applied to this run, and the chain no longer holds them; restore the file"
-        return replace(chain, problem=Problem(min(count, len(found) + 1), what))
-    return chain
-
-
-def _line(line: bytes) -> Decision:
-    """A line as a decision whose hash fits; ``prev`` and ``seq`` are for the caller to check."""
-    try:
-        value = json.loads(line)
-        decision = Decision(**value)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"not a decision ({error})"[:200]) from error
-    wrong = [k for k, v in value.items() if not isinstance(v, _TYPES[k]) or isinstance(v, bool)]
-    if wrong:
-        raise ValueError(f"not a decision ({wrong[0]} is {value[wrong[0]]!r})"[:200])
-    if decision.sealed().hash != decision.hash:
-        raise ValueError("hash: the line was changed after it was written")
-    if canonical_json(decision.to_json()).encode() != line:
-        raise ValueError("not the canonical text of its content; the line was written by something else")
-    if decision.verb not in _VERBS:
-        raise ValueError(f"unknown verb {decision.verb!r}; written by a newer vgaudit?")
-    if decision.policy not in ("", *STRICTNESS):
-        raise ValueError(f"unknown policy {decision.policy!r}; written by a newer vgaudit?")
-    try:
-        zone = datetime.fromisoformat(decision.time).tzinfo
-        date.fromisoformat(decision.expires or "2000-01-01")
-    except ValueError as error:
-        raise ValueError(f"not a decision ({error})") from error
-    if zone is None:
-        raise ValueError(f"not a decision (its time {decision.time!r} has no zone)")
-    return decision
-
-
-_VERBS = frozenset(Verb)
-_TEXT: tuple[type, ...] = (str,)
-_TEXTS = ("time", "author", "verb", "finding", "clip", "kind", "reason_code", "prev", "hash", "policy")
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(_TEXTS, _TEXT),
-    "seq": (int,), "note_sha256": (str, type(None)), "expires": (str, type(None)),
-}  # fmt: skip
 
 
 def note_of(run: Path, decision: Decision) -> str:
@@ -241,7 +114,7 @@ def checked(new: NewDecision, today: date | None = None) -> NewDecision:
     Raises:
         UsageError: Unknown verb or reason code, a missing note, expiry or author, or an expiry in the past.
     """
-    if new.verb not in _VERBS:
+    if new.verb not in frozenset(Verb):
         raise UsageError(f"expected one of {', '.join(Verb)}, found the verb {new.verb!r}")
     codes = REASONS[Verb(new.verb)]
     if new.reason_code not in codes:
@@ -291,11 +164,21 @@ def _years_on(day: date) -> date:
     )
 
 
-def append(run: Path, new: Sequence[NewDecision]) -> Appended:
+def append(
+    run: Path, new: Sequence[NewDecision], *, anchor: Mapping[str, Any] | None = None,
+    check: Callable[[Chain], None] | None = None,
+) -> Appended:  # fmt: skip
     """Add decisions at the end of the chain: all of them, or none where the file cannot be written.
 
     Writers wait for each other. A torn last line is cut off first. A decision that carries a ``time`` and is there
     already (same time, author, verb, finding, reason and expiry) is not written again. No earlier line is touched.
+    When it returns, lines and notes are on disk.
+
+    Args:
+        run: The run directory.
+        new: The decisions.
+        anchor: As of :func:`read_chain`; nothing is added to a chain whose end was cut off.
+        check: Is given the chain as it is before, which nobody changes meanwhile; if it raises, nothing is written.
 
     Raises:
         UsageError: See :func:`checked`.
@@ -304,11 +187,13 @@ def append(run: Path, new: Sequence[NewDecision]) -> Appended:
     wanted = [checked(n) for n in new]
     with _locked(run) as file:
         data, mended = _mend(file)
-        chain = _checked(data, _beginning(run))
+        chain = chain_of(data, beginning(run), anchor)
         if chain.problem:
             raise RunDirError(
                 f"{run}: {chain.problem}; nothing was added to a damaged chain, restore the file"
             )
+        if check is not None:
+            check(chain)
         there = {_same(d): d for d in chain.decisions}
         # A clock that was set back must not let an earlier decision win.
         now = max([datetime.now(UTC), *(datetime.fromisoformat(d.time) for d in chain.decisions)])
@@ -329,7 +214,7 @@ def append(run: Path, new: Sequence[NewDecision]) -> Appended:
                 reason_code=each.reason_code,
                 note_sha256=None,
                 expires=each.expires.isoformat() if each.expires else None,
-                prev=last.hash if last else _beginning(run),
+                prev=last.hash if last else beginning(run),
                 policy=each.policy,
             )
             if each.time is not None and _same(decision) in there:
@@ -346,6 +231,9 @@ def append(run: Path, new: Sequence[NewDecision]) -> Appended:
         for sha, text in notes.items():
             with atomic_write(run / NOTES / f"{sha}.txt", private=True) as note:
                 note.write(text)
+        if notes:
+            _sync_folder(run / NOTES)
+            _sync_folder(run)
         _write(file, len(data), "".join(f"{canonical_json(d.to_json())}\n" for d in written).encode())
     return Appended(tuple(written), tuple(known), mended)
 
@@ -368,11 +256,9 @@ def cut_torn_line(run: Path) -> str:
 def _locked(run: Path) -> Iterator[IO[bytes]]:
     """The chain's file, open for appending, held against other writers and readers of the chain."""
     RunDir.open(run)
-    path = run / FILE
-    fresh = not path.exists()
-    with open(path, "a+b", opener=owner_only) as file:
+    with open(run / FILE, "a+b", opener=owner_only) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if fresh:
+        if not os.fstat(file.fileno()).st_size:  # made just now, by this writer or by one that waits
             _sync_folder(run)
         yield file
 
@@ -392,9 +278,11 @@ def _mend(file: IO[bytes]) -> tuple[bytes, str]:
 
 
 def _write(file: IO[bytes], at: int, text: bytes) -> None:
+    """Without Python's buffer, which would try what is left of a failed write once more when the file is closed."""
     try:
-        file.write(text)
-        file.flush()
+        left = memoryview(text)
+        while left:
+            left = left[os.write(file.fileno(), left) :]
         os.fsync(file.fileno())
     except OSError:
         os.ftruncate(file.fileno(), at)  # a full disk leaves no half line
@@ -426,7 +314,7 @@ def remove_notes(run: Path, findings: Collection[str], also: Collection[str] = (
         return []
     with _locked(run) as file:
         file.seek(0)
-        chain = _checked(file.read(), _beginning(run))
+        chain = chain_of(file.read(), beginning(run))
         if chain.problem:
             raise RunDirError(
                 f"{run}: {chain.problem}; it cannot be told which notes are about whom: restore the file, or delete "

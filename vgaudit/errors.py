@@ -61,6 +61,10 @@ class RunDirError(UsageError):
     """A run directory is locked, damaged, of a newer schema, or belongs to another run."""
 
 
+class RunLocked(RunDirError):
+    """Another process is writing the run directory; it can be tried again when that one is done."""
+
+
 class BackendError(VgauditError):
     """A backend could not be built, or failed in a way that ends generation."""
 

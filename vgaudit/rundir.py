@@ -30,7 +30,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from vgaudit.errors import RunDirError
+from vgaudit.errors import RunDirError, RunLocked
 from vgaudit.plan import Plan
 from vgaudit.records import ClipRecord
 
@@ -224,7 +224,8 @@ class RunDir:
         """Hold the run for writing; the kernel lets go when the process ends, however it ends.
 
         Raises:
-            RunDirError: Another process holds it, or the folder cannot be written.
+            RunLocked: Another process holds it.
+            RunDirError: The folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -239,7 +240,7 @@ class RunDir:
             except OSError as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                raise RunDirError(
+                raise RunLocked(
                     f"{self.path}: another vgaudit (process {holder}) is writing this run; "
                     "wait for it or choose another --out"
                 ) from error

@@ -13,6 +13,7 @@ from vgaudit.cli.decide import decide
 from vgaudit.cli.gallery import gallery
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
+from vgaudit.cli.review import review
 from vgaudit.cli.selftest import selftest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.add_typer(gallery)
 app.add_typer(decide)
+app.add_typer(review)
 app.add_typer(models)
 app.add_typer(reference)
 app.command()(selftest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vgaudit.decisions import ALONE, OPEN, ReviewPolicy, Standing, read_chain, standings
+from vgaudit.decisions import ALONE, OPEN, Chain, ReviewPolicy, Standing, read_chain, standings
 from vgaudit.records import Finding, Outcome, Verdict, digest
 
 
@@ -91,7 +91,13 @@ def read_decided(
         findings: All findings as they are now.
         anchor: The one stored when decisions were last applied.
     """
-    chain = read_chain(run, anchor)
+    return follows(read_chain(run, anchor), policy, findings, anchor)
+
+
+def follows(
+    chain: Chain, policy: ReviewPolicy, findings: Iterable[Finding], anchor: Mapping[str, Any] | None
+) -> Decided:
+    """What follows from a chain that has been read; see :func:`read_decided`."""
     if chain.problem:
         kept = anchor or {"count": 0, "head": ""}  # as it is: damage must not be forgotten
         return Decided({}, f"the chain of reviewers' decisions is damaged ({chain.problem})", kept)

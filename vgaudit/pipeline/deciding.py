@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from vgaudit.decisions import (
     NOTES,
     Appended,
+    Chain,
     NewDecision,
     ReviewPolicy,
     Standing,
@@ -23,12 +24,13 @@ from vgaudit.decisions import (
     read_chain,
     standings,
 )
-from vgaudit.errors import RunDirError, UsageError
+from vgaudit.errors import RunLocked, UsageError
 from vgaudit.pipeline.decided import Decided, read_decided
 from vgaudit.pipeline.finish import findings_of, hold_again, stored_measurements
 from vgaudit.pipeline.runspec import RunSpec
 from vgaudit.records import Finding, Severity
 from vgaudit.reports.data import ReportData
+from vgaudit.reports.likeness_pictures import Photographs
 from vgaudit.rundir import RunDir
 
 SHORTEST_PREFIX = 6
@@ -36,6 +38,7 @@ SHORTEST_PREFIX = 6
 
 MAX_IMPORT_BYTES = 64 * 1024 * 1024
 _WAIT_S = 30.0
+
 _FIELDS = {"finding", "verb", "reason_code", "author", "time", "expires", "note"}
 _ALSO = {"clip", "kind", "seq", "prev", "hash", "note_sha256", "policy"}
 """Fields of a chain's own lines: ``clip`` and ``kind`` have to fit, the others are made anew."""
@@ -148,45 +151,108 @@ def decide(
     """
     desk = open_desk(path)
     target = desk.find(finding)
-    if verb is Verb.REOPEN and (
-        not target.standing.history or target.standing.history[-1].verb == Verb.REOPEN
-    ):
-        why = "it is open" if target.standing.history else "nobody has decided on it"
-        raise UsageError(f"{target.finding.fingerprint}: expected a decision to withdraw, found none: {why}")
-    days = desk.spec.review.expires_days
-    if verb is Verb.DISMISS and expires is None and days is not None:
-        expires = datetime.now(UTC).date() + timedelta(days=days)
-    new = NewDecision(
-        verb,
-        target.finding.fingerprint,
-        target.clip,
-        target.finding.kind,
-        reason,
-        author_name(author),
-        note,
-        expires,
-        policy=desk.spec.review.second_person,
-    )
-    done = append(path, [new])
+    made = Made(verb, reason, author_name(author), note, expires)
+    done = record(path, target, made, desk.spec.review, anchor=desk.run.results().get("decisions"))
     now = standings(read_chain(path), [target.finding], desk.spec.review)
     return replace(target, standing=now[target.finding.fingerprint]), done
 
 
-def apply(path: Path) -> ReportData:
-    """Hold the run's gates again and rewrite verdict and reports; waits for another process that writes the run.
+@dataclass(frozen=True)
+class Made:
+    """What somebody decided.
+
+    Attributes:
+        verb: What is decided.
+        reason: A reason code of the verb.
+        author: Who decides.
+        note: Anything to be kept beside the chain.
+        expires: Last day the decision holds. A dismissal without one takes that of the suite's policy.
+        seen: ``seq`` of the last decision on the finding that the author knew of, 0 for none; ``None`` where that is
+            not known.
+    """
+
+    verb: Verb
+    reason: str
+    author: str
+    note: str = ""
+    expires: date | None = None
+    seen: int | None = None
+
+
+class DecidedSince(UsageError):
+    """Somebody has decided on the finding since its author looked at it; nothing was written."""
+
+
+def record(
+    path: Path, target: Listed, made: Made, review: ReviewPolicy, *, anchor: Mapping[str, Any] | None = None
+) -> Appended:
+    """Write one decision on a finding that was listed before. It is on disk when this returns.
+
+    Args:
+        path: The run directory.
+        target: The finding.
+        made: What is decided on it.
+        review: What the suite asks of reviewers.
+        anchor: See :func:`vgaudit.decisions.append`.
 
     Raises:
-        RunDirError: The run stays locked. What was decided is in the chain all the same, and counts from the next
+        DecidedSince: There are decisions on the finding that the author did not know of.
+        UsageError: A decision that is not complete, or nothing to reopen.
+        RunDirError: The chain is damaged.
+    """
+    fingerprint = target.finding.fingerprint
+
+    def check(chain: Chain) -> None:
+        before = [d for d in chain.decisions if d.finding == fingerprint]
+        if made.seen is not None and before and before[-1].seq > made.seen:
+            raise DecidedSince(
+                f"{fingerprint}: expected nothing new on the finding, found that {before[-1].author} has decided on "
+                "it meanwhile; look at that, and decide again"
+            )
+        last = max(before, key=lambda d: (datetime.fromisoformat(d.time), d.seq), default=None)
+        if made.verb is Verb.REOPEN and (last is None or last.verb == Verb.REOPEN):
+            why = "it is open" if last else "nobody has decided on it"
+            raise UsageError(f"{fingerprint}: expected a decision to withdraw, found none: {why}")
+
+    expires = made.expires
+    if made.verb is Verb.DISMISS and expires is None and review.expires_days is not None:
+        expires = datetime.now(UTC).date() + timedelta(days=review.expires_days)
+    new = NewDecision(
+        made.verb,
+        fingerprint,
+        target.clip,
+        target.finding.kind,
+        made.reason,
+        made.author,
+        made.note,
+        expires,
+        policy=review.second_person,
+    )
+    return append(path, [new], anchor=anchor, check=check)
+
+
+def apply(
+    path: Path, *, wait_s: float | None = None, photos: Callable[[ReportData], Photographs] | None = None
+) -> ReportData:
+    """Hold the run's gates again and rewrite verdict and reports; waits for another process that writes the run.
+
+    Args:
+        path: The run directory.
+        wait_s: How long to wait for another process, in seconds; 0: not at all; by default 30.
+        photos: See :func:`vgaudit.pipeline.finish.hold_again`.
+
+    Raises:
+        RunLocked: The run stays locked. What was decided is in the chain all the same, and counts from the next
             `vgaudit run`, `gate` or `report` on.
     """
     run = RunDir.open(path)
-    end = time.monotonic() + _WAIT_S
+    end = time.monotonic() + (_WAIT_S if wait_s is None else wait_s)
     while True:
         try:
             with run.lock():
-                return hold_again(run)
-        except RunDirError as error:
-            if "is writing this run" not in str(error) or time.monotonic() > end:
+                return hold_again(run, photos)
+        except RunLocked:
+            if time.monotonic() >= end:
                 raise
         time.sleep(0.1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -30,6 +30,7 @@ from vgaudit.records import (
     digest,
 )  # fmt: skip
 from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
+from vgaudit.reports.likeness_pictures import Photographs
 from vgaudit.reports.write import reports_are_current, write_reports
 from vgaudit.rundir import RunDir, atomic_write
 
@@ -140,10 +141,14 @@ def _stored_findings(run: RunDir, plan: Plan, stored: Mapping[str, Any]) -> list
         return None
 
 
-def hold_again(run: RunDir) -> ReportData:
+def hold_again(run: RunDir, photos: Callable[[ReportData], Photographs] | None = None) -> ReportData:
     """Hold a scored run against its own gates with the decisions made since, and write verdict and reports.
 
     Nothing is measured and no model is touched. The caller holds the run's lock.
+
+    Args:
+        run: The run.
+        photos: Gives the photographs for the reviewer's cards; without, the page shows none.
 
     Raises:
         RunDirError: The run has not been scored.
@@ -157,7 +162,7 @@ def hold_again(run: RunDir) -> ReportData:
     stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, measurements, decided)
     run.write_results(stored)
     data = read_report_data(run)
-    write_reports(data)
+    write_reports(data, None if photos is None else photos(data))
     return data
 
 

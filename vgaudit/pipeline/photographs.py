@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from vgaudit.errors import GalleryError, RunDirError
 from vgaudit.likeness.photos import MADE_BY, Photos
 from vgaudit.reports.data import ReportData
+from vgaudit.reports.likeness_page import FACES
 from vgaudit.rundir import owner_only
 
 SHOWN = "likeness_shown.jsonl"
@@ -55,6 +57,27 @@ def on_the_page(run: Path) -> dict[str, list[str]]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunDirError(f"{file}: cannot be read ({error}); run `vgaudit report {run}` again") from error
+
+
+def kept_on_the_page(run: Path) -> dict[str, list[tuple[bytes, str]]]:
+    """The photographs that the likeness page shows now, as :func:`photographs` gives them.
+
+    With them the page can be written again without the file they came from. One whose bytes have changed is left out.
+
+    Raises:
+        RunDirError: See :func:`on_the_page`.
+    """
+    kept: dict[str, list[tuple[bytes, str]]] = {}
+    for entry, digests in on_the_page(run).items():
+        for sha in digests:
+            for file in (run / "report" / FACES).glob(f"photograph-{sha[:32]}.*"):
+                if (
+                    file.is_file()
+                    and not file.is_symlink()
+                    and sha256(data := file.read_bytes()).hexdigest() == sha
+                ):
+                    kept.setdefault(entry, []).append((data, sha))
+    return kept
 
 
 def record_shown(run: Path) -> int:

@@ -8,7 +8,8 @@ from vgaudit.reports.data import ReportData
 from vgaudit.reports.likeness_pictures import Photographs
 from vgaudit.rundir import atomic_write, file_digest
 
-_MARK = Path("report") / ".written"
+MARK = Path("report") / ".written"
+"""Of a run directory: what the reports were written from."""
 
 
 def write_reports(data: ReportData, photos: Photographs | None = None) -> Path:
@@ -25,14 +26,14 @@ def write_reports(data: ReportData, photos: Photographs | None = None) -> Path:
     from vgaudit.reports.markdown import write_markdown
     from vgaudit.reports.tables import write_tables
 
-    (data.run_dir / _MARK).unlink(missing_ok=True)
+    (data.run_dir / MARK).unlink(missing_ok=True)
     results = file_digest(data.run_dir / "results.json")
     write_tables(data, data.run_dir)
     write_junit(data, data.run_dir / "junit.xml")
     write_markdown(data, data.run_dir / "summary.md")
     report = data.run_dir / "report"
     index = write_html(data, report) if photos is None else write_html(data, report, photos)
-    with atomic_write(data.run_dir / _MARK, "w") as file:
+    with atomic_write(data.run_dir / MARK, "w") as file:
         file.write(results)
     return index
 
@@ -40,6 +41,6 @@ def write_reports(data: ReportData, photos: Photographs | None = None) -> Path:
 def reports_are_current(run_dir: Path) -> bool:
     """Whether all reports were written from the ``results.json`` that is there now."""
     try:
-        return (run_dir / _MARK).read_text(encoding="utf-8") == file_digest(run_dir / "results.json")
+        return (run_dir / MARK).read_text(encoding="utf-8") == file_digest(run_dir / "results.json")
     except OSError:
         return False
