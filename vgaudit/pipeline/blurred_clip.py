@@ -336,7 +336,7 @@ def _failed(outcome: _Outcome, frame: int, rgb: UInt8, box: Float32, masks: Sequ
     outcome.failed = True
     under = [i for i, m in enumerate(masks) if covers(m, frame, box, rgb.shape) > 0.3]
     outcome.coarser.update(under)
-    if not under:
+    if not under and not outcome.fresh.holds(frame, box):
         outcome.fresh.add(frame, rgb, box[None])
 
 

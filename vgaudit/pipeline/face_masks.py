@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vgaudit.extractors.face_neighbours import SAME_FACE_IOU, box_overlaps
 from vgaudit.extractors.face_tracks import link_faces
 
 UInt8 = NDArray[np.uint8]
@@ -94,6 +95,11 @@ class Found:
         if len(boxes):
             cells = np.stack([mean_cells(rgb, region(box, 0, rgb.shape[:2])) for box in boxes])
             self.seen.append(Seen(frame, boxes.copy(), cells))
+
+    def holds(self, frame: int, box: Float32) -> bool:
+        """Whether a face at about this place of a frame is there already."""
+        there = [s.boxes for s in self.seen if s.frame == frame]
+        return any((box_overlaps(box[None], boxes) >= SAME_FACE_IOU).any() for boxes in there)
 
     def masks(self, fps: float, frames: int, level: int = 0) -> list[Mask]:
         """A mask for each face over time.

@@ -193,7 +193,8 @@ def _words(checked: Checked) -> str:
         start, end = (numbers.seconds(s) for s in checked.seconds)
         part = f" Only {start} to {end} of the clip."
     again = f", after {checked.rounds} rounds" if checked.rounds > 1 else ""
-    return f"Checked: no face found by our detector in {numbers.count(checked.frames, 'frame')}{again}; {covered}.{part}"
+    frames = numbers.count(checked.frames, "frame")
+    return f"Checked: no face found by our detector in {frames}{again}; {covered}.{part}"
 
 
 class PictureJudge:

@@ -69,7 +69,8 @@ class SharedMedia:
         shared = [clip for clip in self.clips.values() if clip.video]
         frames = sum(int(clip.facts.get("frames", 0)) for clip in shared)
         checked = (
-            f"Checked: no face found by our detector in {frames:,} frames of the finished files. "
+            f"Checked: no face found by our detector in {frames:,} frames of the finished files; "
+            "what a lower threshold still takes for one is neither fit to be compared nor alike. "
             if shared
             else ""
         )
@@ -82,8 +83,8 @@ class SharedMedia:
             out.append(f"The pictures of faces were not checked by our detector: {self.unchecked}.")
         else:
             out.append(
-                f"{numbers.count(pictures['pictures'], 'picture')} of faces checked: none that is shown is as near to its "
-                "source, or to anybody in the gallery, as faces that the audit calls a match. "
+                f"{numbers.count(pictures['pictures'], 'picture')} of faces checked: none that is shown is as near "
+                "to its source, or to anybody in the gallery, as faces that the audit calls a match. "
                 f"For that {pictures['coarser']} were made coarser and {pictures['left_out']} left out."
             )
         return out
@@ -98,10 +99,9 @@ class SharedMedia:
         clips = [
             {
                 "clip": numbers_of[sample],
-                "file": clip.video or None,
-                "left_out": clip.words if not clip.video else None,
+                **({"file": clip.video} if clip.video else {"left_out": clip.words}),
+                **clip.facts,
             }
-            | dict(clip.facts)
             for sample, clip in sorted(self.clips.items(), key=lambda item: numbers_of[item[0]])
         ]
         told = {
