@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vgaudit.pipeline.face_masks import CELLS, COLOUR_STEP, Found, colours, cover, covers, mean_cells, region
@@ -71,6 +71,7 @@ def test_hair_and_chin_are_covered_too() -> None:
     assert y1 >= 55 + 6
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-300, 300, width=32), min_size=4, max_size=4), st.integers(0, 4))
 def test_any_box_can_be_covered(sides: list[float], level: int) -> None:
     left, top = sides[:2]
