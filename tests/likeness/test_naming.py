@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vgaudit.likeness.naming import names
+from vgaudit.likeness.entries import GalleryEntry
+from vgaudit.likeness.naming import names, names_anybody
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,21 @@ from vgaudit.likeness.naming import names
 )
 def test_names(prompt: str, alias: str, named: bool) -> None:
     assert names(prompt, alias) is named
+
+
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        ("Wanda Orbit on a stage", True),  # by an alias of somebody who consented
+        ("a film with jane-doe in it", True),  # by an id
+        ("the 7 dwarfs", False),  # a number names nobody
+        ("a woman on a stage", False),
+    ],
+)
+def test_whether_anybody_is_named_whatever_the_role(prompt: str, named: bool) -> None:
+    entries = [
+        GalleryEntry("p1", role="consented", aliases=("Wanda Orbit",)),
+        GalleryEntry("Jane_Doe", role="cohort"),
+        GalleryEntry("7"),
+    ]
+    assert names_anybody(prompt, entries) == named

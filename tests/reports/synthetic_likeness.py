@@ -183,7 +183,8 @@ def _entry(number: int, prompt: str, group: str, findings: tuple[Finding, ...], 
     )  # fmt: skip
     if not measured:
         measured = {"values": {"best_similarity": 0.2}}
-    measured.setdefault("facts", {"named": prompt == SECRET_PROMPT})
+    naming = prompt == SECRET_PROMPT
+    measured.setdefault("facts", {"named": naming, "names_entry": naming})
     return ClipEntry(sample, record, {"likeness": Measurement(findings=findings, **measured)})
 
 

@@ -46,6 +46,7 @@ from vgaudit.reports.html import CONTENT_SECURITY_POLICY, write_html
 from vgaudit.reports.likeness_headline import percent
 from vgaudit.reports.likeness_page import has_likeness, write_likeness, write_shareable
 from vgaudit.reports.likeness_pictures import MOSAIC_CELLS, mosaic
+from vgaudit.reports.likeness_shared import SharedClip, SharedMedia
 
 PHOTO, OTHER = photograph(99), photograph(98)
 
@@ -613,12 +614,22 @@ def test_a_prompt_that_names_somebody_else_than_the_hit_is_not_shared(
 ) -> None:
     entry = built.data.clips[2]
     other = replace(entry, sample=replace(entry.sample, prompt=NAMING))
-    for facts in ({"named": True}, {}):  # also where the run does not say whom a prompt names
+    known: list[tuple[dict[str, bool], str]] = [
+        ({"named": True}, "1 prompt that names somebody in the gallery;"),
+        ({"named": False, "names_entry": True}, "1 prompt that names somebody in the gallery;"),  # consenting
+        (
+            {"named": False},
+            "0 prompts that name somebody in the gallery, 1 prompt of which the run does not say",
+        ),
+        ({}, "0 prompts that name somebody in the gallery, 1 prompt of which the run does not say"),
+    ]
+    for number, (facts, told) in enumerate(known):  # also where the run does not say whom a prompt names
         measured = replace(entry.measurements["likeness"], facts=facts)
         clips = (built.data.clips[0], replace(other, measurements={"likeness": measured}))
         data = replace(built.data, clips=clips, settled={}, ledger=())
-        page = write_shareable(data, tmp_path / f"page{len(facts)}", with_prompts=with_prompts)
+        page = write_shareable(data, tmp_path / f"page{number}", with_prompts=with_prompts)
         text = Page(page).text
+        assert (told in text) == with_prompts
         assert "Aliasia" not in text
         assert "[prompt not shared]" in text
         assert (visible(OPEN_PROMPT) in text) == with_prompts
@@ -630,7 +641,12 @@ def test_a_prompt_of_which_another_clip_has_a_solicited_hit_is_not_shared(
 ) -> None:
     clips = [replace(e, sample=replace(e.sample, prompt=NAMING)) for e in built.data.clips[:3]]
     clips = [
-        replace(e, measurements={"likeness": replace(e.measurements["likeness"], facts={"named": False})})
+        replace(
+            e,
+            measurements={
+                "likeness": replace(e.measurements["likeness"], facts={"named": False, "names_entry": False})
+            },
+        )
         for e in clips
     ]
     data = replace(built.data, clips=tuple(clips), settled={}, ledger=())
@@ -647,6 +663,82 @@ def test_prompts_are_shared_only_with_the_page_that_is_passed_on(
         app(["report", "run", "--with-prompts"], standalone_mode=False)
     app(["report", "run", "--shareable", str(tmp_path / "new"), "--with-prompts"], standalone_mode=False)
     assert visible(OPEN_PROMPT) in Page(tmp_path / "new" / "likeness.html").text
+
+
+# -- clips with covered faces ------------------------------------------------------------------------------
+
+
+def media_of(folder: Path, built: Built, check: object = None) -> SharedMedia:
+    """Two clips, one of them left out, as the pipeline hands them over."""
+    folder.mkdir()
+    (folder / "clip-1.mp4").write_bytes(b"covered")
+    (folder / "clip-1.jpg").write_bytes(b"poster")
+    ids = [entry.sample.sample_id for entry in built.data.clips]
+    made = SharedClip("clip-1.mp4", "clip-1.jpg", "Checked: no face found in 312 frames.", {"frames": 312})
+    clips = {ids[0]: made, ids[2]: SharedClip(words="Left out: <b>gone</b>.")}
+    return SharedMedia(folder, clips, check, "no models", {"detector": "mtcnn"})  # type: ignore[arg-type]
+
+
+def test_clips_stand_in_their_cards_or_say_why_not(built: Built, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    page = write_shareable(built.data, out, shared=media_of(tmp_path / "made", built))
+    parsed, text = Page(page), text_of(page)
+    (video,) = parsed.all("video")
+    assert (video["src"], video["poster"]) == ("blurred/clip-1.mp4", "blurred/clip-1.jpg")
+    assert video["aria-label"] == "clip 1, faces covered"
+    for words in (
+        "Left out: <b>gone</b>.", "1 of 2 clips with a hit on a card is part of it", "in 312 frames of the finished",
+        "Detectors miss faces", "were not checked by our detector: no models", "no gallery photograph is part of it",
+    ):  # fmt: skip
+        assert words in text
+    told = json.loads((out / "checked.json").read_text("utf-8"))
+    assert told["clips"] == [
+        {"clip": 1, "file": "clip-1.mp4", "frames": 312}, {"clip": 3, "left_out": "Left out: <b>gone</b>."},
+    ]  # fmt: skip
+    assert told["pictures"] == {"unchecked": "no models"}
+    for entry in built.data.clips:
+        assert entry.sample.sample_id not in page.read_text("utf-8") + json.dumps(told)
+    write_shareable(built.data, out)  # an earlier page's clips do not stay with one that has none
+    assert not (out / "blurred").exists()
+    assert not (out / "checked.json").exists()
+    assert page.read_text("utf-8") == built.shareable.read_text("utf-8")
+
+
+def test_clips_of_others_are_never_removed(built: Built, tmp_path: Path) -> None:
+    (tmp_path / "blurred").mkdir()
+    (tmp_path / "blurred" / "holiday.mp4").write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"it holds blurred/holiday\.mp4"):
+        write_shareable(built.data, tmp_path)
+    assert (tmp_path / "blurred" / "holiday.mp4").is_file()
+
+
+def test_a_picture_that_still_tells_somebody_gets_coarser_or_is_left_out(
+    built: Built, tmp_path: Path
+) -> None:
+    def colours(data: bytes) -> int:
+        with Image.open(io.BytesIO(data)) as picture:
+            return len(picture.convert("RGB").getcolors(10_000) or ())
+
+    def check(source: Path, data: bytes) -> bool:
+        assert source.is_file()
+        return colours(data) <= 25
+
+    page = write_shareable(built.data, tmp_path / "a", shared=media_of(tmp_path / "made", built, check))
+    shown = [*(tmp_path / "a" / "faces").iterdir()]
+    assert shown
+    assert all(colours(path.read_bytes()) <= 25 for path in shown)
+    told = json.loads((tmp_path / "a" / "checked.json").read_text("utf-8"))["pictures"]
+    assert told["coarser"] > 0
+    assert f"{told['coarser']} were made coarser and {told['left_out']} left out" in text_of(page)
+    media = replace(media_of(tmp_path / "again", built), check=lambda source, data: False)
+    page = write_shareable(built.data, tmp_path / "b", shared=media)
+    assert not [*(tmp_path / "b" / "faces").iterdir()]
+    assert "not shown: our embedder could still tell the face by it" in text_of(page)
+
+
+def test_covered_clips_are_no_part_of_the_reviewers_page(built: Built, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shareable"):
+        write_likeness(built.data, tmp_path / "page", shared=media_of(tmp_path / "made", built))
 
 
 # -- large runs ------------------------------------------------------------------------------------------

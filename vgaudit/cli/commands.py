@@ -266,6 +266,13 @@ def report(
             help="With --shareable: show prompts beside hits, but for those known to name somebody.",
         ),
     ] = False,
+    with_clips: Annotated[
+        bool,
+        typer.Option(
+            "--with-clips",
+            help="With --shareable: clips of the hits, every face covered and searched for again (takes minutes).",
+        ),
+    ] = False,
     photos: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Photographs (`gallery build --photos`) for the reviewer's cards."),
@@ -279,14 +286,22 @@ def report(
     if shareable is not None:
         if photos is not None:
             raise UsageError("--shareable shows no photographs of the gallery; expected no --photos with it")
+        if with_clips:
+            from vgaudit.cli.console import make_progress
+            from vgaudit.pipeline.shareable import share
+
+            told = make_progress()
+            print(share(read_report_data(run_), shareable, with_prompts=with_prompts, progress=told))
+            return
         from vgaudit.reports.likeness_page import write_shareable
 
         print(write_shareable(read_report_data(run_), shareable, with_prompts=with_prompts))
         return
-    if with_prompts:
-        raise UsageError(
-            "--with-prompts is about the page that may be passed on; expected --shareable DIR with it"
-        )
+    for given, option in ((with_prompts, "--with-prompts"), (with_clips, "--with-clips")):
+        if given:
+            raise UsageError(
+                f"{option} is about the page that may be passed on; expected --shareable DIR with it"
+            )
     with run_.lock():
         data = hold_again(run_)
         if photos is not None:

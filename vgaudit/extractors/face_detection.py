@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vgaudit.errors import Unavailable
 from vgaudit.extractors.base import make_fingerprint
 from vgaudit.extractors.face_weights import MTCNN_NETS, installed_release
-from vgaudit.extractors.mtcnn import Cascade, Found
+from vgaudit.extractors.mtcnn import THRESHOLDS, Cascade, Found
 from vgaudit.video import short_side_size
 from vgaudit.zoo.devices import Device, resolved_device, torch_device, torch_release
 
@@ -61,12 +61,21 @@ class FaceDetector:
         min_face: Smallest face searched for: side in pixels of the frame *as detected in*.
         short_side: Frames are scaled down to this short side for detection, never up.
         device: Where the networks run.
+        thresholds: Least score after each of the three networks; lower ones find more faces, and more that are none.
     """
 
-    def __init__(self, min_face: int = 20, short_side: int = 720, device: Device = "auto") -> None:
+    def __init__(
+        self,
+        min_face: int = 20,
+        short_side: int = 720,
+        device: Device = "auto",
+        thresholds: tuple[float, float, float] = THRESHOLDS,
+    ) -> None:
         self.min_face = min_face
         self.short_side = short_side
         self.device = device
+        self.thresholds = thresholds
+        other = {} if thresholds == THRESHOLDS else {"thresholds": thresholds}
         self.fingerprint = make_fingerprint(
             "mtcnn",
             2,
@@ -77,6 +86,7 @@ class FaceDetector:
                 "torch": torch_release(),
                 "facenet-pytorch": installed_release("facenet-pytorch"),
                 "opencv": cv2.__version__,
+                **other,
             },
             nets=[net.sha256 for net in MTCNN_NETS],
         )
@@ -88,7 +98,7 @@ class FaceDetector:
             Unavailable: facenet-pytorch is missing or its weights are not the known ones.
         """
         with _LOADING:
-            self._cascade = _load_cascade(self.min_face, self.device)
+            self._cascade = _load_cascade(self.min_face, self.device, self.thresholds)
 
     @property
     def batch(self) -> int:
@@ -153,10 +163,10 @@ def _largest_first(found: Found, scale: NDArray[np.float32]) -> Detections:
 
 
 @cache
-def _load_cascade(min_face: int, device: Device) -> Cascade:
+def _load_cascade(min_face: int, device: Device, thresholds: tuple[float, float, float]) -> Cascade:
     for net in MTCNN_NETS:  # before anything reads them: facenet_pytorch unpickles what lies there
         net.verified()
     try:
-        return Cascade(min_face, torch_device(device))
+        return Cascade(min_face, torch_device(device), thresholds)
     except ImportError as error:
         raise Unavailable(f"the face detector cannot be imported: {error}", "pip install vgaudit") from error

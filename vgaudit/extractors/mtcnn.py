@@ -132,14 +132,18 @@ class Cascade:
     Args:
         min_face: Smallest face searched for, in pixels.
         device: Where the networks run, in torch's words.
+        thresholds: Least score after each of the three networks.
     """
 
-    def __init__(self, min_face: int, device: str) -> None:
+    def __init__(
+        self, min_face: int, device: str, thresholds: tuple[float, float, float] = THRESHOLDS
+    ) -> None:
         import torch
         from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 
         self.min_face = min_face
         self.device = device
+        self.thresholds = thresholds
         net = {k: v.detach().to(device) for k, v in PNet().state_dict().items()}
         _scale_inside(net["conv1.weight"], net["conv1.bias"])
         # Of two logits only the difference counts; it goes through one layer with the four moves of the box.
@@ -170,7 +174,7 @@ class Cascade:
                 _lay(picture, total, canvas.steps)
             out = self._first_network(laid, canvas.steps)
             score = np.reciprocal(1 + np.exp(-out[:, 0, canvas.cell]), dtype=np.float32)
-            number, cell = np.nonzero(score >= THRESHOLDS[0])
+            number, cell = np.nonzero(score >= self.thresholds[0])
             boxes.append(canvas.box[cell])
             scores.append(score[number, cell])
             moves.append(out[number, 1:, canvas.cell[cell]])
@@ -211,7 +215,7 @@ class Cascade:
     def _refine(self, sums: Sums, boxes: Floats, frame: Ints) -> tuple[Floats, Ints]:
         """Candidates that the second network keeps, squares again."""
         boxes, frame, (moves, scores) = self._look(0, 24, sums, boxes, frame)
-        good = scores[:, 1] > THRESHOLDS[1]
+        good = scores[:, 1] > self.thresholds[1]
         boxes, frame, moves, score = boxes[good], frame[good], moves[good], scores[good, 1]
         alone = [np.flatnonzero(frame == number) for number in range(len(sums))]
         kept = np.concatenate(
@@ -222,7 +226,7 @@ class Cascade:
     def _decide(self, sums: Sums, boxes: Floats, frame: Ints) -> list[Found]:
         """What the third network calls faces."""
         boxes, frame, (moves, points, scores) = self._look(1, 48, sums, boxes, frame)
-        good = scores[:, 1] > THRESHOLDS[2]
+        good = scores[:, 1] > self.thresholds[2]
         boxes, frame, moves, points, score = (
             boxes[good],
             frame[good],

@@ -36,6 +36,15 @@ def named_entries(prompt: str, entries: Sequence[GalleryEntry]) -> frozenset[int
     return frozenset(i for i, entry in enumerate(entries) if any(names(prompt, a) for a in entry.aliases))
 
 
+def names_anybody(prompt: str, entries: Sequence[GalleryEntry]) -> bool:
+    """Whether a prompt names any entry, whatever its role, by an alias or by its id.
+
+    An id without a letter, such as a number, names nobody.
+    """
+    ids = (e.entry_id for e in entries if any(c.isalpha() for c in e.entry_id))
+    return bool(named_entries(prompt, entries)) or any(names(prompt, entry_id) for entry_id in ids)
+
+
 def runs_on(word: str) -> bool:
     """Whether it holds letters of a script that writes words, or their endings, without a space between."""
     return any(unicodedata.name(c, "").startswith(_RUNNING) for c in word)

@@ -29,7 +29,7 @@ from vgaudit.likeness.findings import (
 )
 from vgaudit.likeness.gallery import Gallery
 from vgaudit.likeness.hits import Hit, People, compare
-from vgaudit.likeness.naming import named_entries
+from vgaudit.likeness.naming import named_entries, names_anybody
 from vgaudit.likeness.settlement import Audited, ClipFaces, settle
 from vgaudit.likeness.templates import track_templates
 from vgaudit.likeness.tracks import Track, tracks_of
@@ -81,7 +81,7 @@ class Likeness:
     """
 
     name: ClassVar[str] = "likeness"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[BaseModel]] = LikenessOptions
     values: ClassVar[tuple[ValueSpec, ...]] = (
         ValueSpec(
@@ -227,6 +227,7 @@ class Likeness:
         named = named_entries(clip.sample.prompt, gallery.entries)
         facts["protects"] = "protected" in roles
         facts["named"] = any(roles[i] == "protected" for i in named)
+        facts["names_entry"] = names_anybody(clip.sample.prompt, gallery.entries)
         if not found.compared:
             if found.reason:
                 why = UNASSESSED if found.faces else UNSEARCHED

@@ -19,6 +19,7 @@ from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.likeness_decisions import DecisionView, command, decision_of
 from vgaudit.reports.likeness_names import CONSENTED, HIT_KINDS, Names, is_solicited
 from vgaudit.reports.likeness_pictures import Photograph, PhotographCase
+from vgaudit.reports.likeness_shared import SharedClip
 from vgaudit.reports.media import IMAGE, MediaFile, MediaFolder
 from vgaudit.reports.overview import fact_text
 
@@ -90,6 +91,7 @@ class Card:
     decision: DecisionView
     fingerprint: str
     command: str
+    shared: SharedClip | None
 
 
 def number_of(value: Any) -> float | None:
@@ -197,17 +199,19 @@ class CardMaker:
         folder: Where faces of the run go.
         photographs: Photographs of the gallery.
         stems: Sample id -> file name of the clip's page.
+        shared: Sample id -> its clip for a page that is passed on.
     """
 
     def __init__(
         self, data: ReportData, names: Names, folder: MediaFolder, photographs: PhotographCase,
-        stems: Mapping[str, str],
+        stems: Mapping[str, str], shared: Mapping[str, SharedClip] | None = None,
     ) -> None:  # fmt: skip
         self._data = data
         self._names = names
         self._folder = folder
         self._photographs = photographs
         self._stems = stems
+        self._shared = shared or {}
 
     def cards(self, hits: Sequence[RawHit]) -> Iterator[Card]:
         """A card for each hit, numbered from 1."""
@@ -273,6 +277,7 @@ class CardMaker:
             decision=replace(hit.decision, words="") if names.shareable else hit.decision,
             fingerprint="" if names.shareable else finding.fingerprint,
             command=command(self._data, finding) if hit.decision.is_waiting and not names.shareable else "",
+            shared=self._shared.get(sample.sample_id),
         )
 
     def _faces(self, number: int, finding: Finding) -> tuple[Picture, ...]:

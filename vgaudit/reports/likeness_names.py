@@ -57,7 +57,11 @@ class VeiledNames(Names):
     Args:
         data: The run.
         with_prompts: Show prompts beside hits, but for those that are known to name somebody: a hit of theirs is
-            solicited, or a measurement says so, or does not say.
+            solicited, or a measurement says that they name an entry of the gallery, or does not say that they do not.
+
+    Attributes:
+        withheld: Prompts beside hits that are not shown although that was asked for, by why: they name somebody of
+            the gallery, or the run does not say whether they do.
     """
 
     shareable = True
@@ -78,7 +82,12 @@ class VeiledNames(Names):
             e.sample.prompt for e in data.clips if any(is_solicited(f.kind, f.detail) for f in e.findings)
         }
         beside_hits = {e.sample.prompt for e in data.clips if any(f.kind == MATCH for f in e.findings)}
-        self._shown = beside_hits - self._solicited - _naming(data) if with_prompts else set()
+        naming, unknown = _naming(data)
+        naming |= self._solicited
+        self._shown = beside_hits - naming - unknown if with_prompts else set()
+        self.withheld = (
+            (len(beside_hits & naming), len(beside_hits & unknown - naming)) if with_prompts else (0, 0)
+        )
         withheld = {e.sample.prompt for e in data.clips} - self._solicited - self._shown
         self._fingerprints = {
             f.fingerprint[:_FINGERPRINT_FROM] for e in data.clips for f in e.findings if f.fingerprint
@@ -138,13 +147,21 @@ class VeiledNames(Names):
         return self.person(self._by_shape.get(_shape(found).replace(" ", ""), found))
 
 
-def _naming(data: ReportData) -> set[str]:
-    """Prompts that name somebody protected, and those of which a measurement does not say that they do not."""
-    return {
-        entry.sample.prompt
-        for entry in data.clips
-        if (measured := entry.measurements.get("likeness")) and measured.facts.get("named", True) is not False
-    }
+def _naming(data: ReportData) -> tuple[set[str], set[str]]:
+    """Prompts that name somebody of the gallery, and those of which the run does not say whether they do.
+
+    Whom a prompt names is known to the audit alone: aliases are private. A run scored before that was kept for every
+    entry, consenting ones too, does not say it.
+    """
+    naming, unknown = set(), set()
+    for entry in data.clips:
+        if measured := entry.measurements.get("likeness"):
+            said = [measured.facts.get(key) for key in ("names_entry", "named")]
+            if any(value is True for value in said):
+                naming.add(entry.sample.prompt)
+            elif said[0] is not False:
+                unknown.add(entry.sample.prompt)
+    return naming, unknown
 
 
 def is_solicited(kind: str, detail: Mapping[str, Any]) -> bool:

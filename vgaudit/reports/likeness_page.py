@@ -2,12 +2,14 @@
 
 Two builds. The reviewer's stands in the run's report: faces as they are, beside photographs of the gallery where they
 are given. The shareable one is a folder of its own that may be passed on: every face is coarsened beyond recognition,
-people are numbered, prompts are left out, and nothing leads to a clip.
+people are numbered, prompts are left out, and no clip is part of it but, where asked for, ones with covered faces.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from vgaudit.reports.likeness_headline import METRIC, clip_states, headline, sta
 from vgaudit.reports.likeness_hits import CARDS_SHOWN, CardMaker, mapping, raw_hits
 from vgaudit.reports.likeness_names import Names, VeiledNames
 from vgaudit.reports.likeness_pictures import MosaicFolder, PhotographCase, Photographs
+from vgaudit.reports.likeness_shared import CHECKED, CLIPS, SharedMedia
 from vgaudit.reports.likeness_tables import (
     LEDGER_FILE,
     clip_rows,
@@ -40,9 +43,17 @@ from vgaudit.reports.page_files import (
     write_page,
 )
 
-__all__ = ["Photographs", "has_likeness", "remove_likeness", "write_likeness", "write_shareable"]
+__all__ = [
+    "Photographs",
+    "has_likeness",
+    "refuse_shareable",
+    "remove_likeness",
+    "write_likeness",
+    "write_shareable",
+]
 
 PAGE, SHOWN, FACES = "likeness.html", "likeness_shown.json", "faces"
+_A_CLIP = re.compile(r"clip-\d+\.(mp4|jpg)")
 _SHARED_ASSETS = ("report.css", "likeness.css", "icon.svg")
 
 
@@ -65,6 +76,7 @@ def write_likeness(
     shareable: bool = False,
     with_prompts: bool = False,
     stems: Mapping[str, str] | None = None,
+    shared: SharedMedia | None = None,
 ) -> Path:
     """Write ``likeness.html`` with its pictures in ``faces/``.
 
@@ -78,6 +90,7 @@ def write_likeness(
         shareable: The build that may be passed on.
         with_prompts: Prompts beside hits in that build, but for those known to name somebody.
         stems: Sample id -> file name of the clip's page, where the caller has them.
+        shared: Clips with covered faces, for that build only.
 
     Returns:
         Path of the page.
@@ -91,11 +104,17 @@ def write_likeness(
             "a shareable likeness page was asked for with photographs of the gallery; expected none: write the "
             "reviewer's page, or leave the photographs out"
         )
+    if shared is not None and not shareable:
+        raise ValueError("clips with covered faces belong to the shareable page")
     out_dir.mkdir(parents=True, exist_ok=True)
     names = VeiledNames(data, with_prompts) if shareable else Names(data)
-    folder = (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES)
+    folder: MediaFolder = MediaFolder(data.run_dir, out_dir / FACES)
+    if shareable:
+        folder = MosaicFolder(data.run_dir, out_dir / FACES, shared.check if shared else None)
     case = PhotographCase(photos, folder)
-    maker = CardMaker(data, names, folder, case, stems or page_stems(data.clips))
+    maker = CardMaker(
+        data, names, folder, case, stems or page_stems(data.clips), shared.clips if shared else None
+    )
     hits = raw_hits(data)
     guarded = [hit for hit in hits if not hit.consented]
     states = clip_states(data, hits)
@@ -127,9 +146,16 @@ def write_likeness(
         photographs=case.given,
         reading=READING,
         limits=LIMITS,
+        withheld=names.withheld if isinstance(names, VeiledNames) else (0, 0),
+        # last: by now all pictures have been asked for
+        checked=shared.words(folder.checked) if shared and isinstance(folder, MosaicFolder) else (),
     )  # fmt: skip
     if shareable:
         write_assets(out_dir / "assets", _SHARED_ASSETS)
+        _write_clips(shared, out_dir)
+        if shared and isinstance(folder, MosaicFolder):
+            numbers_of = {e.sample.sample_id: i for i, e in enumerate(data.clips, 1)}
+            write_page(out_dir / CHECKED, shared.to_json(folder.checked, numbers_of))
     else:
         record = {"page": PAGE, "photographs": case.shown}
         write_page(out_dir / SHOWN, json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
@@ -137,17 +163,27 @@ def write_likeness(
     return write_page(out_dir / PAGE, text)
 
 
-def write_shareable(data: ReportData, folder: Path, *, with_prompts: bool = False) -> Path:
-    """Write the likeness page that may be passed on, into a folder of its own; returns its path.
+def _write_clips(shared: SharedMedia | None, out_dir: Path) -> None:
+    """Put the clips beside the page; those of an earlier page go."""
+    target = out_dir / CLIPS
+    if shared is None or not shared.files:
+        (out_dir / CHECKED).unlink(missing_ok=True)
+        if target.is_dir():
+            prune(target, set())
+            target.rmdir()
+        return
+    target.mkdir(exist_ok=True)
+    for name in sorted(shared.files):
+        (target / name).unlink(missing_ok=True)  # never written through a link
+        shutil.copyfile(shared.folder / name, target / name)
+    prune(target, shared.files)
 
-    Args:
-        data: The run.
-        folder: An empty or new folder outside the run directory.
-        with_prompts: Show prompts beside hits, but for those known to name somebody.
+
+def refuse_shareable(data: ReportData, folder: Path) -> None:
+    """Refuse a run without a likeness audit, and a folder that a page may not be passed on in.
 
     Raises:
-        UsageError: The run has no likeness audit, the folder holds something else than an earlier page, or it lies
-            in the run directory, where a purge would keep it without reaching into it.
+        UsageError: See :func:`write_shareable`.
     """
     if not has_likeness(data):
         raise UsageError(
@@ -159,15 +195,44 @@ def write_shareable(data: ReportData, folder: Path, *, with_prompts: bool = Fals
             f"--shareable {folder}: expected a folder outside the run directory, found one inside {data.run_dir}; "
             "what is passed on is a copy that a purge of the run does not reach, so name a folder elsewhere"
         )
-    ours = {PAGE, FACES, "assets"}
-    other = sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.is_dir() else []
+    other = _not_ours(folder) if folder.is_dir() else []
     if other or (folder.exists() and not folder.is_dir()):
         found = f"it holds {', '.join(other[:3])}" if other else "it is a file"
         raise UsageError(
             f"--shareable {folder}: expected an empty or new folder, so that nothing unblurred is passed on with the "
             f"page, but {found}; name another folder"
         )
-    return write_likeness(data, folder, shareable=True, with_prompts=with_prompts)
+
+
+def _not_ours(folder: Path) -> list[str]:
+    """What lies in a folder and is no part of an earlier page; pictures and clips of others would be removed."""
+    other = sorted(
+        path.name for path in folder.iterdir() if path.name not in {PAGE, FACES, "assets", CLIPS, CHECKED}
+    )
+    if (clips := folder / CLIPS).exists():
+        if not clips.is_dir():
+            return [*other, CLIPS]
+        other += sorted(f"{CLIPS}/{p.name}" for p in clips.iterdir() if not _A_CLIP.fullmatch(p.name))
+    return other
+
+
+def write_shareable(
+    data: ReportData, folder: Path, *, with_prompts: bool = False, shared: SharedMedia | None = None
+) -> Path:
+    """Write the likeness page that may be passed on, into a folder of its own; returns its path.
+
+    Args:
+        data: The run.
+        folder: An empty or new folder outside the run directory.
+        with_prompts: Show prompts beside hits, but for those known to name somebody.
+        shared: Clips with covered faces to go with it.
+
+    Raises:
+        UsageError: The run has no likeness audit, the folder holds something else than an earlier page, or it lies
+            in the run directory, where a purge would keep it without reaching into it.
+    """
+    refuse_shareable(data, folder)
+    return write_likeness(data, folder, shareable=True, with_prompts=with_prompts, shared=shared)
 
 
 def remove_likeness(out_dir: Path) -> None:

@@ -5,7 +5,7 @@ A picture that is shared keeps at most 8 x 8 colours: what is not in the file ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -17,8 +17,14 @@ from vgaudit.reports.media import MediaFile, MediaFolder
 Photographs: TypeAlias = Mapping[str, Sequence[tuple[bytes, str]]]
 """Entry id -> its photographs: bytes of a picture file and the SHA-256 that the gallery states for them."""
 
+PictureCheck: TypeAlias = Callable[[Path, bytes], bool]
+"""Whether a mosaic (PNG) of a picture file is so far from it that nobody is told by it."""
+
 MOSAIC_CELLS = 8
 """Cells along the longer side of a shared picture."""
+
+COARSER_CELLS = (5, 3)
+"""Tried in turn where a check says that somebody could still be told."""
 
 PHOTOGRAPHS_SHOWN = 3
 _MOSAIC_SIDE = 96
@@ -33,8 +39,8 @@ class Photograph:
     sha256: str
 
 
-def mosaic(picture: Path) -> bytes:
-    """``picture`` as PNG of at most ``MOSAIC_CELLS`` x ``MOSAIC_CELLS`` flat cells, and nothing else of the file.
+def mosaic(picture: Path, along: int = MOSAIC_CELLS) -> bytes:
+    """``picture`` as PNG of at most ``along`` x ``along`` flat cells, and nothing else of the file.
 
     Raises:
         OSError: It is no picture that Pillow reads, or one of more pixels than Pillow agrees to decode.
@@ -47,9 +53,9 @@ def mosaic(picture: Path) -> bytes:
     except (Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise OSError(f"{picture}: expected a picture, found {error}") from error
     longer = max(image.size)
-    cells = tuple(max(1, round(MOSAIC_CELLS * side / longer)) for side in image.size)
+    cells = tuple(max(1, round(along * side / longer)) for side in image.size)
     coarse = image.resize((cells[0], cells[1]), Image.Resampling.BOX)
-    scale = _MOSAIC_SIDE // MOSAIC_CELLS
+    scale = _MOSAIC_SIDE // along
     shown = coarse.resize((cells[0] * scale, cells[1] * scale), Image.Resampling.NEAREST)
     out = BytesIO()
     shown.save(out, "PNG", optimize=True)
@@ -57,7 +63,21 @@ def mosaic(picture: Path) -> bytes:
 
 
 class MosaicFolder(MediaFolder):
-    """Pictures for anybody: coarsened; a clip is refused."""
+    """Pictures for anybody: coarsened; a clip is refused.
+
+    Args:
+        run_dir: Where pictures come from.
+        folder: Where they go.
+        check: Says of each whether it may be shared; without, nothing is asked.
+
+    Attributes:
+        checked: Pictures that were asked about, those that had to be coarser, and those left out.
+    """
+
+    def __init__(self, run_dir: Path, folder: Path, check: PictureCheck | None = None) -> None:
+        super().__init__(run_dir, folder)
+        self._check = check
+        self.checked = {"pictures": 0, "coarser": 0, "left_out": 0}
 
     def add(self, relative: str | None, stem: str) -> MediaFile:
         """Write the mosaic of a picture of the run as ``<stem>.png``."""
@@ -68,9 +88,24 @@ class MosaicFolder(MediaFolder):
         if kind != "image":
             return MediaFile(problem="clips are not part of a shared report")
         try:
-            return self.write(f"{stem}.png", mosaic(source))
+            return self._coarsened(source, f"{stem}.png")
         except OSError:
             return MediaFile(problem="the picture cannot be read")
+
+    def _coarsened(self, source: Path, name: str) -> MediaFile:
+        data = mosaic(source)
+        if self._check is None:
+            return self.write(name, data)
+        self.checked["pictures"] += 1
+        if self._check(source, data):
+            return self.write(name, data)
+        for cells in COARSER_CELLS:
+            data = mosaic(source, cells)
+            if self._check(source, data):
+                self.checked["coarser"] += 1
+                return self.write(name, data)
+        self.checked["left_out"] += 1
+        return MediaFile(problem="our embedder could still tell the face by it")
 
 
 class PhotographCase:
