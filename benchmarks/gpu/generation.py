@@ -263,8 +263,8 @@ def _measure(
     if steps is None:
         steps = 2 if toy else int(np.clip((seconds / (2 * rounds * clips) - rest_s) / step_s, 4, USUAL_STEPS))
     print(
-        f"a step {step_s:.3f} s, the rest of a call {rest_s:.2f} s; {rounds} rounds of {clips} clips each way, {steps} "
-        f"steps, {size.frames} frames of {size.width}x{size.height}", flush=True,
+        f"a step {step_s:.3f} s, the rest of a call {rest_s:.2f} s; {rounds} rounds of {clips} clips each way, "
+        f"{steps} steps, {size.frames} frames of {size.width}x{size.height}", flush=True,
     )  # fmt: skip
     report.add(
         "model",
@@ -287,9 +287,10 @@ def _measure(
             report.add("rounds", found)
             table(list(found[-1]), [list(found[-1].values())])
     report.add("utilisation_both_ways", watched.facts())
-    _encoding(report, bench, steps)
+    good = _conclude(report, found, steps, step_s, toy=toy)
+    _encoding(report, bench)
     _transformer(report, bench, step_s, toy=toy)
-    return _conclude(report, found, steps, step_s, toy=toy)
+    return good
 
 
 def _same_frames(bench: Bench) -> tuple[bool, dict[str, Any]]:
@@ -334,7 +335,7 @@ def _round(bench: Bench, seeds: list[int], steps: int) -> dict[str, float]:
     }
 
 
-def _encoding(report: Report, bench: Bench, steps: int) -> None:
+def _encoding(report: Report, bench: Bench) -> None:
     """What storing a clip takes by itself."""
     frames = to_uint8_clips(bench.bare(1, 2))[0]
     output = frames.astype(np.float32)[None] / 255
@@ -411,8 +412,8 @@ def _conclude(report: Report, found: list[dict[str, float]], steps: int, step_s:
     report.add("result", facts)
     good = toy or facts["overhead_median"] <= NEEDED
     print(
-        f"overhead of a clip's cycle: {facts['overhead_median']:+.2%} ({min(overheads):+.2%} to {max(overheads):+.2%}), "
-        f"{extra:+.3f} s a clip; once a run {once:.2f} s; whole of so few clips "
+        f"overhead of a clip's cycle: {facts['overhead_median']:+.2%} ({min(overheads):+.2%} to "
+        f"{max(overheads):+.2%}), {extra:+.3f} s a clip; once a run {once:.2f} s; whole of so few clips "
         f"{facts['whole_of_so_few_clips']:+.2%}; computed for 100 clips of {USUAL_STEPS} steps "
         f"{facts['computed_overhead_100_clips_50_steps']:+.2%}; needed at most {NEEDED:.0%}", flush=True,
     )  # fmt: skip

@@ -193,7 +193,7 @@ def _mtcnn(
 
 
 def _detections_apart(a: list[Any], b: list[Any], name: str) -> float | None:
-    """Largest difference of a number, over frames in which both found as many faces; ``None`` where there are none."""
+    """Largest difference, over frames in which both found as many faces; ``None`` where there are none."""
     apart = [
         float(np.abs(getattr(x, name).astype(np.float64) - getattr(y, name)).max())
         for x, y in zip(a, b, strict=True)
