@@ -223,7 +223,7 @@ def _faces(
         "same_frames_examined": bool(np.array_equal(cpu["frames_examined"], gpu["frames_examined"])),
     }
     if np.array_equal(cpu["frame_index"], gpu["frame_index"]) and len(cpu["frame_index"]):
-        for name in ("box", "quality", "embedding"):
+        for name in ("box", "quality", "embedding") if gpu["usable"].any() else ("box",):
             out[f"largest_{name}"] = float(np.abs(cpu[name].astype(np.float64) - gpu[name]).max())
     return out
 
