@@ -1,0 +1,1 @@
+"""What a GPU makes of this package: see ``python -m benchmarks.gpu --help``."""
