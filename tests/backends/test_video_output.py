@@ -124,3 +124,14 @@ def test_one_broken_clip_does_not_hide_the_others() -> None:
     with pytest.raises(BadOutputError, match=r"20.0% of the values"):
         to_uint8(first)
     np.testing.assert_array_equal(to_uint8(second), CLIPS[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.dtype(">f4"), np.longdouble])
+@pytest.mark.parametrize("turned", [False, True], ids=["plain", "flipped and strided"])
+def test_scaling_rounds_as_numpy_does(dtype: type, turned: bool) -> None:
+    clip = np.random.default_rng(0).random((3, 8, 6, 3)).astype(dtype)
+    clip[0, 0, 0] = [0.5 / 255, 1.5 / 255, 2.5 / 255]  # halves go to the even neighbour
+    if turned:
+        clip = clip[::-1, :, ::2]
+    expected = np.rint(np.clip(clip.astype(np.float32), 0, 1) * 255).astype(np.uint8)
+    assert np.array_equal(to_uint8(clip), expected)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import vgaudit
 from vgaudit.errors import Unavailable
 from vgaudit.zoo import devices
 from vgaudit.zoo.devices import resolved_device, torch_device, torch_release
@@ -139,3 +140,18 @@ def test_asking_imports_no_torch() -> None:
         "devices.resolved_device('auto'); devices.torch_release(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_network_runs_in_tensorfloat_whatever_other_threads_do() -> None:
+    import torch
+
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+        assert torch_device("cpu") == "cpu"
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    package = Path(vgaudit.__file__).parent
+    assert [p.name for p in package.rglob("*.py") if "cudnn.flags" in p.read_text("utf-8")] == []

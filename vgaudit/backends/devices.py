@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 
 from vgaudit.errors import BackendError
-from vgaudit.zoo.devices import resolved_device, torch_release
+from vgaudit.zoo.devices import exact_float32, resolved_device, torch_release
 
 
 def expected_device(wanted: str) -> str:
@@ -40,6 +40,7 @@ def choose_device(wanted: str) -> str:
     """
     import torch
 
+    exact_float32()
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         found = next(name for name, there in has.items() if there)

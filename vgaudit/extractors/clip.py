@@ -170,8 +170,7 @@ class _ClipExtraction:
             return
         batch = torch.stack(self._waiting).to(self._model.device)
         self._waiting.clear()
-        # TensorFloat-32 convolutions would differ from the CPU in the third digit.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode():
             self._embedded.append(_rows(self._model.network.encode_image(batch, normalize=True)))
 
 

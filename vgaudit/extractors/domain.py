@@ -84,7 +84,7 @@ class _Network:
         import torch
 
         batch = torch.from_numpy(frame.transpose(2, 0, 1).copy())[None].to(self.loaded.device)
-        with self._lock, torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with self._lock, torch.inference_mode():
             out = self.loaded.module(batch)
         if tuple(out.shape) != (1,):
             raise ValueError(f"the domain network gave shape {tuple(out.shape)}; expected (1,)")

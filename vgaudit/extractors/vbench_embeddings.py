@@ -236,8 +236,7 @@ class _Embedding:
             return
         batch = torch.stack(self._waiting).to(self._device)
         self._waiting.clear()
-        # TensorFloat-32 convolutions would differ from the CPU in the third digit.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode():
             rows = normalize(self._network(batch).float(), dim=-1)
             self._embedded.append(rows.cpu().numpy())
             if self._head is not None:

@@ -126,7 +126,7 @@ class _Flow:
     def _fastest(self, first: torch.Tensor, second: torch.Tensor) -> float:
         import torch
 
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode():
             flow = self._raft.network(first, second, num_flow_updates=_UPDATES)[-1][0].float().cpu().numpy()
         length = np.sqrt(np.square(flow[0]) + np.square(flow[1])).ravel()
         count = int(length.size * _TOP)

@@ -122,7 +122,7 @@ class _Network:
         import torch
 
         batch = self._loaded.batch(window)
-        with self._lock, torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with self._lock, torch.inference_mode():
             out = self._loaded.forward(batch)
         if out.ndim != 2 or len(out) != 1:
             raise ValueError(f"the video network gave shape {tuple(out.shape)}; expected (1, d)")

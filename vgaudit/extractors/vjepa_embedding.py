@@ -172,7 +172,7 @@ class _Network:
         import torch
 
         batch = normalised(window, self._loaded.shape.size, self._loaded.device)[None]
-        with self._lock, torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with self._lock, torch.inference_mode():
             out = self._loaded.network(batch)
         row = np.asarray(out[0].float().cpu().numpy(), dtype=np.float32)
         if not np.isfinite(row).all():

@@ -45,6 +45,7 @@ def torch_device(device: Device) -> DeviceClass:
     """
     import torch
 
+    exact_float32()
     resolved, seen = resolved_device(device), torch.cuda.is_available()
     if device == "cuda" and not seen:
         raise Unavailable(
@@ -58,6 +59,18 @@ def torch_device(device: Device) -> DeviceClass:
             else "state `device: cpu`, or install a torch that fits the driver",
         )
     return resolved
+
+
+def exact_float32() -> None:
+    """Switch TensorFloat-32 off for the whole process: its results differ from the CPU's in the third digit.
+
+    Once and for all, not around each call: the switch is the process's, and networks run on several threads, so one
+    that leaves would switch it back on under another, and numbers would depend on timing.
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def torch_release() -> str:

@@ -143,7 +143,7 @@ class DlibFaceNet:
         import torch
         from torch.nn import functional
 
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.inference_mode():
             pixels = (
                 torch.from_numpy(np.ascontiguousarray(chips)).to(self._device).permute(0, 3, 1, 2).float()
             )
