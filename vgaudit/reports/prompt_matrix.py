@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vgaudit.records import NOT_COMPUTED, worst
 from vgaudit.reports import numbers
@@ -149,8 +150,7 @@ def matrices(data: ReportData, prompts: Sequence[PromptClips]) -> Matrices:
             more = f"; and {numbers.count(len(whys) - 1, 'other reason')}" if len(whys) > 1 else ""
             absent.append(SteadyValue(name, title, why + more))
         elif len(set(means)) == 1 and len(means) > 1:
-            unit = f" {spec['unit']}" if spec.get("unit") else ""
-            steady.append(SteadyValue(name, title, numbers.number(means[0]) + unit))
+            steady.append(SteadyValue(name, title, _steady_words(means, gathered[name], spec)))
         else:
             better = spec.get("higher_is_better")
             sign = 0 if better is None else 1 if better else -1
@@ -176,6 +176,19 @@ def matrices(data: ReportData, prompts: Sequence[PromptClips]) -> Matrices:
         tuple(steady),
         tuple(absent),
     )
+
+
+def _steady_words(
+    means: Sequence[float], cells: Mapping[tuple[int, str], Gathered], spec: Mapping[str, Any]
+) -> str:
+    unit = f" ({spec['unit']})" if spec.get("unit") else ""
+    text = numbers.number(means[0]) + unit
+    whys = Counter(cell for cell in cells.values() if isinstance(cell, str))
+    if not whys:
+        return f"the same everywhere: {text}"
+    why, more = whys.most_common(1)[0][0], numbers.count(len(whys) - 1, "other reason")
+    others = f"; and {more}" if len(whys) > 1 else ""
+    return f"the same in the {len(means)} of {len(cells)} cells that have it: {text}; else {why}{others}"
 
 
 def _by_group(prompts: Sequence[PromptClips]) -> dict[tuple[int, str], Clips]:

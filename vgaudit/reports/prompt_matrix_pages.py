@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from vgaudit.reports.data import ReportData
-from vgaudit.reports.escaping import one_line
+from vgaudit.reports.escaping import one_line, visible
 from vgaudit.reports.page_files import write_page
-from vgaudit.reports.prompt_matrix import LIMITS, REASONS_SHOWN, Matrices, MatrixCell, MatrixColumn, matrices
+from vgaudit.reports.prompt_matrix import (
+    REASONS_SHOWN,
+    SHADES,
+    Matrices,
+    MatrixCell,
+    MatrixColumn,
+    MatrixRow,
+    matrices,
+)
 from vgaudit.reports.prompts import PromptClips
 
 PAGE = 100
@@ -54,6 +63,11 @@ def write_matrix(
         written.add(DATA)
         template = environment.get_template("prompts.html")
         names = list(shown.groups)
+        reasons = [escape(visible(reason)) for reason, _ in shown.reasons]
+
+        def cells(row: MatrixRow) -> Markup:
+            return row_markup(row, shown.columns, reasons)
+
         for g, (group, rows) in enumerate(shown.groups.items()):
             pages = [page_name(g, p) for p in range(max(1, -(-len(rows) // PAGE)))]
             for p, name in enumerate(pages):
@@ -73,8 +87,7 @@ def write_matrix(
                     tags=tag_words(prompts),
                     reasons=shown.reasons[:REASONS_SHOWN],
                     more_reasons=max(0, len(shown.reasons) - REASONS_SHOWN),
-                    cell_title=cell_title,
-                    limits=LIMITS,
+                    cells=cells,
                 )
                 write_page(out_dir / name, text)
                 written.add(name)
@@ -106,6 +119,29 @@ def cell_title(cell: MatrixCell, column: MatrixColumn) -> str:
     """What a pointer over a number says; the script says the same."""
     text = f"{'worse' if column.sign else 'higher'} than {cell.share} %"
     return f"{text}; mean of {cell.clips} clips" if cell.clips > 1 else text
+
+
+def row_markup(row: MatrixRow, columns: Sequence[MatrixColumn], reasons: Sequence[Markup]) -> Markup:
+    """The cells of a row, written here and not in the template: a large run has a hundred thousand.
+
+    Args:
+        row: The row.
+        columns: Its columns.
+        reasons: Reasons of cells without a number, escaped.
+    """
+    parts = []
+    for cell, column in zip(row.cells, columns, strict=True):
+        text = escape(cell.text)
+        if cell.reason >= 0:
+            why = reasons[cell.reason]
+            listed = cell.reason < REASONS_SHOWN
+            note = f" <sup>{cell.reason + 1}</sup>" if listed else f'<span class="sr">: {why}</span>'
+            parts.append(f'<td class="hx"><span title="{why}">{text}{note}</span></td>')
+            continue
+        kind = "h" if column.sign else "n"
+        worst = '<span class="sr"> worst tenth</span>' if column.sign and cell.shade == SHADES - 1 else ""
+        parts.append(f'<td class="{kind}{cell.shade}" title="{cell_title(cell, column)}">{text}{worst}</td>')
+    return Markup("".join(parts))  # noqa: S704 - what comes from the run was escaped above
 
 
 def script(shown: Matrices) -> str:

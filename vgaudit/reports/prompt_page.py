@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from vgaudit.records import Finding
 from vgaudit.reports import numbers
 from vgaudit.reports.clip_index import ClipRow, not_looked_for
 from vgaudit.reports.clip_page import positive
 from vgaudit.reports.data import ClipEntry, ReportData
-from vgaudit.reports.escaping import one_line
+from vgaudit.reports.escaping import one_line, visible
 from vgaudit.reports.expectations import ExpectationView, expectations_of
 from vgaudit.reports.media import prune
 from vgaudit.reports.overview import facts_of, title_of
@@ -72,6 +73,21 @@ class ComparedRow:
     unit: str
     direction: str
     cells: tuple[ComparedCell, ...]
+
+    @property
+    def markup(self) -> Markup:
+        """The cells, written here and not in the template: a large run has a hundred thousand."""
+        parts = []
+        for cell in self.cells:
+            text = escape(cell.text)
+            if cell.computed:
+                place = f'<span class="place {cell.place}">{cell.place}</span>' if cell.place else ""
+                parts.append(f"<td>{text}{place}</td>")
+            else:
+                why = escape(visible(cell.reason))
+                said = f'<span class="sr">: {why}</span>'
+                parts.append(f'<td><span class="nc-text" title="{why}">{text}{said}</span></td>')
+        return Markup("".join(parts))  # noqa: S704 - what comes from the run was escaped above
 
 
 @dataclass(frozen=True)
@@ -273,7 +289,8 @@ def _compared(
             continue
         better = spec.get("higher_is_better")
         decimals = numbers.column_decimals(known)
-        compared = [_compared_cell(cell, known, better, decimals) for cell in cells]
+        ends = _best_and_worst(known, better)
+        compared = [_compared_cell(cell, ends, decimals) for cell in cells]
         direction = numbers.direction(better)
         rows.append(ComparedRow(name, title_of(name, spec), unit, direction, tuple(compared)))
     return tuple(rows), tuple(same)
@@ -290,13 +307,16 @@ def _found(entry: ClipEntry, name: str) -> float | tuple[str, str]:
     return status, one_line(why, 160)
 
 
+def _best_and_worst(known: Sequence[float], better: bool | None) -> tuple[float, float] | None:
+    if better is None or len(set(known)) < 2:
+        return None
+    return (max(known), min(known)) if better else (min(known), max(known))
+
+
 def _compared_cell(
-    cell: float | tuple[str, str], known: Sequence[float], better: bool | None, decimals: int
+    cell: float | tuple[str, str], ends: tuple[float, float] | None, decimals: int
 ) -> ComparedCell:
     if isinstance(cell, tuple):
         return ComparedCell(cell[0], False, cell[1])
-    place = ""
-    if better is not None and len(set(known)) > 1:
-        best, worst = (max(known), min(known)) if better else (min(known), max(known))
-        place = "best" if cell == best else "worst" if cell == worst else ""
+    place = "" if ends is None else "best" if cell == ends[0] else "worst" if cell == ends[1] else ""
     return ComparedCell(numbers.in_column(cell, decimals), True, "", place)
