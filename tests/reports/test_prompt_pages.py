@@ -45,7 +45,7 @@ EXPECT = (
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """The synthetic run; of the prompt ``beach`` one clip is half as long, one has a filmstrip and judged expectations."""
+    """The synthetic run; of ``beach`` one clip is half as long, one has a filmstrip and a judged expectation."""
     run = tmp_path_factory.mktemp("prompts")
     data = build(run)
     clips = list(data.clips)
@@ -86,14 +86,17 @@ def _matrix(
 ) -> Matrices:
     """A matrix of prompt ``p<i>`` x one value ``m.up`` (or as named); text stands for a missing value."""
     entries = []
-    for name, cells in values.items():
-        for i, (group, x) in enumerate(cells):
-            sample = Sample(f"{name}-{i}-{group}", f"p{i}", f"prompt {i}", group)
-            short = name.partition(".")[2]
-            found = (
-                Measurement(values={short: x}) if isinstance(x, float) else Measurement(missing={short: x})
-            )
-            entries.append(ClipEntry(sample, ClipRecord(sample.sample_id, "ok", file="x.mp4"), {"m": found}))
+    for i, places in enumerate(itertools.zip_longest(*values.values())):
+        group = next(place[0] for place in places if place)
+        sample = Sample(f"s{i}", f"p{i}", f"prompt {i}", group)
+        cells = {
+            name.partition(".")[2]: place[1] for name, place in zip(values, places, strict=True) if place
+        }
+        found = Measurement(
+            values={k: x for k, x in cells.items() if isinstance(x, float)},
+            missing={k: x for k, x in cells.items() if isinstance(x, str)},
+        )
+        entries.append(ClipEntry(sample, ClipRecord(sample.sample_id, "ok", file="x.mp4"), {"m": found}))
     return _matrices(entries, specs or SPECS)
 
 
@@ -213,9 +216,8 @@ def test_the_script_has_what_the_pages_have(report: Written) -> None:
     for column in first["cells"]:
         for cell in column.split("|"):
             assert cell.split("~")[0] in page.text
-    assert [data["prompts"]["name"][i] for i in first["prompt"]] == [
-        name for name in re.findall(r"\n *(.+?)(?:hostile|beach|rtl|kite) · 1 clip", page.text)
-    ]
+    shown = re.findall(r"\n *(.+?)(?:hostile|beach|rtl|kite) · 1 clip", page.text)
+    assert [data["prompts"]["name"][i] for i in first["prompt"]] == shown
     assert sum(len(g["prompt"]) for g in data["groups"]) == 20
 
 
@@ -439,7 +441,8 @@ def test_a_clip_that_cannot_be_played_holds_up_no_other(report: Written, tmp_pat
 def test_the_heat_map_switches_filters_sorts_and_opens(browser: Browser, report: Written) -> None:
     browser.resize(1440, 900)
     browser.open(report.folder / "prompts.html")
-    first = f"{ROWS}.map(r => [...r.cells].map(c => c.textContent.trim().replace(/ +/g, ' ') + c.className).join('|'))"
+    cell = "c.textContent.trim().replace(/ +/g, ' ') + c.className + c.title"
+    first = f"{ROWS}.map(r => [...r.cells].map(c => {cell}).join('|'))"
     with Browser(scripts=False) as plain:  # what the script draws is what the static page has
         plain.open(report.folder / "prompts.html")
         assert plain.run(first) == browser.run(first)
@@ -468,8 +471,12 @@ def test_the_heat_map_switches_filters_sorts_and_opens(browser: Browser, report:
     )
     assert browser.run(f"{ROWS}.length") == 1
     assert browser.run("document.querySelector('.shown').textContent") == "1 of 4 prompts"
+    browser.run(
+        "document.addEventListener('click', (e) => { const a = e.target.closest('a'); "
+        "if (a) { globalThis.opened = a.href; e.preventDefault(); } }, true)"
+    )
     browser.run(f"{ROWS}[0].cells[3].click()")
-    browser.until("location.pathname.endsWith('/prompts/beach.html') && document.readyState === 'complete'")
+    assert browser.run("globalThis.opened").endswith("/report/prompts/beach.html")
     _clean(browser)
 
 
@@ -517,7 +524,8 @@ def test_text_has_enough_contrast(report: Written, dark: bool) -> None:
         # every shade, also those that this run does not have
         opened.open(report.folder / "prompts.html")
         opened.run(
-            "(() => { const row = document.querySelector('.heat tbody tr'); for (const k of 'hn') for (let i = 0; i < 7; i++)"
-            " { const c = row.insertCell(); c.className = k + i; c.textContent = '0.5'; } })()"
+            "(() => { const row = document.querySelector('.heat tbody tr'); "
+            "for (const kind of 'hn') for (let i = 0; i < 7; i++) { "
+            "const cell = row.insertCell(); cell.className = kind + i; cell.textContent = '0.5'; } })()"
         )
         assert opened.run(_CONTRAST) == []
