@@ -247,7 +247,8 @@ def _cell(
     total = len(ladder)
     share = below if column.sign <= 0 else total - not_above  # cells that are better (or lower)
     middle = 100 * (share + (not_above - below) / 2) / total  # equal numbers share the middle of their places
-    shade = sum(middle >= limit for limit in LIMITS)
+    # a number on a limit has the shade nearer to the middle, on both sides
+    shade = sum(middle >= limit if limit < 50 else middle > limit for limit in LIMITS)
     return MatrixCell(numbers.in_column(mean, column.decimals), shade, int(100 * share / total), clips)
 
 
