@@ -333,6 +333,9 @@ class ClipRecord:
         file: Clip of record, relative to the run directory; every score is computed from it.
         playable: What a browser can play, relative to the run directory (may equal ``file``); ``None`` if nothing.
         poster: Still picture for tables, relative to the run directory.
+        strip: Frames of the clip side by side in one picture: ``file`` (relative to the run directory), ``times_s``
+            (the moments shown), ``width`` and ``height`` (pixels of one frame); empty where there is none, as in runs
+            that were scored before there were strips.
         sha256: Digest of ``file``.
         media_error: Why ``file`` cannot be decoded, or empty.
         info: Facts of the decoded clip (width, height, fps, frames, duration_s, codec, warnings ...); empty
@@ -358,6 +361,7 @@ class ClipRecord:
     job_id: str | None = None
     cost: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    strip: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

@@ -104,6 +104,8 @@ _BEGUN = re.compile(r"\.lock|plan\.jsonl|\..*\.tmp")
 
 STORED_CLIP_LOST = "the stored clip is gone or its bytes have changed since it was stored"
 """``media_error`` of a clip that is no longer what its record says."""
+STRIP_SUFFIX = ".strip.jpg"
+"""Ending of a clip's filmstrip among the previews."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -256,7 +258,7 @@ class RunDir:
         return self.path / "clips" / f"{sample_id}{suffix}"
 
     def preview_path(self, clip_sha256: str, suffix: str) -> Path:
-        """Where the poster (``.jpg``) and, if browsers cannot play the clip, a playable copy (``.mp4``) lie."""
+        """Where the poster (``.jpg``), the filmstrip and, if browsers cannot play the clip, a copy (``.mp4``) lie."""
         return self.path / "previews" / f"{clip_sha256}{suffix}"
 
     def evidence_path(self, name: str) -> Path:
@@ -307,6 +309,8 @@ class RunDir:
             return replace(record, media_error=STORED_CLIP_LOST)
         facts = self.clip_info(record.sha256)
         poster, play = self.preview_path(record.sha256, ".jpg"), self.preview_path(record.sha256, ".mp4")
+        strip = self.preview_path(record.sha256, STRIP_SUFFIX)
+        shown = dict(facts.get("strip") or {}) if strip.is_file() else {}
         playable = play if play.is_file() else None
         if playable is None and facts.get("browser_playable") and record.file:
             playable = self.path / record.file
@@ -315,6 +319,7 @@ class RunDir:
             info=facts.get("info", {}),
             media_error=facts.get("error", ""),
             poster=poster.relative_to(self.path).as_posix() if poster.is_file() else None,
+            strip={"file": strip.relative_to(self.path).as_posix(), **shown} if shown else {},
             playable=playable.relative_to(self.path).as_posix() if playable else record.playable,
         )
 

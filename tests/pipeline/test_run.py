@@ -101,6 +101,23 @@ def test_each_clip_is_decoded_once_and_not_again(clips: Path, tmp_path: Path) ->
     assert stamps(tmp_path / "run", *everything) == kept
 
 
+def test_clips_have_a_filmstrip_and_older_runs_do_without(clips: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", clips)
+    first = run(suite, tmp_path / "run", limit=1).data.clips[0].clip
+    assert (tmp_path / "run" / first.strip["file"]).is_file()
+    assert len(first.strip["times_s"]) == 8
+    directory = RunDir(tmp_path / "run")
+    facts = directory.clip_info(first.sha256)
+    directory.write_clip_info(first.sha256, {k: v for k, v in facts.items() if k != "strip"})
+    assert directory.clip_record(first.sample_id).strip == {}  # scored before there were strips
+    for features in (tmp_path / "run" / "features").glob("*/*.npz"):
+        features.unlink()
+    (tmp_path / "run" / "measurements" / "log.jsonl").unlink()
+    assert (
+        run(suite, tmp_path / "run", limit=1).data.clips[0].clip.strip == first.strip
+    )  # decoded again anyway
+
+
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_findings_with_filmstrips_cost_one_decode_more_however_many(
     count: int, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -24,7 +24,7 @@ from vgaudit.metrics.base import ClipView, kept_roles
 from vgaudit.pipeline.binding import BoundMetric, ExtractorPool
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord, Finding, Measurement, digest, fingerprinted
-from vgaudit.rundir import STORED_CLIP_LOST, RunDir, atomic_write
+from vgaudit.rundir import STORED_CLIP_LOST, STRIP_SUFFIX, RunDir, atomic_write
 from vgaudit.video import ClipInfo, ClipReader, Frames, MediaLimits, probe
 from vgaudit.video.encoding import EncoderSettings, PreviewWriter, is_browser_playable
 from vgaudit.video.filmstrip import Moment, filmstrips
@@ -87,16 +87,23 @@ class _Feed:
 
 
 class _Preview:
-    """Poster and playable copy on the way; a clip that cannot be shown can still be scored."""
+    """Poster, filmstrip and playable copy on the way; a clip that cannot be shown can still be scored.
 
-    def __init__(self, writer: PreviewWriter | None) -> None:
+    Attributes:
+        strip: What the filmstrip shows, as soon as there is one.
+    """
+
+    def __init__(self, writer: PreviewWriter | None, strip: Mapping[str, Any]) -> None:
         self._writer = writer
+        self.strip = dict(strip)
 
     def push(self, frames: Frames) -> None:
         self._guarded(lambda writer: writer.push(frames))
 
     def finish(self) -> None:
         self._guarded(lambda writer: writer.finish())
+        if self._writer is not None:
+            self.strip = self._writer.strip
         self._writer = None
 
     def abort(self) -> None:
@@ -284,12 +291,8 @@ class Scorer:
         try:
             header = probe(path, self.limits)
             playable = is_browser_playable(header)
-            poster = self.run.preview_path(record.sha256, ".jpg")
-            video = None if playable else self.run.preview_path(record.sha256, ".mp4")
             feeds = [_Feed(fingerprint, e, header) for fingerprint, e in extractors.items()]
-            preview = _Preview(
-                None if poster.is_file() else PreviewWriter(video, poster, header, self.encoder)
-            )
+            preview = self._preview(record.sha256, header, playable)
             try:
                 with ClipReader(path, self.limits) as reader:
                     for frames in reader:
@@ -306,12 +309,22 @@ class Scorer:
                     self._broken[feed.fingerprint, record.sha256] = feed.error
                 else:
                     save_features(self.run, feed.fingerprint, record.sha256, feed.features)
-            facts = {"info": info.to_json(), "browser_playable": playable}
+            facts = {"info": info.to_json(), "browser_playable": playable, "strip": preview.strip}
         except MediaError as error:
             facts = {"error": error.reason}
         facts["limits"] = self._limits_digest
         self.run.write_clip_info(record.sha256, facts)
         return facts
+
+    def _preview(self, sha: str, header: ClipInfo, playable: bool) -> _Preview:
+        """What is to be made of what people look at; nothing is made a second time."""
+        poster, video = self.run.preview_path(sha, ".jpg"), self.run.preview_path(sha, ".mp4")
+        strip = self.run.preview_path(sha, STRIP_SUFFIX)
+        known = self.run.clip_info(sha).get("strip", {})
+        if poster.is_file() and strip.is_file() and known:
+            return _Preview(None, known)
+        wanted = None if playable or (poster.is_file() and video.is_file()) else video
+        return _Preview(PreviewWriter(wanted, poster, header, self.encoder, strip), {})
 
     def _text_features(
         self, bound: BoundMetric, sample: Sample, spec: ExtractorSpec, fingerprint: str

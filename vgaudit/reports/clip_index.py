@@ -11,6 +11,7 @@ from vgaudit.records import Finding, Severity, digest, worst
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import is_safe_file_name, one_line
+from vgaudit.reports.filmstrips import Strip
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.overview import condition, problem, title_of
 
@@ -22,10 +23,11 @@ _DECISION_ORDER = {"hold": 0, "review": 1, "publish": 2}
 
 @dataclass(frozen=True)
 class ClipMedia:
-    """Player and still of one clip."""
+    """Player and still of one clip, and its filmstrip where it has one."""
 
     video: MediaFile
     poster: MediaFile
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from vgaudit.reports import charts, numbers
 from vgaudit.reports.clip_index import ClipRow, not_looked_for
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line
+from vgaudit.reports.expectations import ExpectationView, expectations_of
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.overview import facts_of, title_of
+from vgaudit.reports.prompts import PromptClips, prompts_of
 
 SIBLINGS_SHOWN = 12
 
@@ -75,11 +77,14 @@ class ClipPage:
     series: tuple[SeriesView, ...]
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     siblings: tuple[ClipRow, ...]
+    expected: tuple[ExpectationView, ...]
+    prompt_clips: PromptClips
     previous: ClipRow | None
     following: ClipRow | None
 
 
-def _number(info: Mapping[str, object], key: str) -> float:
+def positive(info: Mapping[str, object], key: str) -> float:
+    """A positive, finite number among facts of a clip; 0 where there is none."""
     value = info.get(key)
     usable = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
     return float(value) if usable and isinstance(value, (int, float)) else 0.0
@@ -87,7 +92,7 @@ def _number(info: Mapping[str, object], key: str) -> float:
 
 def clip_length(entry: ClipEntry) -> float:
     """Length of the time axis in seconds: the clip's duration, widened to hold what was measured."""
-    ends = [_number(entry.clip.info, "duration_s")]
+    ends = [positive(entry.clip.info, "duration_s")]
     for measurement in entry.measurements.values():
         ends += [t for s in measurement.series.values() for t in s.times_s if math.isfinite(t)]
         ends += [f.end_s for f in measurement.findings if math.isfinite(f.end_s)]
@@ -153,7 +158,6 @@ def _facts(entry: ClipEntry) -> tuple[tuple[str, tuple[tuple[str, str], ...]], .
     parts = [
         ("Sample", identity),
         ("Tags", sample.tags),
-        ("Expectations", {str(i + 1): e for i, e in enumerate(sample.expect)}),
         ("Video", clip.info),
         ("Backend", clip.facts),
     ]
@@ -189,20 +193,18 @@ def clip_pages(
         rows: Table rows in plan order.
         evidence: Sample id -> position of the finding -> its pictures.
     """
-    same_prompt: dict[str, list[ClipRow]] = {}
-    for entry, row in zip(data.clips, rows, strict=True):
-        same_prompt.setdefault(entry.sample.prompt_id, []).append(row)
+    same_prompt = {prompt.prompt_id: prompt for prompt in prompts_of(data.clips, rows)}
     for i, (entry, row) in enumerate(zip(data.clips, rows, strict=True)):
         end_s = clip_length(entry)
-        siblings = [s for s in same_prompt[entry.sample.prompt_id] if s is not row]
+        siblings = [s for s in same_prompt[entry.sample.prompt_id].rows if s is not row]
         yield ClipPage(
             row=row,
             entry=entry,
             prompt=entry.sample.prompt,
             end_s=end_s,
-            width=int(_number(entry.clip.info, "width")),
-            height=int(_number(entry.clip.info, "height")),
-            fps=_number(entry.clip.info, "fps"),
+            width=int(positive(entry.clip.info, "width")),
+            height=int(positive(entry.clip.info, "height")),
+            fps=positive(entry.clip.info, "fps"),
             findings=finding_views(entry, evidence.get(entry.sample.sample_id, {}), data.decisions),
             not_looked_for=not_looked_for(entry),
             timeline=charts.findings_timeline(entry.findings, end_s),
@@ -210,6 +212,8 @@ def clip_pages(
             series=_series(entry, end_s),
             facts=_facts(entry),
             siblings=tuple(siblings[:SIBLINGS_SHOWN]),
+            expected=expectations_of(entry),
+            prompt_clips=same_prompt[entry.sample.prompt_id],
             previous=rows[i - 1] if i else None,
             following=rows[i + 1] if i + 1 < len(rows) else None,
         )

@@ -21,6 +21,7 @@ from vgaudit.reports.clip_index import (
 from vgaudit.reports.clip_page import clip_pages, page_title
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
+from vgaudit.reports.filmstrips import strip_file, strip_of
 from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
@@ -33,6 +34,9 @@ from vgaudit.reports.page_files import (
     write_assets,
     write_page,
 )
+from vgaudit.reports.prompt_matrix_pages import has_matrix, write_matrix
+from vgaudit.reports.prompt_page import write_prompt_pages
+from vgaudit.reports.prompts import prompts_of
 
 _EVIDENCE_SHOWN = 12
 
@@ -62,10 +66,14 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
     rows = []
     for entry in data.clips:
         stem = stems[entry.sample.sample_id]
+        facts = entry.clip.strip
         media = ClipMedia(
-            folder.add(entry.clip.playable, stem), folder.add(entry.clip.poster, f"{stem}.poster")
+            folder.add(entry.clip.playable, stem),
+            folder.add(entry.clip.poster, f"{stem}.poster"),
+            strip_of(facts, folder.add(strip_file(facts), f"{stem}.strip")),
         )
         rows.append(clip_row(entry, stem, media, shown))
+    prompts = prompts_of(data.clips, rows)
     environment = page_environment()
     common = {
         "data": data,
@@ -81,6 +89,8 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         write_page(pages_dir / f"{page.row.stem}.html", text)
     prune(pages_dir, {f"{row.stem}.html" for row in rows})
     folder.prune()
+    write_matrix(data, prompts, out_dir, environment, common)
+    write_prompt_pages(data, prompts, out_dir, environment, common, has_matrix(data, prompts))
     if has_likeness(data):
         write_likeness(data, out_dir, environment, photos=photos, stems=stems)
     else:
@@ -94,6 +104,7 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         created=moment(data.manifest.get("created")),
         root=".",
         likeness=has_likeness(data),
+        prompt_matrix=has_matrix(data, prompts),
         tiles=tiles(data),
         gates=sorted_gates(data.gates),
         gate_summary=gate_summary(data.gates),

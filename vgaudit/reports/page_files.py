@@ -15,7 +15,16 @@ from vgaudit.reports import numbers
 from vgaudit.reports.escaping import finalize, url_path
 from vgaudit.reports.media import prune
 
-ASSETS = ("report.css", "likeness.css", "table.js", "player.js", "icon.svg")
+ASSETS = (
+    "report.css",
+    "likeness.css",
+    "prompts.css",
+    "table.js",
+    "player.js",
+    "prompts.js",
+    "prompt.js",
+    "icon.svg",
+)
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vgaudit.errors import MediaError
 from vgaudit.video.colour import assumed_matrix
 from vgaudit.video.frames import ClipInfo, Frames
+from vgaudit.video.strip import ClipStrip
 
 UInt8 = NDArray[np.uint8]
 
@@ -146,21 +147,30 @@ def is_browser_playable(info: ClipInfo) -> bool:
 
 
 class PreviewWriter:
-    """Makes a clip's playable copy and its poster from blocks that are being scored anyway.
+    """Makes a clip's playable copy, its poster and its filmstrip from blocks that are being scored anyway.
 
     The poster is the first frame that is not nearly black (else the first frame), at most 480 pixels wide.
-    Neither file appears before :meth:`finish`; a writer that is dropped leaves nothing behind.
+    No file appears before :meth:`finish`; a writer that is dropped leaves nothing behind.
 
     Args:
         video_path: mp4 to write, or ``None`` where the clip plays as it is.
         poster_path: JPEG to write.
         info: The clip's header facts.
         settings: How the copy is encoded; ``lossless`` does not concern it.
+        strip_path: JPEG of the filmstrip to write, or ``None`` for none.
+
+    Attributes:
+        strip: After :meth:`finish`: what the filmstrip shows (:meth:`~vgaudit.video.strip.ClipStrip.drawn`); empty
+            where none was asked for.
     """
 
     def __init__(
-        self, video_path: Path | None, poster_path: Path, info: ClipInfo, settings: EncoderSettings
-    ) -> None:
+        self, video_path: Path | None, poster_path: Path, info: ClipInfo, settings: EncoderSettings,
+        strip_path: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.strip: dict[str, Any] = {}
+        self._strip_path = strip_path
+        self._strip = ClipStrip()
         self._poster_path = poster_path
         self._poster: UInt8 | None = None
         self._poster_is_final = False
@@ -171,13 +181,15 @@ class PreviewWriter:
 
     def push(self, frames: Frames) -> None:
         """Take the next block."""
+        if self._strip_path is not None:
+            self._strip.push(frames)
         for picture, seconds in zip(frames.rgb, frames.pts_s, strict=True):
             self._consider(picture)
             if self._writer is not None:
                 self._writer.write(picture, round(float(seconds) / _CLOCK))
 
     def finish(self) -> None:
-        """Put both files in place.
+        """Put the files in place.
 
         Raises:
             MediaError: No frame was pushed.
@@ -191,9 +203,10 @@ class PreviewWriter:
         )
         if not ok:
             raise MediaError(self._poster_path, "the poster could not be written as JPEG")
-        temporary = _temporary(self._poster_path)
-        temporary.write_bytes(data.tobytes())
-        _publish(temporary, self._poster_path)
+        if self._strip_path is not None:
+            strip, self.strip = self._strip.drawn()
+            _put(strip, self._strip_path)
+        _put(data.tobytes(), self._poster_path)
 
     def abort(self) -> None:
         """Give up: remove what was begun."""
@@ -348,6 +361,12 @@ def _temporary(path: Path) -> Path:
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes
     return temporary
+
+
+def _put(data: bytes, path: Path) -> None:
+    temporary = _temporary(path)
+    temporary.write_bytes(data)
+    _publish(temporary, path)
 
 
 def _publish(temporary: Path, path: Path) -> None:

@@ -11,6 +11,7 @@
   const clock = controls.querySelector(".clock");
   const box = player.querySelector(".overlay .box");
   const charts = Array.from(document.querySelectorAll(".series[data-end]"));
+  const moments = Array.from(document.querySelectorAll(".filmstrip a"));
   let span = null;
 
   function drawBox(numbers) {
@@ -52,6 +53,8 @@
   function draw() {
     const now = video.currentTime;
     clock.textContent = fps ? `${now.toFixed(2)} s, frame ${Math.floor(now * fps + 1e-3)}` : `${now.toFixed(2)} s`;
+    const reached = video.readyState >= 1 ? moments.filter((link) => Number(link.dataset.at) <= now + 2e-3).pop() : null;
+    for (const link of moments) link.classList.toggle("current", link === reached);
     for (const chart of charts) {
       const line = chart.querySelector(".playhead");
       const left = Number(chart.dataset.left);
@@ -86,6 +89,14 @@
       video.pause();
       if (link) choose(link);
       else seek(at);
+    });
+  }
+  for (const link of moments) {
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      video.pause();
+      seek(Number(link.dataset.at) + 1e-3); // just inside the frame
     });
   }
   controls.addEventListener("click", (event) => {
