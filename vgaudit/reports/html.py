@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vgaudit.reports.clip_index import (
+    KINDS_SHOWN,
     ClipMedia,
     clip_row,
     columns,
@@ -19,6 +20,7 @@ from vgaudit.reports.clip_index import (
     worst_findings,
 )
 from vgaudit.reports.clip_page import clip_pages, page_title
+from vgaudit.reports.clip_table import DATA_FILE, ClipTable
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
 from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
@@ -55,7 +57,6 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         OSError: The folder cannot be written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_assets(out_dir / "assets")
     stems = page_stems(data.clips)
     folder = MediaFolder(data.run_dir, out_dir / "media")
     shown = columns(data)
@@ -66,6 +67,9 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
             folder.add(entry.clip.playable, stem), folder.add(entry.clip.poster, f"{stem}.poster")
         )
         rows.append(clip_row(entry, stem, media, shown))
+    groups = tuple(dict.fromkeys(row.group for row in rows))
+    table = ClipTable(table_order(rows, data.kind == "census"), groups, data.kind == "census")
+    write_assets(out_dir / "assets", made={DATA_FILE: table.script()})
     environment = page_environment()
     common = {
         "data": data,
@@ -81,14 +85,16 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         write_page(pages_dir / f"{page.row.stem}.html", text)
     prune(pages_dir, {f"{row.stem}.html" for row in rows})
     folder.prune()
+    table.write_pages(environment, out_dir, **common)
     if has_likeness(data):
         write_likeness(data, out_dir, environment, photos=photos, stems=stems)
     else:
         remove_likeness(out_dir)
-    blocks = result_blocks(data)
+    blocks, kinds = result_blocks(data), kind_counts(data.clips)
     by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
     text = environment.get_template("index.html").render(
         **common,
+        **table.names(),
         title=data.name,
         verdict_word=verdict_word(data),
         created=moment(data.manifest.get("created")),
@@ -102,11 +108,10 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         equal=[block for block in blocks if block.is_equal and not block.is_gated],
         absent=absent_metrics(data),
         worst=worst_findings(data.clips, by_id, decisions=data.decisions),
-        kinds=kind_counts(data.clips),
+        kinds=kinds[:KINDS_SHOWN],
+        more_kinds=len(kinds[KINDS_SHOWN:]),
         finding_total=sum(row.findings for row in rows),
-        rows=table_order(rows, data.kind == "census"),
-        groups=list(dict.fromkeys(row.group for row in rows)),
-        problems=[row for row in rows if row.problem],
+        problems=table.problems(),
         origins=origins(data),
         limits=limits(data),
     )
