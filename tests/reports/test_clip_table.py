@@ -12,21 +12,16 @@ import pytest
 
 from tests.browser import CHROMIUM, Browser
 from tests.reports.conftest import Written
-from tests.reports.synthetic import LONG_PROMPT
-from vgaudit.records import Measurement
+from tests.reports.large import HOSTILE, many
+from vgaudit.decisions import Standing, State
 from vgaudit.reports.clip_table import DATA_FILE, FIRST_ROWS, PAGE_ROWS, PROBLEMS_SHOWN, ClipTable
-from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
+from vgaudit.reports.data import ClipEntry
 from vgaudit.reports.escaping import visible
 from vgaudit.reports.html import write_html
 from vgaudit.reports.page_files import write_page
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 CLIPS = 2 * PAGE_ROWS + 30
-HOSTILE = (
-    "</script><script>alert(1)</script><!-- \u2028line\u2029 \"two\" 'one' \\ ` ${x} &amp; <b>bold</b> *",
-    "\u202eevil\u202c \U0001f415\U0001f469\u200d\U0001f680 \u05e9\u05e7\u05d9\u05e2\u05d4 \ud83d \x00\x1b[31m",
-    LONG_PROMPT,
-)
 ROWS = """
 (() => {
   const plain = (node) => {
@@ -39,29 +34,10 @@ ROWS = """
 """
 
 
-def _many(data: ReportData, count: int = CLIPS) -> ReportData:
-    """The run with its clips over and over: every kind of row, some with hostile prompts."""
-    clips = []
-    for i in range(count):
-        entry = data.clips[i % len(data.clips)]
-        prompt = HOSTILE[i % 7] if i % 7 < len(HOSTILE) else f"{entry.sample.prompt} {i}"
-        sample = dataclasses.replace(entry.sample, sample_id=f"clip-{i}", prompt_id=f"p{i}", prompt=prompt)
-        if i % 11 == 3:
-            sample = dataclasses.replace(sample, prompt="")
-        plain = {k: Measurement(m.values, {}, m.findings, m.missing) for k, m in entry.measurements.items()}
-        publish = entry.publish
-        if publish and i % 9 == 0:
-            publish = PublishDecision(publish.decision, (*publish.reasons, "two", "three", "four"))
-        if publish and i % 13 == 0:
-            publish = None
-        clips.append(ClipEntry(sample, entry.clip, plain, publish))
-    return dataclasses.replace(data, clips=tuple(clips))
-
-
 @pytest.fixture(scope="module", params=["run", "census"])
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     written: Written = request.getfixturevalue(f"{request.param}_report")
-    data = _many(written.data)
+    data = many(written.data, CLIPS)
     return Written(data, write_html(data, tmp_path_factory.mktemp("large")).parent)
 
 
@@ -205,11 +181,11 @@ def test_plain_pages_lead_to_each_other_and_back(large: Written) -> None:
 
 
 def test_a_run_that_shrank_has_no_pages_of_clips_that_are_gone(run_report: Written, tmp_path: Path) -> None:
-    write_html(_many(run_report.data, 210), tmp_path)
+    write_html(many(run_report.data, 210), tmp_path)
     assert len(list(tmp_path.glob("clips-*.html"))) == 2
     other = tmp_path / "clips.html"
     other.write_text("of another reporter")
-    write_html(_many(run_report.data, 12), tmp_path)
+    write_html(many(run_report.data, 12), tmp_path)
     assert list(tmp_path.glob("clips-*.html")) == []
     assert len(table_data(tmp_path)["stem"]) == 12
     assert other.exists()
@@ -251,11 +227,8 @@ def test_a_page_that_did_not_change_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_one_decision_replaces_only_what_shows_it(run_report: Written, tmp_path: Path) -> None:
-    from vgaudit.decision_words import State
-    from vgaudit.decisions import Standing
-
     entry = run_report.data.clips[0]
-    (named, *_) = [dataclasses.replace(f, fingerprint=f"{n:064d}") for n, f in enumerate(entry.findings, 1)]
+    named = dataclasses.replace(entry.findings[0], fingerprint="0" * 64)
     measured = {"temporal": dataclasses.replace(entry.measurements["temporal"], findings=(named,))}
     clips = (dataclasses.replace(entry, measurements=measured), *run_report.data.clips[1:])
     data = dataclasses.replace(run_report.data, clips=clips)
@@ -266,6 +239,4 @@ def test_one_decision_replaces_only_what_shows_it(run_report: Written, tmp_path:
     after = {path: path.stat().st_ino for path in tmp_path.rglob("*") if path.is_file()}
     assert after.keys() == before.keys()
     changed = {path.name for path, inode in after.items() if before[path] != inode}
-    assert changed == {"index.html", "likeness.html", f"{entry.sample.sample_id}.html"} - (
-        set() if (tmp_path / "likeness.html").exists() and "likeness.html" in changed else {"likeness.html"}
-    )
+    assert changed == {"index.html", f"{entry.sample.sample_id}.html"}
