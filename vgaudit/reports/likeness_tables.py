@@ -25,7 +25,7 @@ from vgaudit.reports.likeness_names import Names
 LEDGER_FILE = "likeness_ledger.jsonl"
 LEDGER_SHOWN = 200
 UNASSESSABLE_SHOWN = 200
-HITS_SHOWN = 500
+HITS_SHOWN = 1000
 CLIPS_SHOWN = 500
 FACES_SHOWN = 120
 PEOPLE_SHOWN = 24
