@@ -2,7 +2,7 @@
 
 Horizontal positions are percentages, so a chart fills whatever width it is given without stretching its
 text or marks; colours come from the style sheet through classes (a strict Content-Security-Policy allows
-no inline style). Elements are built with ElementTree; :mod:`vgaudit.reports.svg` escapes all text and attributes.
+no inline style). Elements are built with ElementTree, which escapes all text and attributes.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
 from vgaudit.records import Finding, Series
 from vgaudit.reports import numbers
 from vgaudit.reports.escaping import one_line, visible
-from vgaudit.reports.svg import markup as svg_markup
 
 MAX_POINTS = 600
 _LARGEST = 1e300  # beyond it, spans and paddings overflow; such a value is drawn as a gap
@@ -110,6 +109,10 @@ def _pct(value: float) -> str:
     return f"{value:.2f}%"
 
 
+def _markup(svg: Element) -> Markup:
+    return Markup(tostring(svg, encoding="unicode"))  # noqa: S704 - serialised by ElementTree, which escapes
+
+
 def _line(parent: Element, css: str, x: tuple[str, str], y: tuple[str, str]) -> Element:
     return SubElement(parent, "line", {"class": css, "x1": x[0], "x2": x[1], "y1": y[0], "y2": y[1]})
 
@@ -157,7 +160,7 @@ def forest_row(
                 _line(svg, "whisker", (at, at), ("10", "20"))
     css = "point" if low is not None and high is not None else "point hollow"
     SubElement(svg, "circle", {"class": css, "cx": _pct(scale.percent(value)), "cy": "50%", "r": "5"})
-    return svg_markup(svg)
+    return _markup(svg)
 
 
 def forest_axis(scale: Scale, marks: Sequence[Mark] = ()) -> Markup:
@@ -172,7 +175,7 @@ def forest_axis(scale: Scale, marks: Sequence[Mark] = ()) -> Markup:
         position = scale.percent(mark.value)
         anchor = "start" if position < 35 else "end" if position > 65 else "middle"
         _text(svg, "limit-label", _pct(position), 31, mark.label, anchor)
-    return svg_markup(svg)
+    return _markup(svg)
 
 
 def thinned(series: Series, limit: int = MAX_POINTS) -> list[tuple[float, float | None]]:
@@ -306,7 +309,7 @@ def series_chart(
     SubElement(plot, "path", {"class": "curve", "d": d, "vector-effect": "non-scaling-stroke"})
     _time_axis(svg, end_s, _PLOT_TOP + _PLOT_HEIGHT + 17, _PLOT_LEFT)
     _line(svg, "playhead", (_pct(_PLOT_LEFT), _pct(_PLOT_LEFT)), ("0", str(_PLOT_TOP + _PLOT_HEIGHT)))
-    return svg_markup(svg)
+    return _markup(svg)
 
 
 def findings_timeline(findings: Sequence[Finding], end_s: float) -> Markup | None:
@@ -330,7 +333,7 @@ def findings_timeline(findings: Sequence[Finding], end_s: float) -> Markup | Non
                 _span(svg, finding, index, end_s, (top + 16, 12), 0.0)
     _time_axis(svg, end_s, height + 17, 0.0)
     _line(svg, "playhead", ("0", "0"), ("0", str(height)))
-    return svg_markup(svg)
+    return _markup(svg)
 
 
 def similarity_chart(series: Series, end_s: float, point: float | None, point_label: str) -> Markup | None:
@@ -375,7 +378,7 @@ def similarity_chart(series: Series, end_s: float, point: float | None, point_la
     d = _path(points, end_s, scale)
     SubElement(plot, "path", {"class": "curve", "d": d, "vector-effect": "non-scaling-stroke"})
     _time_axis(svg, end_s, _PLOT_TOP + height + 17, _SIMILARITY_LEFT)
-    return svg_markup(svg)
+    return _markup(svg)
 
 
 def histogram_chart(
@@ -430,4 +433,4 @@ def histogram_chart(
     for tick in scale.ticks:
         if scale.low <= tick <= scale.high:
             _text(svg, "tick-label", _pct(scale.percent(tick)), top + height + 15, scale.label(tick))
-    return svg_markup(svg)
+    return _markup(svg)
