@@ -18,6 +18,8 @@ from vgaudit.reports.overview import condition, problem, title_of
 PROMPT_LENGTH = 160
 SOURCE_LENGTH = 240
 WORST_SHOWN = 24
+KINDS_SHOWN = 40
+NO_SEED = "no seed"
 _DECISION_ORDER = {"hold": 0, "review": 1, "publish": 2}
 
 
@@ -69,6 +71,16 @@ class ClipRow:
     reasons: tuple[str, ...]
     problem: str
     not_looked_for: str
+
+    @property
+    def name(self) -> str:
+        """What the row is called: its prompt; where that is unknown its file, or its prompt id."""
+        return self.prompt or self.source or self.prompt_id
+
+    @property
+    def seed_words(self) -> str:
+        """``seed 3`` or ``no seed``."""
+        return self.seed if self.seed == NO_SEED else f"seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,7 @@ def clip_row(entry: ClipEntry, stem: str, media: ClipMedia, shown: Sequence[Colu
         prompt=one_line(sample.prompt, PROMPT_LENGTH),
         prompt_id=one_line(sample.prompt_id, 80),
         group=sample.group,
-        seed="no seed" if sample.seed is None else str(sample.seed),
+        seed=NO_SEED if sample.seed is None else str(sample.seed),
         cells=cells,
         findings=len(found),
         severity=severity.value if severity else "",

@@ -31,6 +31,8 @@ def visible(text: str) -> str:
     Tab and newline stay. The result can be encoded as UTF-8 and has nothing an HTML parser drops; markup in it
     is *not* escaped, which is the template engine's part.
     """
+    if text.isascii() and text.isprintable():  # nearly everything that a large report prints
+        return text
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 

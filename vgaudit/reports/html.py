@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vgaudit.reports.clip_index import (
+    KINDS_SHOWN,
     ClipMedia,
     clip_row,
     columns,
@@ -19,6 +20,7 @@ from vgaudit.reports.clip_index import (
     worst_findings,
 )
 from vgaudit.reports.clip_page import clip_pages, page_title
+from vgaudit.reports.clip_table import DATA_FILE, ClipTable
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
 from vgaudit.reports.filmstrips import strip_file, strip_of
@@ -59,7 +61,6 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         OSError: The folder cannot be written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_assets(out_dir / "assets")
     stems = page_stems(data.clips)
     folder = MediaFolder(data.run_dir, out_dir / "media")
     shown = columns(data)
@@ -74,6 +75,9 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         )
         rows.append(clip_row(entry, stem, media, shown))
     prompts = prompts_of(data.clips, rows)
+    groups = tuple(dict.fromkeys(row.group for row in rows))
+    table = ClipTable(table_order(rows, data.kind == "census"), groups, data.kind == "census")
+    write_assets(out_dir / "assets", made={DATA_FILE: table.script()})
     environment = page_environment()
     common = {
         "data": data,
@@ -91,14 +95,16 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
     folder.prune()
     write_matrix(data, prompts, out_dir, environment, common)
     write_prompt_pages(data, prompts, out_dir, environment, common, has_matrix(data, prompts))
+    table.write_pages(environment, out_dir, **common)
     if has_likeness(data):
         write_likeness(data, out_dir, environment, photos=photos, stems=stems)
     else:
         remove_likeness(out_dir)
-    blocks = result_blocks(data)
+    blocks, kinds = result_blocks(data), kind_counts(data.clips)
     by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
     text = environment.get_template("index.html").render(
         **common,
+        **table.names(),
         title=data.name,
         verdict_word=verdict_word(data),
         created=moment(data.manifest.get("created")),
@@ -113,11 +119,10 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         equal=[block for block in blocks if block.is_equal and not block.is_gated],
         absent=absent_metrics(data),
         worst=worst_findings(data.clips, by_id, decisions=data.decisions),
-        kinds=kind_counts(data.clips),
+        kinds=kinds[:KINDS_SHOWN],
+        more_kinds=len(kinds[KINDS_SHOWN:]),
         finding_total=sum(row.findings for row in rows),
-        rows=table_order(rows, data.kind == "census"),
-        groups=list(dict.fromkeys(row.group for row in rows)),
-        problems=[row for row in rows if row.problem],
+        problems=table.problems(),
         origins=origins(data),
         limits=limits(data),
     )

@@ -116,8 +116,8 @@ def link_or_copy(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def prune(folder: Path, keep: set[str]) -> None:
-    """Remove the regular files directly in ``folder`` whose names are not in ``keep``."""
-    for path in folder.iterdir():
+def prune(folder: Path, keep: set[str], pattern: str = "*") -> None:
+    """Remove the regular files directly in ``folder`` that match ``pattern`` and whose names are not in ``keep``."""
+    for path in folder.glob(pattern):
         if path.name not in keep and (path.is_symlink() or path.is_file()):
             path.unlink()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -62,21 +63,45 @@ def page_environment() -> Environment:
     return environment
 
 
-def write_assets(folder: Path, names: Sequence[str] = ASSETS) -> None:
-    """Write style sheets, scripts and the icon; files of an earlier report that are not among them go."""
+def write_assets(folder: Path, names: Sequence[str] = ASSETS, made: Mapping[str, str] | None = None) -> None:
+    """Write style sheets, scripts and the icon; files of an earlier report that are not among them go.
+
+    Args:
+        folder: The report's ``assets/``.
+        names: Files that ship with the package.
+        made: File name -> text of what was made for this report: data for its scripts.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     source = files("vgaudit.reports") / "assets"
     for name in names:
         write_page(folder / name, (source / name).read_text("utf-8"))
-    prune(folder, set(names))
+    for name, text in (made or {}).items():
+        write_page(folder / name, text)
+    prune(folder, {*names, *(made or {})})
 
 
 def write_page(path: Path, text: str) -> Path:
-    """Replace a file at once, without waiting for the disk: a report can always be written again."""
+    """Replace a file at once, without waiting for the disk: a report can always be written again.
+
+    A file that has these bytes already stays as it is, with its time, so that copying a report anew or publishing it
+    moves only what changed.
+    """
+    data = text.encode("utf-8")
+    if _holds(path, data):
+        return path
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(data)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether ``path`` is a regular file, no link, of exactly these bytes."""
+    try:
+        found = path.lstat()
+        return stat.S_ISREG(found.st_mode) and found.st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
