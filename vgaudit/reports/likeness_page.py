@@ -65,6 +65,7 @@ def write_likeness(
     shareable: bool = False,
     with_prompts: bool = False,
     stems: Mapping[str, str] | None = None,
+    case: PhotographCase | None = None,
 ) -> Path:
     """Write ``likeness.html`` with its pictures in ``faces/``.
 
@@ -78,6 +79,8 @@ def write_likeness(
         shareable: The build that may be passed on.
         with_prompts: Prompts beside hits in that build, but for those known to name somebody.
         stems: Sample id -> file name of the clip's page, where the caller has them.
+        case: Takes the place of ``photos``: photographs that another page shows too, in :data:`FACES`. The record of
+            what was shown has those as well, so the other page is made first.
 
     Returns:
         Path of the page.
@@ -93,8 +96,9 @@ def write_likeness(
         )
     out_dir.mkdir(parents=True, exist_ok=True)
     names = VeiledNames(data, with_prompts) if shareable else Names(data)
-    folder = (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES)
-    case = PhotographCase(photos, folder)
+    if case is None or shareable:
+        case = PhotographCase(photos, (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES))
+    folder = case.folder
     maker = CardMaker(data, names, folder, case, stems or page_stems(data.clips))
     hits = raw_hits(data)
     guarded = [hit for hit in hits if not hit.consented]

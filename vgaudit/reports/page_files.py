@@ -14,8 +14,9 @@ from vgaudit.records import Outcome
 from vgaudit.reports import numbers
 from vgaudit.reports.escaping import finalize, url_path
 from vgaudit.reports.media import prune
+from vgaudit.rundir import owner_only
 
-ASSETS = ("report.css", "likeness.css", "table.js", "player.js", "icon.svg")
+ASSETS = ("report.css", "likeness.css", "review.css", "table.js", "player.js", "review.js", "icon.svg")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
@@ -62,11 +63,21 @@ def write_assets(folder: Path, names: Sequence[str] = ASSETS) -> None:
     prune(folder, set(names))
 
 
-def write_page(path: Path, text: str) -> Path:
-    """Replace a file at once, without waiting for the disk: a report can always be written again."""
+def write_page(path: Path, text: str, *, private: bool = False) -> Path:
+    """Replace a file at once, without waiting for the disk: a report can always be written again.
+
+    Args:
+        path: The file.
+        text: Its content.
+        private: Readable by its owner alone, whatever the umask.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.unlink(missing_ok=True)
+        with open(
+            temporary, "w", encoding="utf-8", newline="\n", opener=owner_only if private else None
+        ) as file:
+            file.write(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
