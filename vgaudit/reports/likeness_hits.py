@@ -362,7 +362,7 @@ class CardMaker:
 
 
 def picture_captions(finding: Finding) -> list[tuple[str, str]]:
-    """Caption and alternative text of each picture among a hit's evidence; empty where it is not known which is which."""
+    """Caption and alternative text of each picture among a hit's evidence, as far as it is known which is which."""
     paths = [p for p in finding.evidence if p.lower().endswith(tuple(IMAGE))]
     shown = [mapping(item) for item in sequence(finding.detail.get("shown"))]
     if len(shown) != len(paths):  # better no caption than that of another frame

@@ -97,7 +97,9 @@ def write_likeness(
     out_dir.mkdir(parents=True, exist_ok=True)
     names = VeiledNames(data, with_prompts) if shareable else Names(data)
     if case is None or shareable:
-        case = PhotographCase(photos, (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES))
+        case = PhotographCase(
+            photos, (MosaicFolder if shareable else MediaFolder)(data.run_dir, out_dir / FACES)
+        )
     folder = case.folder
     maker = CardMaker(data, names, folder, case, stems or page_stems(data.clips))
     hits = raw_hits(data)

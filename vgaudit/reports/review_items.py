@@ -61,22 +61,20 @@ def decidable(data: ReportData) -> tuple[Decidable, ...]:
 
     The order and the numbers are those of :func:`vgaudit.pipeline.deciding.open_desk`.
     """
-    alike: dict[str, list[tuple[Finding, ClipEntry]]] = {}
+    alike: dict[str, list[tuple[Finding, ClipEntry, int]]] = {}
     for entry in data.clips:
+        positions = {id(finding): i for i, finding in enumerate(entry.findings)}
         for measurement in entry.measurements.values():
             for finding in measurement.findings:
                 if finding.fingerprint and finding.severity is not Severity.INFO:
-                    alike.setdefault(finding.fingerprint, []).append((finding, entry))
-    worst = [(max(same, key=lambda pair: pair[0].severity.rank), len(same)) for same in alike.values()]
+                    one = (finding, entry, positions[id(finding)])
+                    alike.setdefault(finding.fingerprint, []).append(one)
+    worst = [(max(same, key=lambda one: one[0].severity.rank), len(same)) for same in alike.values()]
     worst.sort(key=lambda item: -item[0][0].severity.rank)
     return tuple(
-        Decidable(number, finding, entry, _position(finding, entry), count)
-        for number, ((finding, entry), count) in enumerate(worst, 1)
+        Decidable(number, finding, entry, index, count)
+        for number, ((finding, entry, index), count) in enumerate(worst, 1)
     )
-
-
-def _position(finding: Finding, entry: ClipEntry) -> int:
-    return next(i for i, other in enumerate(entry.findings) if other is finding)
 
 
 def standing_of(data: ReportData, finding: Finding) -> Standing:
@@ -218,7 +216,7 @@ class ItemMaker:
         asked = "asks for the person" if is_solicited(finding.kind, detail) else "does not ask for the person"
         pairs = [
             ("gallery entry", str(detail.get("entry") or "without a name")),
-            *rates_of(detail),
+            *((f"chance among {label}", words) for label, words in rates_of(detail)),
             (f"why {finding.severity.value}", str(detail.get("tier_reason") or "")),
             ("prompt", asked),
             ("runner-up", self._cards.runner_up(detail)),
@@ -276,4 +274,3 @@ def plain_rows(data: ReportData, found: Sequence[Decidable], rows: Mapping[str, 
         message = one_line(one.finding.message, 400)
         out.append(PlainRow(one.number, one.finding, page, clip, message, one.alike, state, words))
     return out
-

@@ -1,7 +1,7 @@
 """Write the review page: every finding one can decide on, for a person who goes through them with the keyboard.
 
-The same file works in three ways: without scripts it is a table with the commands to type; opened as a file it keeps a
-draft of decisions in the browser, to be downloaded and taken in by ``vgaudit decide import``; served by ``vgaudit
+The same file works in three ways: without scripts it is a table with the commands to type; opened as a file it keeps
+a draft of decisions in the browser, to be downloaded and taken in by ``vgaudit decide import``; served by ``vgaudit
 review`` it saves each decision at once.
 """
 
@@ -95,8 +95,8 @@ def write_review(
 def script_json(value: Any) -> Markup:
     """``value`` as JSON that can stand in a ``script`` element: nothing in it ends the element or begins markup.
 
-    Control characters and lone surrogates become visible ones, as in all text of a report; a number that is not finite
-    becomes ``null``.
+    Control characters and lone surrogates become visible ones, as in all text of a report; a number that is not
+    finite becomes ``null``.
     """
     text = json.dumps(_clean(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
