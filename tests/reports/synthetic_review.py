@@ -128,7 +128,7 @@ class FakeDesk:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 begin = f"/{TOKEN}/"
                 if desk.down or not self.path.startswith(begin):
                     return
@@ -145,7 +145,7 @@ class FakeDesk:
                 else:
                     super().do_GET()
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if desk.down:
                     return

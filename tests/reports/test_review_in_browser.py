@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -221,8 +222,12 @@ def test_filters_search_and_the_address(browser: Browser, site: Site) -> None:
     assert browser.run(COUNT).startswith(f"{len(site.items) - 2} of")
     choose(browser, "severity", "major")
     choose(browser, "group", site.items[-1]["group"])
-    fits = [i for i in site.items
-            if i["severity"] == "major" and i["group"] == site.items[-1]["group"] and not i["standing"]["closed"]]  # fmt: skip
+    group = site.items[-1]["group"]
+    fits = [
+        i
+        for i in site.items
+        if (i["severity"], i["group"]) == ("major", group) and not i["standing"]["closed"]
+    ]
     assert browser.run(COUNT).startswith(f"{len(fits)} of")
     clean(browser)
 
@@ -241,7 +246,7 @@ def test_the_player_loops_over_the_finding_and_draws_its_box(browser: Browser, s
         time.sleep(0.05)
     assert min(times) > item["start_s"] - 0.1
     assert max(times) < item["end_s"] + 0.1
-    assert sum(b < a for a, b in zip(times, times[1:], strict=False)) >= 2
+    assert sum(b < a for a, b in itertools.pairwise(times)) >= 2
     press(browser, " ")
     assert browser.run(f"{video}.paused")
     press(browser, ".")
@@ -270,7 +275,10 @@ def test_clear_needs_the_last_day_of_a_persons_consent(browser: Browser, site: S
     assert browser.run("document.activeElement.id") == "expires"
     press(browser, "Enter")
     assert "give the last day" in browser.run("document.getElementById('decide-error').textContent")
-    set_day = "(() => {{ const e = document.getElementById('expires'); e.value = '{}'; e.dispatchEvent(new Event('input')); }})()"
+    set_day = (
+        "(() => {{ const e = document.getElementById('expires'); e.value = '{}'; "
+        "e.dispatchEvent(new Event('input')); }})()"
+    )
     for day, problem in (
         ("2001-01-01", "That day is over"),
         ("2099-01-01", "looked at again after 10 years"),

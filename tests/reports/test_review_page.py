@@ -181,7 +181,7 @@ def test_photographs_are_shown_and_put_on_record_beyond_the_cards(tmp_path: Path
     assert (report / item["photographs"][0]["url"]).read_bytes() == photo[0]
     shown = json.loads((report / "likeness_shown.json").read_text())
     assert shown["photographs"] == {NAMES[0]: [], NAMES[2]: [photo[1]]}
-    assert [e["caption"] for e in item["evidence"]][0] == "best frame at 0.25 s, 0.450"
+    assert next(e["caption"] for e in item["evidence"]) == "best frame at 0.25 s, 0.450"
 
 
 def test_a_damaged_chain_is_told(reviewed: Reviewed, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 import zipfile
@@ -92,7 +93,7 @@ def _readme(data: ReportData, run: Path, found: int) -> str:
         name=" ".join(data.name.split()),
         findings=f"{found} finding{'s' if found != 1 else ''}",
         report=REPORT,
-        run=run.resolve().name,
+        run=shlex.quote(run.resolve().name),
         version=data.manifest.get("provenance", {}).get("vgaudit") or "of an unknown version",
         plan=str(data.manifest.get("plan_digest") or "unknown")[:16],
     )

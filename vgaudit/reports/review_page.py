@@ -66,6 +66,7 @@ def write_review(
     content = {
         "run": data.name,
         "folder": data.run_dir.resolve().name,
+        "importing": f"vgaudit decide import {shlex.quote(data.run_dir.resolve().name)}",
         "plan": str(data.manifest.get("plan_digest") or ""),
         "policy": policy_json(data),
         "reasons": reasons(),

@@ -1147,6 +1147,14 @@
     renderMode();
   }
 
+  // The keys belong to the finding again, not to a field of a dialog that is gone.
+  function shut(dialog) {
+    dialog.close();
+    if (dialog.contains(document.activeElement) || document.activeElement === $("author")) {
+      $("finding-title").focus({ preventScroll: true });
+    }
+  }
+
   let named = null;
   function askName() {
     $("who-name").value = author;
@@ -1168,7 +1176,7 @@
     setAuthor(name);
     const answer = named;
     named = null;
-    $("who").close();
+    shut($("who"));
     if (answer) answer(true);
   }
 
@@ -1185,7 +1193,7 @@
     }
   });
   for (const close of document.querySelectorAll("[data-close]")) {
-    close.addEventListener("click", () => close.closest("dialog").close());
+    close.addEventListener("click", () => shut(close.closest("dialog")));
   }
   $("help-open").addEventListener("click", () => $("help").showModal());
   $("keys-on").checked = keysOn;
@@ -1202,7 +1210,7 @@
     const what = served ? [...unsaved.values()].filter((e) => !e.undoing).map((e) => e.decision) : allDrafts();
     const name = download(what);
     say(`${name} has ${count(what.length, "decision")}.`);
-    if (!served) $("mode").textContent = `${name} has ${count(what.length, "decision")}. Take it in with: vgaudit decide import ${data.folder} ${name}`;
+    if (!served) $("mode").textContent = `${name} has ${count(what.length, "decision")}. Take it in with: ${data.importing} ${name}`;
   });
   $("forget").addEventListener("click", () => {
     $("sure-words").textContent = `${count(allDrafts().length, "decision")} that are not saved to the run will be gone from this browser. Download them first if you may need them.`;
@@ -1212,7 +1220,7 @@
     for (const made of allDrafts()) drop(draftKey(made));
     drafts.clear();
     done.length = 0;
-    $("sure").close();
+    shut($("sure"));
     refilter();
     refresh(current);
     say("The draft is deleted.");
