@@ -50,6 +50,9 @@ class Standing:
 
     state: str
     words: str
+    history: tuple[()] = ()
+    expired: str = ""
+    awaiting: bool = False
 
     @property
     def closed(self) -> bool:

@@ -306,6 +306,7 @@ def read_report_data(run: RunDir) -> ReportData:
         settled=stored.get("settled", {}),
         ledger=tuple(row for name in stored.get("settled", {}) for row in run.ledger(name)),
         decisions=decided.standings,
+        undecidable=decided.problem,
     )
 
 

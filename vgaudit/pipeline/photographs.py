@@ -43,13 +43,17 @@ def photographs(path: Path, data: ReportData) -> dict[str, list[tuple[bytes, str
     return {name: photos.pictures(name) for name in known}
 
 
-def on_the_page(run: Path) -> dict[str, list[str]]:
-    """Entry id -> SHA-256 of the photographs that the likeness page shows now; empty without a page.
+def on_the_page(run: Path, report: Path | None = None) -> dict[str, list[str]]:
+    """Entry id -> SHA-256 of the photographs that the report shows now; empty without a page.
+
+    Args:
+        run: The run directory.
+        report: Another folder with a report of the run than the one in it.
 
     Raises:
         RunDirError: What the page says of it cannot be read.
     """
-    file = run / "report" / "likeness_shown.json"
+    file = (report or run / "report") / "likeness_shown.json"
     try:
         shown = json.loads(file.read_text(encoding="utf-8"))["photographs"]
         return {str(entry): [str(sha) for sha in digests] for entry, digests in shown.items() if digests}
@@ -80,11 +84,15 @@ def kept_on_the_page(run: Path) -> dict[str, list[tuple[bytes, str]]]:
     return kept
 
 
-def record_shown(run: Path) -> int:
-    """Add what the page shows now to the run's :data:`SHOWN`; returns how many photographs that are.
+def record_shown(run: Path, report: Path | None = None) -> int:
+    """Add what the report shows now to the run's :data:`SHOWN`; returns how many photographs that are.
 
     The caller holds the run's lock. Earlier lines stay, whatever becomes of the page; a purge takes a
     person's.
+
+    Args:
+        run: The run directory.
+        report: Another folder with a report of the run than the one in it.
 
     Raises:
         RunDirError: The record cannot be kept.
@@ -92,7 +100,7 @@ def record_shown(run: Path) -> int:
     time = datetime.now(UTC).isoformat(timespec="seconds")
     rows = [
         {"entry": entry, "sha256": sha, "time": time}
-        for entry, digests in on_the_page(run).items()
+        for entry, digests in on_the_page(run, report).items()
         for sha in digests
     ]
     try:

@@ -51,6 +51,7 @@ class ReportData:
         verdict: Answer of the run.
         notes: Sentences a reader must see (likeness not assessed, clips changed on disk ...).
         decisions: Fingerprint of a finding -> what reviewers decided on it; a finding without an entry is open.
+        undecidable: Why no reviewer's decision counts (a damaged chain), or empty. Then ``decisions`` is empty.
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
         settled: Metric -> facts that it knows of the whole run only; paths in them are the run's.
         ledger: Rows of ``likeness_ledger.jsonl``: how near anybody came, and what could not be assessed.
@@ -69,3 +70,4 @@ class ReportData:
     settled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ledger: tuple[Mapping[str, Any], ...] = ()
     decisions: Mapping[str, Standing] = field(default_factory=dict)
+    undecidable: str = ""

@@ -24,7 +24,8 @@ from vgaudit.reports.clip_table import DATA_FILE, ClipTable
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
 from vgaudit.reports.filmstrips import strip_file, strip_of
-from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
+from vgaudit.reports.likeness_page import FACES, Photographs, has_likeness, remove_likeness, write_likeness
+from vgaudit.reports.likeness_pictures import PhotographCase
 from vgaudit.reports.limits import limits
 from vgaudit.reports.media import MediaFile, MediaFolder, prune
 from vgaudit.reports.origins import origins
@@ -39,6 +40,7 @@ from vgaudit.reports.page_files import (
 from vgaudit.reports.prompt_matrix_pages import has_matrix, write_matrix
 from vgaudit.reports.prompt_page import write_prompt_pages
 from vgaudit.reports.prompts import prompts_of
+from vgaudit.reports.review_page import write_review
 
 _EVIDENCE_SHOWN = 12
 
@@ -52,7 +54,7 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
     Args:
         data: The run. Media are taken from below ``data.run_dir`` only.
         out_dir: The report's folder, made if need be; usually ``data.run_dir / "report"``.
-        photos: Photographs of gallery entries for the cards of the likeness page.
+        photos: Photographs of gallery entries for the likeness page and the review page.
 
     Returns:
         Path of ``index.html``.
@@ -88,7 +90,8 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
     pages_dir = out_dir / "clips"
     pages_dir.mkdir(exist_ok=True)
     template = environment.get_template("clip.html")
-    for page in clip_pages(data, rows, _evidence(data, stems, folder)):
+    evidence = _evidence(data, stems, folder)
+    for page in clip_pages(data, rows, evidence):
         text = template.render(**common, page=page, title=page_title(page), root="..")
         write_page(pages_dir / f"{page.row.stem}.html", text)
     prune(pages_dir, {f"{row.stem}.html" for row in rows})
@@ -96,12 +99,14 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
     write_matrix(data, prompts, out_dir, environment, common)
     write_prompt_pages(data, prompts, out_dir, environment, common, has_matrix(data, prompts))
     table.write_pages(environment, out_dir, **common)
-    if has_likeness(data):
-        write_likeness(data, out_dir, environment, photos=photos, stems=stems)
+    by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
+    case = PhotographCase(photos, MediaFolder(data.run_dir, out_dir / FACES)) if has_likeness(data) else None
+    to_review = write_review(data, out_dir, environment, rows=by_id, evidence=evidence, case=case)
+    if case is not None:
+        write_likeness(data, out_dir, environment, stems=stems, case=case)
     else:
         remove_likeness(out_dir)
     blocks, kinds = result_blocks(data), kind_counts(data.clips)
-    by_id = {entry.sample.sample_id: row for entry, row in zip(data.clips, rows, strict=True)}
     text = environment.get_template("index.html").render(
         **common,
         **table.names(),
@@ -111,6 +116,7 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         root=".",
         likeness=has_likeness(data),
         prompt_matrix=has_matrix(data, prompts),
+        to_review=to_review,
         tiles=tiles(data),
         gates=sorted_gates(data.gates),
         gate_summary=gate_summary(data.gates),

@@ -254,8 +254,8 @@ class CardMaker:
             calibration=names.text(calibration_words(detail.get("calibration"))),
             reason=names.text(str(detail.get("tier_reason") or "no reason was stored with this hit")),
             meaning=str(detail.get("meaning") or FIXED_WORDS),
-            facts=self._facts(finding),
-            runner_up=self._runner_up(detail),
+            facts=self.facts(finding),
+            runner_up=self.runner_up(detail),
             pictures=shown,
             pictures_missing="" if shown else "No picture of this face was stored.",
             photographs=photographs,
@@ -282,14 +282,10 @@ class CardMaker:
 
     def _faces(self, number: int, finding: Finding) -> tuple[Picture, ...]:
         paths = [p for p in finding.evidence if p.lower().endswith(tuple(IMAGE))]
-        shown = [mapping(item) for item in sequence(finding.detail.get("shown"))]
-        if len(shown) != len(paths):  # better no caption than that of another frame
-            shown = [{}] * len(paths)
-        return self.pictures(
-            paths[:_PICTURES_SHOWN], f"hit-{number}", [_caption(item) for item in shown[:_PICTURES_SHOWN]]
-        )
+        return self.pictures(paths[:_PICTURES_SHOWN], f"hit-{number}", picture_captions(finding))
 
-    def _facts(self, finding: Finding) -> tuple[tuple[str, str], ...]:
+    def facts(self, finding: Finding) -> tuple[tuple[str, str], ...]:
+        """What was measured of a hit, as label and words."""
         detail = finding.detail
         point = mapping(detail.get("point") or detail.get("published_point"))
         pairs = [
@@ -305,7 +301,8 @@ class CardMaker:
             pairs.append(("resolved by the cohort", "no: rarer than the cohort can tell"))
         return tuple((label, text) for label, text in pairs if text)
 
-    def _runner_up(self, detail: Mapping[str, Any]) -> str:
+    def runner_up(self, detail: Mapping[str, Any]) -> str:
+        """Who of the gallery comes second, and by how much."""
         runner_up = mapping(detail.get("runner_up"))
         margin = number_of(runner_up.get("margin"))
         if not runner_up or margin is None:
@@ -367,6 +364,15 @@ class CardMaker:
         rest = {k: v for k, v in mapping(facts).items() if k != "entry"}
         digest = f"gallery {gallery['digest']}" if gallery.get("digest") else ""
         return "; ".join(part for part in (fact_text(rest) if rest else "", digest) if part) or "not stored"
+
+
+def picture_captions(finding: Finding) -> list[tuple[str, str]]:
+    """Caption and alternative text of each picture among a hit's evidence, as far as it is known which is which."""
+    paths = [p for p in finding.evidence if p.lower().endswith(tuple(IMAGE))]
+    shown = [mapping(item) for item in sequence(finding.detail.get("shown"))]
+    if len(shown) != len(paths):  # better no caption than that of another frame
+        shown = [{}] * len(paths)
+    return [_caption(item) for item in shown]
 
 
 def _caption(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -77,6 +77,7 @@ def write_likeness(
     with_prompts: bool = False,
     stems: Mapping[str, str] | None = None,
     shared: SharedMedia | None = None,
+    case: PhotographCase | None = None,
 ) -> Path:
     """Write ``likeness.html`` with its pictures in ``faces/``.
 
@@ -91,6 +92,8 @@ def write_likeness(
         with_prompts: Prompts beside hits in that build, but for those known to name somebody.
         stems: Sample id -> file name of the clip's page, where the caller has them.
         shared: Clips with covered faces, for that build only.
+        case: Takes the place of ``photos``: photographs that another page shows too, in :data:`FACES`. The record of
+            what was shown has those as well, so the other page is made first.
 
     Returns:
         Path of the page.
@@ -108,10 +111,12 @@ def write_likeness(
         raise ValueError("clips with covered faces belong to the shareable page")
     out_dir.mkdir(parents=True, exist_ok=True)
     names = VeiledNames(data, with_prompts) if shareable else Names(data)
-    folder: MediaFolder = MediaFolder(data.run_dir, out_dir / FACES)
-    if shareable:
-        folder = MosaicFolder(data.run_dir, out_dir / FACES, shared.check if shared else None)
-    case = PhotographCase(photos, folder)
+    if case is None or shareable:
+        made: MediaFolder = MediaFolder(data.run_dir, out_dir / FACES)
+        if shareable:
+            made = MosaicFolder(data.run_dir, out_dir / FACES, shared.check if shared else None)
+        case = PhotographCase(photos, made)
+    folder = case.folder
     maker = CardMaker(
         data, names, folder, case, stems or page_stems(data.clips), shared.clips if shared else None
     )

@@ -113,7 +113,7 @@ class PhotographCase:
 
     def __init__(self, photos: Photographs | None, folder: MediaFolder) -> None:
         self._photos = photos or {}
-        self._folder = folder
+        self.folder = folder
         self._views: dict[str, tuple[Photograph, ...]] = {}
 
     @property
@@ -142,4 +142,4 @@ class PhotographCase:
             suffix = ".webp"
         if not suffix:
             return Photograph(MediaFile(problem="it is no JPEG, PNG, WebP or GIF"), found)
-        return Photograph(self._folder.write(f"photograph-{found[:32]}{suffix}", data, 0o600), found)
+        return Photograph(self.folder.write(f"photograph-{found[:32]}{suffix}", data, 0o600), found)

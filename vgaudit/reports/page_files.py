@@ -15,15 +15,18 @@ from vgaudit.records import Outcome
 from vgaudit.reports import numbers
 from vgaudit.reports.escaping import finalize, url_path
 from vgaudit.reports.media import prune
+from vgaudit.rundir import owner_only
 
 ASSETS = (
     "report.css",
     "likeness.css",
     "prompts.css",
+    "review.css",
     "table.js",
     "player.js",
     "prompts.js",
     "prompt.js",
+    "review.js",
     "icon.svg",
 )
 CONTENT_SECURITY_POLICY = (
@@ -80,18 +83,25 @@ def write_assets(folder: Path, names: Sequence[str] = ASSETS, made: Mapping[str,
     prune(folder, {*names, *(made or {})})
 
 
-def write_page(path: Path, text: str) -> Path:
+def write_page(path: Path, text: str, *, private: bool = False) -> Path:
     """Replace a file at once, without waiting for the disk: a report can always be written again.
 
     A file that has these bytes already stays as it is, with its time, so that copying a report anew or publishing it
     moves only what changed.
+
+    Args:
+        path: The file.
+        text: Its content.
+        private: Readable by its owner alone, whatever the umask.
     """
     data = text.encode("utf-8")
-    if _holds(path, data):
+    if _holds(path, data) and not (private and path.stat().st_mode & 0o077):
         return path
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "wb", opener=owner_only if private else None) as file:
+            file.write(data)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
