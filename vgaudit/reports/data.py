@@ -53,6 +53,8 @@ class ReportData:
         decisions: Fingerprint of a finding -> what reviewers decided on it; a finding without an entry is open.
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
         settled: Metric -> facts that it knows of the whole run only; paths in them are the run's.
+        comparisons: Paired differences between groups, as ``results.json`` has them; ``None`` where the run was
+            scored by a version that made none.
         ledger: Rows of ``likeness_ledger.jsonl``: how near anybody came, and what could not be assessed.
     """
 
@@ -69,3 +71,4 @@ class ReportData:
     settled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ledger: tuple[Mapping[str, Any], ...] = ()
     decisions: Mapping[str, Standing] = field(default_factory=dict)
+    comparisons: Mapping[str, Any] | None = None

@@ -19,6 +19,7 @@ from vgaudit.reports.clip_index import (
     worst_findings,
 )
 from vgaudit.reports.clip_page import clip_pages, page_title
+from vgaudit.reports.comparison import comparison
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
 from vgaudit.reports.likeness_page import Photographs, has_likeness, remove_likeness, write_likeness
@@ -101,6 +102,7 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         blocks=[block for block in blocks if block.is_gated or not block.is_equal],
         equal=[block for block in blocks if block.is_equal and not block.is_gated],
         absent=absent_metrics(data),
+        comparison=comparison(data),
         worst=worst_findings(data.clips, by_id, decisions=data.decisions),
         kinds=kind_counts(data.clips),
         finding_total=sum(row.findings for row in rows),

@@ -15,7 +15,9 @@ from vgaudit.reports import numbers
 from vgaudit.reports.escaping import finalize, url_path
 from vgaudit.reports.media import prune
 
-ASSETS = ("report.css", "likeness.css", "table.js", "player.js", "icon.svg")
+ASSETS = (
+    "report.css", "comparison.css", "likeness.css", "table.js", "comparison.js", "player.js", "icon.svg",
+)  # fmt: skip
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
