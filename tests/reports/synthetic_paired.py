@@ -1,4 +1,4 @@
-"""A run of several groups on the same prompts, without media, with differences that are known and computed as a run's."""
+"""A run of several groups on the same prompts, without media, with known differences, computed as a run's are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "likeness.face_rate": {**SHARE, "higher_is_better": None, "description": "Never computed here."},
     "integrity.frames": {**SHARE, "higher_is_better": None, "description": "A fact of a clip.", "per_group": False},
     "fvd.distance": {
-        **OPEN, "unit": "I3D distance squared", "higher_is_better": False, "description": "A distance.", "per_clip": False,
+        **OPEN, "unit": "I3D distance squared", "higher_is_better": False, "description": "Far.", "per_clip": False,
     },
 }  # fmt: skip
 NO_FACE = "not applicable: no face in the clip"

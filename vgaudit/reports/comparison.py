@@ -189,8 +189,8 @@ def comparison(data: ReportData) -> Comparison | None:
         references=tuple(references),
         pairs=tuple(_summary(pair, by_value, keys, titles, specs, known) for pair in pairs),
         blocks=tuple(
-            _block((name, keys[name], titles[name]), by_value[name], references, specs.get(name, {}), known.get(name, ""))
-            for name in drawn
+            _block((n, keys[n], titles[n]), by_value[n], references, specs.get(n, {}), known.get(n, ""))
+            for n in drawn
         ),
         same=tuple(same),
         missing=tuple(missing),
@@ -334,9 +334,9 @@ def _block(
     told = {None: ("lower", "higher"), True: ("worse", "better"), False: ("better", "worse")}
     left, right = told[None if doubt else better]
     return ValueCompared(
-        key=key,
-        name=name,
-        title=title,
+        name=called[0],
+        key=called[1],
+        title=called[2],
         unit=str(spec.get("unit") or ""),
         direction=numbers.direction(better),
         arrow={True: "up", False: "down", None: "none"}[better],
