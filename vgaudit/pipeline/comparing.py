@@ -20,7 +20,7 @@ from vgaudit.paired import (
     paired_differences,
 )
 from vgaudit.plan import Plan
-from vgaudit.records import COMPUTED, ClipRecord, Measurement, Result
+from vgaudit.records import COMPUTED, NOT_COMPUTED, ClipRecord, Measurement, Result
 
 VERSION = 1
 """Raised whenever the same measurements give other comparisons; runs of another version are summarized again."""
@@ -72,14 +72,14 @@ def compare_groups(
         refused: dict[str, str] = {}
         for group in groups:
             rows = _rows(name, group, plan, records, measurements)
-            if why := _why_not(by_key.get((name, group)), group, rows):
+            if why := _why_not(by_key.get((name, group)), rows):
                 refused[group] = why
             else:
                 sides[group] = Side.of(group, rows)
         for a, b in pairs:
             keys.append((name, a, b))
-            if why := "; ".join(refused[g] for g in (b, a) if g in refused):
-                found.append(not_computed(why))
+            if whys := {g: refused[g] for g in (b, a) if g in refused}:
+                found.append(not_computed(_told(whys)))
             else:
                 found.append(Case(sides[a], sides[b], (spec.get("low"), spec.get("high"))))
     made = iter(paired_differences([f for f in found if isinstance(f, Case)], confidence=confidence))
@@ -125,20 +125,27 @@ def _rows(
     return rows
 
 
-def _why_not(result: Result | None, group: str, rows: Sequence[Row]) -> str:
+def _told(whys: Mapping[str, str]) -> str:
+    """Why a pair is not compared; a reason that both groups have is said once."""
+    if len(whys) == 2 and len(set(whys.values())) == 1:
+        return f"both groups: {next(iter(whys.values()))}"
+    return "; ".join(f"{group}: {why}" for group, why in whys.items())
+
+
+def _why_not(result: Result | None, rows: Sequence[Row]) -> str:
     """Why a group's value cannot be compared; empty where it can."""
     if result is None:
-        return f"{group} has no result"
+        return "there is no result"
     if result.value is None:
-        return f"{result.status} for {group}: {result.reason}"
+        return result.reason if result.status == NOT_COMPUTED else f"{result.status}: {result.reason}"
     values = [(value, sample.prompt_id) for sample, value, _ in rows if value is not None]
     means = cluster_means([v for v, _ in values], [p for _, p in values])
     if not len(means):
-        return f"no clip of {group} has the value"
+        return "no clip has the value"
     if not np.isclose(
         float(means.mean()), result.value, rtol=_SAME_MEAN, atol=_SAME_MEAN * float(np.abs(means).max())
     ):
-        return f"the result of {group} is not the mean of its clips' values"
+        return "the result is not the mean of its clips' values"
     return ""
 
 

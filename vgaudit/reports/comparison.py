@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,19 +94,19 @@ class PairSummary:
     """Two groups in short; the lists hold key and title of values.
 
     Attributes:
-        group: The one.
-        reference: The other.
-        better: Where ``group`` is better.
-        worse: Where ``reference`` is.
-        differs: Where they differ and no end is better, with ``higher`` or ``lower`` for ``group``.
+        first: The one that comes first in the run.
+        second: The other.
+        first_better: Where ``first`` is better.
+        second_better: Where ``second`` is.
+        differs: Where they differ and no end is better, with ``higher`` or ``lower`` for ``first``.
         undecided: Values compared on which no difference is shown.
         not_computed: Values that could not be compared.
     """
 
-    group: str
-    reference: str
-    better: tuple[tuple[str, str], ...]
-    worse: tuple[tuple[str, str], ...]
+    first: str
+    second: str
+    first_better: tuple[tuple[str, str], ...]
+    second_better: tuple[tuple[str, str], ...]
     differs: tuple[tuple[str, str, str], ...]
     undecided: int
     not_computed: int
@@ -189,7 +188,9 @@ def comparison(data: ReportData) -> Comparison | None:
         references=tuple(references),
         pairs=tuple(_summary(pair, by_value, keys, titles, specs, known) for pair in pairs),
         blocks=tuple(
-            _block((n, keys[n], titles[n]), by_value[n], references, specs.get(n, {}), known.get(n, ""))
+            _block(
+                (n, keys[n], titles[n]), by_value[n], groups, references, specs.get(n, {}), known.get(n, "")
+            )
             for n in drawn
         ),
         same=tuple(same),
@@ -204,12 +205,18 @@ def comparison(data: ReportData) -> Comparison | None:
 
 
 def p_text(p: float) -> str:
-    """A p for people: two digits, never 0."""
-    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}" if p < 0.995 else "= 1"
+    """``p = 0.03`` for people: two digits, never 0, on one line."""
+    text = "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}" if p < 0.995 else "p = 1"
+    return text.replace(" ", "\u00a0")
 
 
-def words(difference: PairedDifference) -> str:
-    """A difference in words: which way and how far, or that none is shown; never that groups are equal."""
+def words(difference: PairedDifference, decimals: int | None = None) -> str:
+    """A difference in words: which way and how far, or that none is shown; never that groups are equal.
+
+    Args:
+        difference: With its adjusted p.
+        decimals: Of all numbers; by default as many as the interval's width asks for.
+    """
     value, low, high = difference.value, difference.low, difference.high
     if value is None:
         return difference.status
@@ -219,10 +226,25 @@ def words(difference: PairedDifference) -> str:
         return f"{NOT_SHOWN}: {_signed(numbers.number(value), value)}, without an interval"
     if difference.shown():
         if value > 0:
-            return f"higher by {numbers.interval(value, low, high)}"
-        return f"lower by {numbers.interval(-value, -high, -low)}"
+            return f"higher by {_interval(value, low, high, decimals)}"
+        return f"lower by {_interval(-value, -high, -low, decimals)}"
     after = "" if low <= 0 <= high else " after adjustment"
-    return f"{NOT_SHOWN}{after}: {_signed(numbers.interval(value, low, high), value)}"
+    return f"{NOT_SHOWN}{after}: {_signed(_interval(value, low, high, decimals), value)}"
+
+
+def _interval(value: float, low: float, high: float, decimals: int | None = None) -> str:
+    """The ends stay on one line."""
+    return numbers.interval(value, low, high, decimals).replace(", ", ",\u00a0")
+
+
+def _decimals(found: Iterable[PairedDifference]) -> int | None:
+    """Decimals for differences that stand below each other; ``None`` where they differ too much in size."""
+    each = [
+        numbers.interval_decimals(d.value, d.low, d.high)
+        for d in found
+        if d.value is not None and d.low is not None and d.high is not None and d.n_differing
+    ]
+    return max(each) if each and max(each) - min(each) <= 1 else None
 
 
 def _signed(text: str, value: float) -> str:
@@ -245,7 +267,7 @@ def _counts(difference: PairedDifference) -> str:
     """``40 prompts, Holm p = 0.03; 2 prompts left out``."""
     if difference.p_holm is None:
         return difference.reason
-    text = f"{numbers.count(difference.n_prompts, 'prompt')}, Holm p {p_text(difference.p_holm)}"
+    text = f"{numbers.count(difference.n_prompts, 'prompt')}, Holm\u00a0{p_text(difference.p_holm)}"
     if difference.n_dropped:
         text += f"; {numbers.count(difference.n_dropped, 'prompt')} left out"
     return text
@@ -258,12 +280,11 @@ def _account(difference: PairedDifference) -> tuple[str, ...]:
     if d.p is not None:
         size = "d_z not defined: all differences are equal"
         if d.effect is not None and d.effect_low is not None and d.effect_high is not None:
-            size = f"d_z {numbers.interval(d.effect, d.effect_low, d.effect_high)}"
+            size = f"d_z {_interval(d.effect, d.effect_low, d.effect_high)}"
         elif d.effect is not None:
             size = f"d_z {numbers.number(d.effect)}, without an interval"
-        how = "" if d.test != "bound" else " (an upper bound)"
         made = {"bootstrap": "bootstrap interval", "t": "Student's t interval"}.get(d.interval, "no interval")
-        out.append(f"{size}; p {p_text(d.p)}{how}; {made}")
+        out.append(f"{size}; {p_text(d.p)}; {made}")
     if d.n_prompts:
         by = {0: "averages within prompts", d.n_prompts: "paired by seed"}.get(
             d.n_seed_paired, f"{d.n_seed_paired} prompts by seed, the others as averages"
@@ -289,9 +310,10 @@ def _compared(
     higher_is_better: bool | None,
     doubt: str,
     scale: charts.Scale | None,
+    decimals: int | None,
 ) -> Compared:
     side = _side(difference, higher_is_better, doubt)
-    text = words(difference)
+    text = words(difference, decimals)
     chart = None
     if scale and difference.value is not None:
         chart = charts.forest_row(
@@ -312,6 +334,7 @@ def _compared(
 def _block(
     called: tuple[str, str, str],
     found: _Found,
+    groups: Sequence[str],
     references: Sequence[tuple[int, str]],
     spec: Mapping[str, Any],
     doubt: str,
@@ -321,15 +344,16 @@ def _block(
     reach = max(ends, default=0.0) or 1.0
     scale = charts.scale_for([-reach, reach])
     bare = replace(scale, ticks=())  # the line at 0 is all a row needs
+    decimals = _decimals(found.values())
     tables = []
     for index, reference in references:
         rows = []
-        for group in dict.fromkeys(itertools.chain.from_iterable(found)):
+        for group in groups:
             if (difference := found.get((group, reference))) is None:
                 opposite = found.get((reference, group))
                 difference = opposite.swapped() if opposite else None
             if difference:
-                rows.append(_compared((group, reference), difference, better, doubt, bare))
+                rows.append(_compared((group, reference), difference, better, doubt, bare, decimals))
         tables.append(FromReference(reference, index, tuple(rows)))
     told = {None: ("lower", "higher"), True: ("worse", "better"), False: ("better", "worse")}
     left, right = told[None if doubt else better]
@@ -345,7 +369,7 @@ def _block(
         doubt=doubt,
         references=tuple(tables),
         axis=charts.forest_axis(scale),
-        pairs=tuple(_compared(pair, d, better, doubt, None) for pair, d in found.items()),
+        pairs=tuple(_compared(pair, d, better, doubt, None, decimals) for pair, d in found.items()),
     )
 
 
@@ -363,14 +387,17 @@ def _summary(
         difference = found.get(pair)
         if difference is None or difference.status != COMPUTED:
             missing += 1
-        elif side := _side(difference, specs.get(name, {}).get("higher_is_better"), doubts.get(name, "")):
+        elif side := _side(
+            difference.swapped(), specs.get(name, {}).get("higher_is_better"), doubts.get(name, "")
+        ):
             lists[side].append((keys[name], titles[name]))
         else:
             undecided += 1
     return PairSummary(
-        *pair,
-        better=tuple(lists["better"]),
-        worse=tuple(lists["worse"]),
+        first=pair[1],
+        second=pair[0],
+        first_better=tuple(lists["better"]),
+        second_better=tuple(lists["worse"]),
         differs=tuple((*item, side) for side in ("higher", "lower") for item in lists[side]),
         undecided=undecided,
         not_computed=missing,
