@@ -1,4 +1,4 @@
-"""Groups compared with each other: what is computed of a run, what the overview says of it, and how it works there."""
+"""Groups compared with each other: what is computed of a run, what the overview says of it, and how it works."""
 
 from __future__ import annotations
 
