@@ -384,10 +384,19 @@ class _Purge:
             out["settled"] = {**out["settled"], "likeness": told}
         bests = {f"likeness.{n}" for n in _BEST}
         why = "it was computed with a person who has been purged from the gallery; score the run again"
-        if found.counted and (compared := out.get("comparisons")):
-            lost = {**_UNCOMPARED, "status": NOT_COMPUTED, "reason": why}
-            differences = [d | lost if d["name"] in bests else d for d in compared["differences"]]
-            out["comparisons"] = {**compared, "differences": differences}
+        if compared := out.get("comparisons"):
+            lost = {**_UNCOMPARED, "status": NOT_COMPUTED, "reason": why} if found.counted else {}
+            out["comparisons"] = {
+                **compared,
+                "differences": [
+                    {
+                        **d,
+                        "dropped": {self.names.text(k): n for k, n in d["dropped"].items()},
+                        **(lost if d["name"] in bests and d["status"] == "computed" else {}),
+                    }
+                    for d in compared["differences"]
+                ],
+            }
         results = []
         for result in stored.get("results", []):
             new = {

@@ -20,7 +20,7 @@ from vgaudit.paired import (
     paired_differences,
 )
 from vgaudit.plan import Plan
-from vgaudit.records import COMPUTED, NOT_COMPUTED, ClipRecord, Measurement, Result
+from vgaudit.records import COMPUTED, ClipRecord, Measurement, Result
 
 VERSION = 1
 """Raised whenever the same measurements give other comparisons; runs of another version are summarized again."""
@@ -137,7 +137,7 @@ def _why_not(result: Result | None, rows: Sequence[Row]) -> str:
     if result is None:
         return "there is no result"
     if result.value is None:
-        return result.reason if result.status == NOT_COMPUTED else f"{result.status}: {result.reason}"
+        return result.reason
     values = [(value, sample.prompt_id) for sample, value, _ in rows if value is not None]
     means = cluster_means([v for v, _ in values], [p for _, p in values])
     if not len(means):
