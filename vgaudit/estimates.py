@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +39,7 @@ SAME_VALUE = 1e-6
 """Share of the value's range up to which two prompts have the same value."""
 
 _CHUNK = 1 << 21  # resampled values held at once: 16 MiB
+_GRID = 1 << 16  # places of the grid on which the distribution of a resample's sum is computed
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,38 @@ def bootstrap_means(means: NDArray[np.float64], resamples: int, seed: int) -> ND
     return np.concatenate(parts)
 
 
+def bootstrap_ends(means: NDArray[np.float64], tail: float) -> tuple[float, float]:
+    """Quantiles ``tail`` and ``1 - tail`` of the mean of a resample, as of infinitely many resamples.
+
+    The sum of ``n`` draws from the values has the values' distribution convolved ``n`` times with itself: a power of
+    its Fourier transform. Values are put on a grid, each shared by its two neighbours so that the mean stays; ends
+    are good to a thousandth of the standard error, a hundredth where few prompts make nearly all of it.
+
+    Args:
+        means: At least two numbers.
+        tail: Between 0 and 0.5.
+    """
+    n, centre = len(means), math.fsum(means) / len(means)
+    offsets = means - centre
+    spread = float(offsets.std())
+    if spread <= 1e-14 * float(np.abs(means).max(initial=0.0)):
+        return centre, centre
+    # Nine standard errors and six times the farthest value: hardly a sum lies beyond and comes round.
+    reach = 9 * math.sqrt(n) * spread + 6 * float(np.abs(offsets).max())
+    size = _GRID if n <= 10_000 else 8 * _GRID
+    step = 2 * reach / size
+    place = np.floor(offsets / step).astype(np.int64)
+    share = offsets / step - place
+    density = np.bincount(
+        np.concatenate([place, place + 1]) % size, np.concatenate([1 - share, share]) / n, minlength=size
+    )
+    sums = np.fft.irfft(np.fft.rfft(density) ** n, size)
+    grid = np.fft.fftshift(np.fft.fftfreq(size, 1 / size)) * step / n
+    shares = np.maximum.accumulate(np.cumsum(np.fft.fftshift(sums)))
+    low, high = np.searchsorted(shares, [tail, 1 - tail])
+    return centre + float(grid[min(low, size - 1)]), centre + float(grid[min(high, size - 1)])
+
+
 def expanded_tail(n: int, confidence: float) -> float:
     """Tail probability at which an expanded percentile interval reads each end.
 
@@ -141,27 +174,59 @@ def cluster_bootstrap(
     _check_confidence(confidence)
     if not len(values):
         raise ValueError("the mean of no values does not exist; expected at least one")
+
+    def ends(means: NDArray[np.float64], tail: float) -> tuple[float, float] | None:
+        if tail * resamples < MIN_TAIL_RESAMPLES:
+            return None
+        low, high = np.quantile(bootstrap_means(means, resamples, seed), [tail, 1 - tail])
+        return float(low), float(high)
+
     means = cluster_means(values, clusters)
-    n, k = len(values), len(means)
-    value = math.fsum(means) / k
+    return interval_of_means(means, len(values), confidence=confidence, ends=ends, bounds=bounds)
+
+
+def interval_of_means(
+    means: NDArray[np.float64],
+    n: int,
+    *,
+    confidence: float,
+    ends: Callable[[NDArray[np.float64], float], tuple[float, float] | None],
+    bounds: tuple[float | None, float | None] = (None, None),
+) -> Estimate:
+    """The mean of clusters' means with its interval, by whichever way the bootstrap's percentiles are had.
+
+    Args:
+        means: Of the clusters, at least one.
+        n: Values they rest on.
+        confidence: Coverage of the two-sided interval, in (0, 1).
+        ends: Takes the means and a tail probability, and gives the percentiles of resampled means at both tails; or
+            ``None`` where it cannot read that far into the tail, which makes the interval Student's t.
+        bounds: As in :func:`cluster_bootstrap`.
+    """
+    k, value = len(means), math.fsum(means) / len(means)
     if k == 1:
         why = "one clip" if n == 1 else f"{n} clips of one prompt"
         return Estimate(value, None, None, n, k, f"no interval: {why} cannot show how prompts differ")
-    estimate = _interval_of_means(means, value, n, confidence=confidence, seed=seed, resamples=resamples)
+    estimate = _interval_by_spread(means, value, n, confidence=confidence, ends=ends)
     return _with_rare_events(estimate, means, confidence, bounds)
 
 
-def _interval_of_means(
-    means: NDArray[np.float64], value: float, n: int, *, confidence: float, seed: int, resamples: int
+def _interval_by_spread(
+    means: NDArray[np.float64],
+    value: float,
+    n: int,
+    *,
+    confidence: float,
+    ends: Callable[[NDArray[np.float64], float], tuple[float, float] | None],
 ) -> Estimate:
     """The interval that the spread of the means gives: expanded percentile bootstrap or Student's t."""
     k = len(means)
     tail = expanded_tail(k, confidence)
     # Read where too few resampled means lie, or where only the resample of nothing but the largest value does, a
     # percentile says little of the tail: such an interval would end inside the range of the data.
-    if k >= MIN_BOOTSTRAP_CLUSTERS and tail * resamples >= MIN_TAIL_RESAMPLES and tail >= float(k) ** -k:
-        low, high = np.quantile(bootstrap_means(means, resamples, seed), [tail, 1 - tail])
-        return Estimate(value, min(float(low), value), max(float(high), value), n, k, "", "bootstrap")
+    if k >= MIN_BOOTSTRAP_CLUSTERS and tail >= float(k) ** -k and (found := ends(means, tail)):
+        low, high = found
+        return Estimate(value, min(low, value), max(high, value), n, k, "", "bootstrap")
     from scipy.special import stdtrit
 
     half = float(stdtrit(k - 1, 0.5 + confidence / 2)) * float(means.std(ddof=1)) / math.sqrt(k)

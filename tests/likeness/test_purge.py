@@ -22,6 +22,7 @@ from vgaudit.errors import RunDirError
 from vgaudit.likeness import purge
 from vgaudit.likeness.purge import purge_run
 from vgaudit.likeness.purge_words import Names, Told
+from vgaudit.paired import PairedDifference
 from vgaudit.pipeline.deciding import decide, open_desk
 from vgaudit.pipeline.finish import read_report_data
 from vgaudit.pipeline.purging import purge_run_and_report
@@ -171,6 +172,31 @@ def test_the_verdict_does_not_turn_to_pass_and_reports_are_written_again(run: Pa
     assert (best.status, "purged" in best.reason) == ("not computed", True)
     for entry in data.clips:
         assert entry.measurements["likeness"].missing["best_similarity"] == purge.REMOVED
+
+
+def test_comparisons_of_groups_on_what_was_theirs_go_too(run: Path) -> None:
+    results = json.loads((run / "results.json").read_text())
+    names = ("likeness.best_similarity", "temporal.motion")
+    found = PairedDifference(0.2, 0.1, 0.3, 0.95, 8, 8, dropped={f"a: {CLIENT}": 1}, p=0.01, p_holm=0.02)
+    results["comparisons"] = {
+        "confidence": 0.95,
+        "differences": [{"name": n, "group": "b", "reference": "a", **found.to_json()} for n in names],
+    }
+    (run / "results.json").write_text(json.dumps(results))
+    purge_run(run, LABELS, dry_run=False)
+    text = (run / "results.json").read_text()
+    assert CLIENT not in text
+    theirs, others = json.loads(text)["comparisons"]["differences"]
+    gone = PairedDifference.from_json(theirs)
+    assert (gone.status, gone.value, gone.low, gone.p, gone.p_holm) == (
+        "not computed",
+        None,
+        None,
+        None,
+        None,
+    )
+    assert "purged" in gone.reason
+    assert PairedDifference.from_json(others).value == 0.2
 
 
 def test_a_ledger_row_stays_as_a_tombstone_and_the_purge_is_recorded(run: Path) -> None:

@@ -43,6 +43,11 @@ _REPORTS = (
     "findings.parquet",
 )
 _BEST = ("best_similarity", "best_distance")
+_UNCOMPARED = dict.fromkeys(
+    ("value", "low", "high", "confidence", "effect", "effect_low", "effect_high", "p", "p_holm")
+)
+"""What a comparison of groups on one of those loses."""
+
 _OWN_WORDS = ("plan.jsonl", "clips/", "work/")
 """What the suite and its backends said themselves: prompts, names of files. It is not derived from a gallery."""
 
@@ -370,13 +375,28 @@ class _Purge:
 
     def _results(self, stored: dict[str, Any], found: _Found) -> dict[str, Any]:
         out = dict(stored)
-        for part in ("notes", "settled", "unchecked", "gates", "verdict"):
+        for part in ("notes", "settled", "unchecked", "gates", "verdict", "comparisons"):
             if part in out:
                 out[part] = self.names.value(out[part])
         likeness = stored.get("settled", {}).get("likeness")
         if isinstance(likeness, dict) and found.tracks:
             told = _without_pictures(out["settled"]["likeness"], found.tracks)
             out["settled"] = {**out["settled"], "likeness": told}
+        bests = {f"likeness.{n}" for n in _BEST}
+        why = "it was computed with a person who has been purged from the gallery; score the run again"
+        if compared := out.get("comparisons"):
+            lost = {**_UNCOMPARED, "status": NOT_COMPUTED, "reason": why} if found.counted else {}
+            out["comparisons"] = {
+                **compared,
+                "differences": [
+                    {
+                        **d,
+                        "dropped": {self.names.text(k): n for k, n in d["dropped"].items()},
+                        **(lost if d["name"] in bests and d["status"] == "computed" else {}),
+                    }
+                    for d in compared["differences"]
+                ],
+            }
         results = []
         for result in stored.get("results", []):
             new = {
@@ -384,11 +404,7 @@ class _Purge:
                 "reason": self.names.text(result["reason"]),
                 "detail": self.names.value(result["detail"]),
             }
-            best = result["name"] in {f"likeness.{n}" for n in _BEST}
-            if best and found.counted and result["status"] == "computed":
-                why = (
-                    "it was computed with a person who has been purged from the gallery; score the run again"
-                )
+            if result["name"] in bests and found.counted and result["status"] == "computed":
                 new |= {"value": None, "low": None, "high": None, "status": NOT_COMPUTED, "reason": why}
                 new["detail"].pop("unbounded", None)
             results.append(new)

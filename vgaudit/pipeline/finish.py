@@ -11,6 +11,7 @@ import vgaudit
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import RunDirError
 from vgaudit.gates import evaluate, verdict
+from vgaudit.pipeline import comparing
 from vgaudit.pipeline.decided import Decided, read_decided
 from vgaudit.pipeline.publish import decide
 from vgaudit.pipeline.runspec import RunSpec
@@ -104,6 +105,10 @@ def finish(
             for b in scorer.metrics
         },
     }
+    if spec.kind != "census":
+        stored["comparisons"] = comparing.compare_groups(
+            plan, records, collected.measurements, results, stored["value_specs"], spec.confidence
+        )
     decided = read_decided(run.path, spec.review, findings_of(plan, collected.measurements), anchor)
     stored |= {"decided": decided.key, "decisions": decided.anchor}
     stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, collected.measurements, decided)
@@ -307,6 +312,7 @@ def read_report_data(run: RunDir) -> ReportData:
         ledger=tuple(row for name in stored.get("settled", {}) for row in run.ledger(name)),
         decisions=decided.standings,
         undecidable=decided.problem,
+        comparisons=stored.get("comparisons"),
     )
 
 
@@ -341,7 +347,7 @@ def _inputs_digest(
     """Digest of everything results and reports follow from."""
     return digest(
         [
-            vgaudit.__version__, spec.to_json(), plan.digest, [s.domain for s in plan],
+            vgaudit.__version__, comparing.VERSION, spec.to_json(), plan.digest, [s.domain for s in plan],
             [[r.outcome, r.sha256, r.media_error, r.message] for r in records.values()],
             {b.name: [b.unavailable, sorted(collected.measurements.get(b.name, {})), dict(b.identity),
                       dict(b.fingerprints), b.metric.version] for b in scorer.metrics},

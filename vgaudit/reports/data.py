@@ -54,6 +54,8 @@ class ReportData:
         undecidable: Why no reviewer's decision counts (a damaged chain), or empty. Then ``decisions`` is empty.
         value_specs: ``<metric>.<value>`` -> {unit, higher_is_better, description, low, high, per_clip, title}.
         settled: Metric -> facts that it knows of the whole run only; paths in them are the run's.
+        comparisons: Paired differences between groups, as ``results.json`` has them; ``None`` where the run was
+            scored by a version that made none.
         ledger: Rows of ``likeness_ledger.jsonl``: how near anybody came, and what could not be assessed.
     """
 
@@ -71,3 +73,4 @@ class ReportData:
     ledger: tuple[Mapping[str, Any], ...] = ()
     decisions: Mapping[str, Standing] = field(default_factory=dict)
     undecidable: str = ""
+    comparisons: Mapping[str, Any] | None = None

@@ -21,6 +21,7 @@ from vgaudit.reports.clip_index import (
 )
 from vgaudit.reports.clip_page import clip_pages, page_title
 from vgaudit.reports.clip_table import DATA_FILE, ClipTable
+from vgaudit.reports.comparison import comparison
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.estimates import absent_metrics, result_blocks
 from vgaudit.reports.filmstrips import strip_file, strip_of
@@ -124,6 +125,7 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         blocks=[block for block in blocks if block.is_gated or not block.is_equal],
         equal=[block for block in blocks if block.is_equal and not block.is_gated],
         absent=absent_metrics(data),
+        comparison=comparison(data),
         worst=worst_findings(data.clips, by_id, decisions=data.decisions),
         kinds=kinds[:KINDS_SHOWN],
         more_kinds=len(kinds[KINDS_SHOWN:]),

@@ -18,17 +18,9 @@ from vgaudit.reports.media import prune
 from vgaudit.rundir import owner_only
 
 ASSETS = (
-    "report.css",
-    "likeness.css",
-    "prompts.css",
-    "review.css",
-    "table.js",
-    "player.js",
-    "prompts.js",
-    "prompt.js",
-    "review.js",
-    "icon.svg",
-)
+    "report.css", "comparison.css", "likeness.css", "prompts.css", "review.css", "table.js", "comparison.js",
+    "player.js", "prompts.js", "prompt.js", "review.js", "icon.svg",
+)  # fmt: skip
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
