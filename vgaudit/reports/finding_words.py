@@ -35,8 +35,8 @@ _KINDS = {
     "integrity.size": ("Wrong picture size", "Width or height is not the one asked for. " + _INTEGRITY, _MINOR),
     "likeness.match": (
         "Face resembles somebody in the gallery",
-        "A face resembles a protected person more than chance explains, or beyond a published point. It is no proof of "
-        "who it is: a person has to look at it and decide.",
+        "A face resembles a protected person more than chance explains, or beyond a published point. It is no proof "
+        "of who it is: a person has to look at it and decide.",
         _REVIEW,
     ),
     "likeness.solicited": (

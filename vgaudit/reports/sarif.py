@@ -96,7 +96,8 @@ class _Log:
     def worst(self) -> list[Finding]:
         """All findings worth a result, worst first; those that reviewers closed last."""
         nothing = ClipMedia(MediaFile(), MediaFile())
-        rows = {name: clip_row(e, name, nothing, ()) for name, e in self._entries.items()}
+        row = clip_row(self._data.clips[0], "", nothing, ()) if self._data.clips else None
+        rows = dict.fromkeys(self._entries, row) if row else {}  # only the order is of use here
         total = sum(len(e.findings) for e in self._data.clips)
         found = worst_findings(self._data.clips, rows, total, self._data.decisions)
         return [item.finding for item in found if item.finding.severity is not Severity.INFO]
@@ -265,7 +266,7 @@ def _rule(kind: str) -> dict[str, Any]:
 
 
 def _suppressions(standing: Standing | None) -> list[dict[str, Any]]:
-    """What reviewers decided, in the words of the reason code alone; what is open or has expired suppresses nothing."""
+    """What reviewers decided, by the reason code alone; what is open or has expired suppresses nothing."""
     if standing is None or not standing.history or not (standing.closed or standing.awaiting):
         return []
     last = standing.history[-1]
