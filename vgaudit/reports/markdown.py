@@ -248,7 +248,7 @@ def _with_decision(data: ReportData, finding: Finding) -> str:
 
 
 class _Rows(dict[str, ClipRow]):
-    """Rows of clips by sample id, made when they are asked for: few of a run's clips have one of its worst findings."""
+    """Rows of clips by sample id, made when they are asked for: few clips have one of the worst findings."""
 
     def __init__(self, data: ReportData) -> None:
         super().__init__()

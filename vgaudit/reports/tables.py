@@ -1,7 +1,7 @@
 """Samples, measurements, findings and what follows from them as tables: their rows, columns and Parquet schemas.
 
-``write_tables`` puts three of them into the run directory; ``vgaudit export`` (:mod:`vgaudit.reports.export`) writes all
-of them in the format that is asked for.
+``write_tables`` puts three of them into the run directory; ``vgaudit export`` (:mod:`vgaudit.reports.export`) writes
+all of them in the format that is asked for.
 """
 
 from __future__ import annotations
