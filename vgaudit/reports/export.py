@@ -342,8 +342,8 @@ def _description(data: ReportData, every: Sequence[Table], format_: Format) -> s
         f"Written by `vgaudit export`. Verdict of the run: {data.verdict.outcome.value}. "
         f"Run: plan {str(data.manifest.get('plan_digest') or 'not recorded')[:12]}.", "",
         _HOW[format_], "",
-        "`sample_id` joins samples, measurements and findings; `fingerprint` joins findings and decisions; the name of "
-        "a value joins measurements (`metric`), results (`name`, up to an `@`) and values.", "",
+        "`sample_id` joins samples, measurements and findings; `fingerprint` joins findings and decisions; the name "
+        "of a value joins measurements (`metric`), results (`name`, up to an `@`) and values.", "",
     ]  # fmt: skip
     for table in every:
         count = numbers.count(len(table.rows), "row")

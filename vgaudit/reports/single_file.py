@@ -34,7 +34,9 @@ MOST_PICTURE_BYTES = 6_000_000
 _STILL_SIDE = 288
 _LIKENESS = "likeness-numbers"
 _GENERATOR = '<meta name="generator" content="vgaudit">'
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+_VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
 _DROPPED = frozenset({"video", "audio", "iframe", "object", "embed", "base"})
 _ELSEWHERE = re.compile(r"(?:\.{0,2}/)?(?:assets|clips|media|faces)/|[\w.-]+\.html\b")
 _LINKS = frozenset({"src", "srcset", "href", "poster", "action", "formaction", "data", "background", "ping"})
@@ -76,8 +78,8 @@ def write_single_file(data: ReportData, report: Path, out: Path, *, pictures: bo
 def _check(data: ReportData, out: Path) -> None:
     if out.resolve().is_relative_to(data.run_dir.resolve()):
         raise UsageError(
-            f"--single-file {out}: expected a file outside the run directory, found one inside {data.run_dir}; what is "
-            "passed on is a copy that a purge of the run does not reach, so name a file elsewhere"
+            f"--single-file {out}: expected a file outside the run directory, found one inside {data.run_dir}; what "
+            "is passed on is a copy that a purge of the run does not reach, so name a file elsewhere"
         )
     if out.is_dir():
         raise UsageError(f"--single-file {out}: expected the name of a file, found a folder")
@@ -86,7 +88,8 @@ def _check(data: ReportData, out: Path) -> None:
             begin = file.read(4096).decode("utf-8", "replace")
         if _GENERATOR not in begin:
             raise UsageError(
-                f"--single-file {out}: expected no file or one that vgaudit wrote, found something else; name another file"
+                f"--single-file {out}: expected no file or one that vgaudit wrote, found something else; name "
+                "another file"
             )
 
 
@@ -192,9 +195,9 @@ class _Page(HTMLParser):
         """The whole file."""
         style = "\n".join([*self._styles, _asset("single.css")])
         script = "\n".join(self._scripts)
+        program = _digest(script) if script else "'none'"
         policy = (
-            "default-src 'none'; img-src data:; "
-            f"style-src {_digest(style)}; script-src {_digest(script) if script else "'none'"}; "
+            f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {program}; "
             "base-uri 'none'; form-action 'none'"
         )
         page = "".join(self._out)
@@ -207,8 +210,8 @@ class _Page(HTMLParser):
             before, found, after = page.rpartition(mark)
             if not found:
                 raise UsageError(
-                    f"{self._report / 'index.html'}: expected a page of vgaudit, found one without {mark!r}; write the "
-                    "report again with `vgaudit report RUN`"
+                    f"{self._report / 'index.html'}: expected a page of vgaudit, found one without {mark!r}; write "
+                    "the report again with `vgaudit report RUN`"
                 )
             page = f"{before}{words}{after}"
         return page
