@@ -1,4 +1,4 @@
-"""Tables of a run in every format: what goes in comes out again, nothing runs in a spreadsheet, nobody's file goes."""
+"""Tables of a run in every format: what goes in comes out again, and no text runs in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -25,20 +25,28 @@ NAMES = ("samples", "measurements", "findings", "results", "gates", "decisions",
 
 
 def _decided(data: ReportData) -> ReportData:
-    """With two decisions of Ann and one of Bob on the first finding."""
-    finding = dataclasses.replace(next(f for e in data.clips for f in e.findings), fingerprint="f" * 32)
+    """With two decisions of Ann and one of Bob on one finding."""
+    said = (
+        (1, "Ann Secret", "escalate", "legal"),
+        (2, "Bob Hidden", "confirm", "defect"),
+        (3, "ann  SECRET", "dismiss", "acceptable"),
+    )
+    common: dict[str, Any] = {"clip": "c", "note_sha256": "ab" * 32, "expires": None, "prev": "p"}
     made = tuple(
         Decision(
-            seq, f"2026-11-0{seq}T10:00:00+00:00", author, verb, finding.fingerprint, "c", finding.kind, code, "ab" * 32,
-            None, "p",
+            seq=seq,
+            time=f"2026-11-0{seq}T10:00:00+00:00",
+            author=author,
+            verb=verb,
+            finding="f" * 32,
+            kind="temporal.freeze",
+            reason_code=code,
+            **common,
         )
-        for seq, author, verb, code in (
-            (1, "Ann Secret", "escalate", "legal"), (2, "Bob Hidden", "confirm", "defect"), (3, "ann  SECRET", "dismiss", "acceptable"),
-        )
-    )  # fmt: skip
-    return dataclasses.replace(
-        data, decisions={"f" * 32: Standing(State.DISMISSED, "said by Ann Secret", made)}
+        for seq, author, verb, code in said
     )
+    standing = Standing(State.DISMISSED, "said by Ann Secret", made)
+    return dataclasses.replace(data, decisions={"f" * 32: standing})
 
 
 def _read(folder: Path, name: str, format_: str) -> pd.DataFrame:
@@ -47,7 +55,7 @@ def _read(folder: Path, name: str, format_: str) -> pd.DataFrame:
         return pd.read_csv(path, keep_default_na=False, dtype=str)
     if format_ == "parquet":
         return pd.read_parquet(path)
-    return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+    return pd.read_json(path, lines=True, dtype=False, precise_float=True)
 
 
 def _missing(value: Any) -> bool:

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from vgaudit.decisions import REASONS, Standing, Verb
@@ -81,6 +81,9 @@ def write_sarif(data: ReportData, path: Path) -> Path:
     return path
 
 
+_Told: TypeAlias = tuple[ClipEntry, Finding]
+
+
 class _Log:
     """The document of one run."""
 
@@ -93,19 +96,19 @@ class _Log:
         told = any(f.severity is not Severity.INFO for e in data.clips for f in e.findings)
         self._places = prompt_places(data) if told else {}
 
-    def worst(self) -> list[Finding]:
-        """All findings worth a result, worst first; those that reviewers closed last."""
+    def worst(self) -> list[_Told]:
+        """All findings worth a result, with their clips, worst first; those that reviewers closed last."""
         nothing = ClipMedia(MediaFile(), MediaFile())
-        row = clip_row(self._data.clips[0], "", nothing, ()) if self._data.clips else None
-        rows = dict.fromkeys(self._entries, row) if row else {}  # only the order is of use here
+        rows = {name: clip_row(e, name, nothing, ()) for name, e in self._entries.items()}
         total = sum(len(e.findings) for e in self._data.clips)
         found = worst_findings(self._data.clips, rows, total, self._data.decisions)
-        return [item.finding for item in found if item.finding.severity is not Severity.INFO]
+        told = [(self._entries[item.row.stem], item.finding) for item in found]
+        return [(entry, finding) for entry, finding in told if finding.severity is not Severity.INFO]
 
-    def text(self, kept: Sequence[Finding], total: int) -> bytes:
+    def text(self, kept: Sequence[_Told], total: int) -> bytes:
         """The document, with ``kept`` of ``total`` findings."""
-        kinds = sorted({f.kind for f in kept})
-        results = [self._result(finding, kinds.index(finding.kind)) for finding in kept]
+        kinds = sorted({finding.kind for _, finding in kept})
+        results = [self._result(entry, finding, kinds.index(finding.kind)) for entry, finding in kept]
         run = {
             "tool": {"driver": self._driver(kinds)},
             "automationDetails": {"id": f"vgaudit/{self._slug()}/"},
@@ -140,8 +143,7 @@ class _Log:
             ],
         }
 
-    def _result(self, finding: Finding, rule: int) -> dict[str, Any]:
-        entry = self._entries[finding.sample_id]
+    def _result(self, entry: ClipEntry, finding: Finding, rule: int) -> dict[str, Any]:
         span = f"{numbers.seconds(finding.start_s)} to {numbers.seconds(finding.end_s)}"
         clip = self._names.clip(entry)
         said = self._say(finding.message, _TEXT - 120).rstrip(".")
