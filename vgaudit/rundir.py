@@ -9,7 +9,7 @@ Layout (``docs/architecture.md`` has it in full)::
     measurements/log.jsonl                                 append-only, last line of a key wins
     decisions.jsonl  decision_notes/<sha256>.txt           what reviewers said (vgaudit.decisions)
     likeness_shown.jsonl                                   photographs that reviewers were shown
-    samples.parquet  measurements.parquet  findings.parquet  junit.xml  summary.md  report/
+    samples.parquet  measurements.parquet  findings.parquet  junit.xml  report.sarif  summary.md  report/
 
 A file is written under a temporary name, flushed to disk and renamed; so it is either whole or absent. Files get the
 mode that the umask leaves; what is biometric or about persons is readable by its owner alone, whatever the umask.

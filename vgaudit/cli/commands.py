@@ -10,6 +10,7 @@ import typer
 
 import vgaudit
 from vgaudit.cli.decide import decide
+from vgaudit.cli.export import export
 from vgaudit.cli.gallery import gallery
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
@@ -33,6 +34,7 @@ app.add_typer(review)
 app.add_typer(models)
 app.add_typer(reference)
 app.command()(selftest)
+app.command()(export)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")
@@ -277,13 +279,26 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="Photographs (`gallery build --photos`) for the reviewer's cards."),
     ] = None,
+    single_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the overview into one HTML file too, with stills for clips."
+        ),
+    ] = None,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="With --single-file: leave the stills out.")
+    ] = False,
 ) -> None:
     """Write the reports of a scored run again, with the decisions made since."""
     from vgaudit.pipeline.finish import hold_again, read_report_data
     from vgaudit.rundir import RunDir
 
     run_ = RunDir.open(run_dir)
+    if no_pictures and single_file is None:
+        raise UsageError("--no-pictures is about the report in one file; expected --single-file FILE with it")
     if shareable is not None:
+        if single_file is not None:
+            raise UsageError("--shareable and --single-file are two reports; ask for one at a time")
         if photos is not None:
             raise UsageError("--shareable shows no photographs of the gallery; expected no --photos with it")
         if with_clips:
@@ -311,6 +326,10 @@ def report(
             write_reports(data, photographs(photos, data))
             record_shown(run_.path)
         print(run_.path / "report" / "index.html")
+        if single_file is not None:
+            from vgaudit.reports.single_file import write_single_file
+
+            print(write_single_file(data, run_.path / "report", single_file, pictures=not no_pictures))
 
 
 @app.command()

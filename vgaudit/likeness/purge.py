@@ -37,6 +37,7 @@ MESSAGE = (
 _REPORTS = (
     "report",
     "junit.xml",
+    "report.sarif",
     "summary.md",
     "samples.parquet",
     "measurements.parquet",

@@ -228,21 +228,21 @@ def worst_findings(
 
     Scores of different kinds have no common scale, so each kind is ordered by its own excess over the threshold,
     and the most excessive of every kind come before the second of any. What reviewers closed (``decisions``) is last.
+    ``rows`` is asked for the clips of what is returned only.
     """
     closed = {fingerprint for fingerprint, standing in (decisions or {}).items() if standing.closed}
-    ranked: list[tuple[int, int, float, int, Finding, ClipRow]] = []
-    by_kind: dict[tuple[bool, Severity, str], list[tuple[float, int, Finding, ClipRow]]] = {}
+    ranked: list[tuple[int, int, float, int, Finding]] = []
+    by_kind: dict[tuple[bool, Severity, str], list[tuple[float, int, Finding]]] = {}
     for position, entry in enumerate(entries):
         for finding in entry.findings:
             key = (finding.fingerprint in closed, finding.severity, finding.kind)
-            row = rows[entry.sample.sample_id]
-            by_kind.setdefault(key, []).append((-_excess(finding), position, finding, row))
+            by_kind.setdefault(key, []).append((-_excess(finding), position, finding))
     for (is_closed, severity, _), found in by_kind.items():
         found.sort(key=lambda item: item[:2])
         rank = 1 if is_closed else -severity.rank
         ranked += [(rank, turn, *item) for turn, item in enumerate(found[:limit])]
     ranked.sort(key=lambda item: item[:4])
-    return [WorstFinding(item[4], item[5]) for item in ranked[:limit]]
+    return [WorstFinding(item[4], rows[entries[item[3]].sample.sample_id]) for item in ranked[:limit]]
 
 
 def kind_counts(entries: Sequence[ClipEntry]) -> list[KindCount]:

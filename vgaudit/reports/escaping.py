@@ -15,12 +15,13 @@ _VISIBLE = {
     0xFFFE: "\ufffd",
     0xFFFF: "\ufffd",
 }
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPACES = re.compile(r"\s+")
 # What means something anywhere in a line; an underscore inside a word and a colon in a sentence do not.
 _MARKDOWN = re.compile(r"([\\`*{}\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|:(?=/)|:(?=[\w+-]+:))")
 _MARKDOWN_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=[-+][-+\s]|[-+]$|[=#]))")
-_WWW = re.compile(r"(www)(?=\.)", re.IGNORECASE)
+_LINKED = re.compile(r"\b(www(?=\.)|gh(?=-\d))", re.IGNORECASE)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -33,11 +34,18 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():  # nearly everything that a large report prints
         return text
-    return text.replace("\r\n", "\n").translate(_VISIBLE)
+    text = text.replace("\r\n", "\n")
+    return text.translate(_VISIBLE) if _HIDDEN.search(text) else text
 
 
 def one_line(text: str, limit: int | None = None) -> str:
     """``visible`` text with runs of white space as one space, cut to ``limit`` characters with an ellipsis."""
+    if limit is not None and len(text) > (
+        enough := 4 * limit + 64
+    ):  # a long prompt is not looked at to its end
+        flat = _SPACES.sub(" ", visible(text[:enough])).strip()
+        if len(flat) > limit:
+            return flat[: limit - 1].rstrip() + "\u2026"
     flat = _SPACES.sub(" ", visible(text)).strip()
     return flat if limit is None or len(flat) <= limit else flat[: limit - 1].rstrip() + "\u2026"
 
@@ -50,14 +58,14 @@ def xml_text(text: str) -> str:
 def markdown_text(text: str, limit: int | None = None) -> str:
     """``text`` on one line so that GitHub-flavoured Markdown shows it literally, in tables too.
 
-    Markup characters become entities or are backslash-escaped. A zero-width space in ``@name``, ``#12`` and
-    ``www.`` keeps code hosts from turning a prompt into a mention, an issue reference or a link.
+    Markup characters become entities or are backslash-escaped. A zero-width space in ``@name``, ``#12``,
+    ``GH-12`` and ``www.`` keeps code hosts from turning a prompt into a mention, an issue reference or a link.
     """
     flat = one_line(text, limit)
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     flat = _MARKDOWN_START.sub(r"\1\\", _MARKDOWN.sub(r"\\\1", flat))
     flat = flat.replace("@", "@\u200b").replace("#", "#\u200b")
-    return _WWW.sub("\\1\u200b", flat)
+    return _LINKED.sub("\\1\u200b", flat)
 
 
 def url_path(*parts: str) -> str:

@@ -2,10 +2,16 @@
 
 A document without failures and errors means that the run passed: what could not be computed is an error, and the
 verdict is a test case of its own. What a person still has to look at is ``skipped``, with the reason.
+
+Only what GitLab, Jenkins (junit and xunit plugins) and the actions of GitHub all read is used: suites, cases with a
+unique name, one outcome each, and ``system-out``; no properties of cases, which the schema of Jenkins' xunit plugin
+refuses.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
@@ -24,7 +30,8 @@ def write_junit(data: ReportData, path: Path) -> Path:
     Suites: ``verdict`` (one case), ``gates`` (a case per gate and group: failure, error for not computed; a gate
     that only warns is skipped instead), ``samples`` (a case per sample without a usable clip: an error, or skipped
     where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure, review is skipped).
-    Clips made elsewhere are named by their path, with ``sample_id`` as a property.
+    Clips made elsewhere are named by their path, with the sample's id in ``system-out``. The time of the run's last
+    pass stands at the verdict, in seconds, so that sums are right.
 
     Args:
         data: The run.
@@ -47,10 +54,12 @@ def write_junit(data: ReportData, path: Path) -> Path:
             refused = entry.clip.outcome in ("refused_input", "refused_output")
             kind = entry.clip.outcome if entry.clip.outcome != "ok" else "media_error"
             _say(case, "skipped" if refused else "error", reason, kind)
+            _out(case, entry=entry)
     if data.kind == "census":
         suite = SubElement(root, "testsuite", {"name": "clips"})
         for entry in data.clips:
             _answer(suite, data.name, entry)
+    _make_unique(root)
     _count(root)
     indent(root)
     with atomic_write(path) as file:
@@ -62,17 +71,37 @@ def _clean(text: str) -> str:
     return one_line(xml_text(text), _TEXT_LENGTH)
 
 
-def _case(suite: Element, classname: str, name: str) -> Element:
-    return SubElement(suite, "testcase", {"classname": _clean(classname), "name": _clean(name)})
+def _case(suite: Element, classname: str, name: str, seconds: float = 0.0) -> Element:
+    """A case; ``time`` has three decimals and no exponent, which some readers do not know."""
+    names = {"classname": _clean(classname) or "vgaudit", "name": _clean(name) or "(no name)"}
+    return SubElement(suite, "testcase", {**names, "time": f"{seconds:.3f}"})
+
+
+def _make_unique(root: Element) -> None:
+    """Number cases that would share class and name: readers take them for one, and drop all but the last."""
+    taken: set[tuple[str, str]] = set()
+    for case in root.iter("testcase"):
+        classname, name = case.get("classname", ""), case.get("name", "")
+        number, unique = 1, name
+        while (classname, unique) in taken:
+            number += 1
+            unique = f"{name} ({number})"
+        taken.add((classname, unique))
+        case.set("name", unique)
 
 
 def _clip_case(suite: Element, classname: str, entry: ClipEntry) -> Element:
-    """A case named as its owner names the clip, with the sample's id as a property where that differs."""
-    case = _case(suite, classname, clip_name(entry))
-    if entry.sample.source:
-        properties = SubElement(case, "properties")
-        SubElement(properties, "property", {"name": "sample_id", "value": _clean(entry.sample.sample_id)})
-    return case
+    """A case named as its owner names the clip; :func:`_out` tells the sample's id where that differs."""
+    return _case(suite, classname, clip_name(entry))
+
+
+def _out(case: Element, text: str = "", entry: ClipEntry | None = None) -> None:
+    """``system-out`` of a case, after its outcome: ``text``, and the sample's id of a clip made elsewhere."""
+    parts = [_clean(text)] if text else []
+    if entry is not None and entry.sample.source:
+        parts.append(f"sample_id: {_clean(entry.sample.sample_id)}")
+    if parts:
+        SubElement(case, "system-out").text = "\n".join(parts)
 
 
 def _say(case: Element, tag: str, message: str, kind: str) -> None:
@@ -83,7 +112,7 @@ def _say(case: Element, tag: str, message: str, kind: str) -> None:
 
 def _verdict(root: Element, data: ReportData) -> None:
     suite = SubElement(root, "testsuite", {"name": "verdict"})
-    case = _case(suite, f"{data.name}.verdict", "verdict")
+    case = _case(suite, f"{data.name}.verdict", "verdict", _seconds(data))
     verdict = data.verdict
     if verdict.outcome is Outcome.FAILED:
         _say(case, "failure", verdict.reason, "failed")
@@ -91,10 +120,18 @@ def _verdict(root: Element, data: ReportData) -> None:
         _say(case, "error", verdict.reason, "not computed")
 
 
+def _seconds(data: ReportData) -> float:
+    """How long the run's last pass took, all stages together; 0 where that was not recorded."""
+    timings = data.manifest.get("timings")
+    each = timings.values() if isinstance(timings, Mapping) else ()
+    known = [float(s) for s in each if isinstance(s, (int, float)) and math.isfinite(s) and s > 0]
+    return sum(known)
+
+
 def _gate(suite: Element, run: str, gate: GateResult) -> None:
     case = _case(suite, f"{run}.gates.{gate.group}", f"{gate.gate} [{gate.group}]")
     if gate.outcome is Outcome.PASSED:
-        SubElement(case, "system-out").text = _clean(gate.reason)
+        _out(case, gate.reason)
     elif gate.severity == "warn":
         _say(case, "skipped", f"warning only, {gate.outcome.value}: {gate.reason}", "warning")
     elif gate.outcome is Outcome.FAILED:
@@ -107,19 +144,19 @@ def _answer(suite: Element, run: str, entry: ClipEntry) -> None:
     case = _clip_case(suite, f"{run}.clips", entry)
     if entry.publish is None:
         _say(case, "error", "no answer: the clip was not assessed", "not computed")
+        _out(case, entry=entry)
         return
     reasons = "; ".join(entry.publish.reasons) or "no check found a reason against it"
     if entry.publish.decision == "hold":
         _say(case, "failure", f"hold: {reasons}", "hold")
     elif entry.publish.decision == "review":
         _say(case, "skipped", f"review: {reasons}", "review")
-    else:
-        SubElement(case, "system-out").text = _clean(f"publish: {reasons}")
+    _out(case, f"publish: {reasons}" if entry.publish.decision == "publish" else "", entry)
 
 
 def _count(root: Element) -> None:
-    """Fill in the counts that readers of the format expect on suites."""
-    totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    """Fill in the counts and times that readers of the format expect on suites; the root has no ``skipped``."""
+    totals, total = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}, 0.0
     for suite in root:
         counts = {
             "tests": len(suite.findall("testcase")),
@@ -130,5 +167,10 @@ def _count(root: Element) -> None:
         for key, n in counts.items():
             suite.set(key, str(n))
             totals[key] += n
+        seconds = sum(float(case.get("time", "0")) for case in suite.findall("testcase"))
+        suite.set("time", f"{seconds:.3f}")
+        total += seconds
     for key, n in totals.items():
-        root.set(key, str(n))
+        if key != "skipped":
+            root.set(key, str(n))
+    root.set("time", f"{total:.3f}")

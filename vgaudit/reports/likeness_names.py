@@ -95,6 +95,9 @@ class VeiledNames(Names):
         words = dict.fromkeys(self._solicited, REDACTED)
         words |= {prompt: WITHHELD for prompt in withheld if len(prompt) >= _QUOTED_FROM}
         self._prompts = {p: words[p] for p in sorted(words, key=len, reverse=True) if p}
+        quoted = [*self._prompts, *self._places]
+        self._beginnings = {text[:_QUOTED_FROM] for text in quoted if len(text) >= _QUOTED_FROM}
+        self._short = [text for text in quoted if len(text) < _QUOTED_FROM]
         # A number names nobody, and taking it out would change the numbers of the text.
         named = [entry for entry in self._numbers if any(c.isalpha() for c in entry)]
         self._by_shape = {_shape(entry).replace(" ", ""): entry for entry in named}
@@ -114,16 +117,21 @@ class VeiledNames(Names):
 
     def text(self, text: str) -> str:
         """``text`` without ids of entries and of clips, fingerprints, and prompts that may name somebody."""
-        for prompt, words in self._prompts.items():
-            if prompt in text:
-                text = text.replace(prompt, words)
-        for place, number in self._places.items():
-            if place in text:
-                text = text.replace(place, f"clip {number}")
+        if self._may_quote(text):
+            for prompt, words in self._prompts.items():
+                if prompt in text:
+                    text = text.replace(prompt, words)
+            for place, number in self._places.items():
+                if place in text:
+                    text = text.replace(place, f"clip {number}")
         text = _HEX.sub(self._without_fingerprint, text)
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._pseudonym(m.group()), text)
+
+    def names_somebody(self, text: str) -> bool:
+        """Whether ``text`` holds the id of an entry, however its parts are joined and spelled."""
+        return self._pattern is not None and self._pattern.search(text) is not None
 
     def clip(self, entry: ClipEntry) -> str:
         """``clip 12``: its position in the plan. File names and prompt ids may name somebody."""
@@ -137,6 +145,11 @@ class VeiledNames(Names):
         if not hit or prompt not in self._shown:
             return WITHHELD if prompt else ""
         return self.text(prompt)
+
+    def _may_quote(self, text: str) -> bool:
+        """Whether a prompt or a place could be in ``text``: a run has thousands of them, and most texts have none."""
+        windows = (text[i : i + _QUOTED_FROM] for i in range(len(text) - _QUOTED_FROM + 1))
+        return any(w in self._beginnings for w in windows) or any(short in text for short in self._short)
 
     def _without_fingerprint(self, found: re.Match[str]) -> str:
         if found["hex"][:_FINGERPRINT_FROM].lower() not in self._fingerprints:

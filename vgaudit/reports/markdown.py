@@ -1,16 +1,28 @@
-"""Write summary.md for the job summary of a CI system: verdict, gates, results, worst findings."""
+"""Write summary.md for the job summary of a CI system: verdict, gates, results, worst findings.
+
+Code hosts cut or refuse long summaries, so the file has at most 60,000 bytes whatever the run: every cell has a limit
+in bytes, tables end where the room does and say so, and the worst findings have theirs kept for them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from vgaudit.records import Finding, Outcome, Result
 from vgaudit.reports import numbers
-from vgaudit.reports.clip_index import SOURCE_LENGTH, ClipMedia, clip_row, table_order, worst_findings
+from vgaudit.reports.clip_index import (
+    SOURCE_LENGTH,
+    ClipMedia,
+    ClipRow,
+    clip_row,
+    table_order,
+    worst_findings,
+)
 from vgaudit.reports.data import ReportData
-from vgaudit.reports.escaping import markdown_text
+from vgaudit.reports.escaping import markdown_text, one_line
 from vgaudit.reports.estimates import AbsentMetric, absent_metrics, direction_of
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.named import folded, label, size_note
@@ -19,15 +31,21 @@ from vgaudit.rundir import atomic_write
 
 _MARKS = {Outcome.PASSED: "\u2705", Outcome.FAILED: "\u274c", Outcome.NOT_COMPUTED: "\u2754"}
 _ANSWERS = {"publish": "\u2705 publish", "review": "\u2754 review", "hold": "\u274c hold"}
-_PROMPT_LENGTH = 120
-_REASON_LENGTH = 400
-_GATE_LENGTH = 1200  # room for three reasons with the clips they hold for
+MOST_BYTES = 60_000
+"""Size of the file: less than the 65,536 characters that a comment on a pull request may have."""
+
+_NAME = 120
+_REASON = 400
+_GATE = 1200  # room for three reasons with the clips they hold for
+_WORDS = 200
 _ROWS_SHOWN = 100
-_WORST_SHOWN = 10
+_WORST_SHOWN = 20
+_NOTES_SHOWN = 12
+_BROKEN = 5_000  # bytes of the table of samples without a clip
 
 
 def write_markdown(data: ReportData, path: Path) -> Path:
-    """Write ``summary.md``. Tables are cut at 100 rows, and say so: job summaries have a size limit.
+    """Write ``summary.md``, of at most :data:`MOST_BYTES` bytes. Tables that are cut say so.
 
     Args:
         data: The run.
@@ -36,48 +54,89 @@ def write_markdown(data: ReportData, path: Path) -> Path:
     Returns:
         ``path``.
     """
-    parts = [_verdict(data)]
-    if data.kind == "census":
-        parts.append(_answers(data))
-    parts += [_gates(data), _results(data), _broken(data), _worst(data)]
+    verdict, worst, broken = _verdict(data), _worst(data), _broken(data)
+    room = MOST_BYTES - sum(len(part.encode()) + 2 for part in (verdict, worst, broken))
+    answers = _answers(data, room // 2) if data.kind == "census" else ""
+    room -= len(answers.encode()) + 2
+    gates = _gates(data, room // 2)
+    room -= len(gates.encode()) + 2
+    parts = [verdict, answers, gates, _results(data, room - 2), broken, worst]
     text = "\n\n".join(part for part in parts if part) + "\n"
     with atomic_write(path) as file:
         file.write(text.encode())
     return path
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: frozenset[int] = frozenset()) -> str:
+def _text(text: str, limit: int) -> str:
+    """``text`` for a cell, cut so that its Markdown has at most ``limit`` bytes; one character at the least."""
+    shown = markdown_text(text, limit)
+    while (size := len(shown.encode())) > limit:
+        characters = len(one_line(text, limit))
+        limit_now = max(1, min(characters - 1, characters * limit // size))
+        shown = markdown_text(text, limit_now)
+        if limit_now == 1:
+            break
+        text = one_line(text, limit_now)
+    return shown
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: frozenset[int]) -> str:
     rule = ["---:" if i in numeric else "---" for i in range(len(head))]
-    lines = [head, rule, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(_line(line) for line in (head, rule, *rows))
 
 
-def _cut(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: frozenset[int]) -> str:
-    text = f"## {title}\n\n" + _table(head, rows[:_ROWS_SHOWN], numeric)
-    left = len(rows) - _ROWS_SHOWN
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cut(
+    title: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    total: int,
+    room: int,
+    numeric: frozenset[int],
+) -> str:
+    """A section of at most ``room`` bytes; where not even its first row fits, one line says that it is left out.
+
+    Of ``rows``, which are ``total``, only as many are made as are shown.
+    """
+    left_for_rows = room - len(_table(head, (), numeric).encode()) - len(title) - 80
+    shown: list[Sequence[str]] = []
+    for row in islice(rows, _ROWS_SHOWN):
+        left_for_rows -= len(_line(row).encode()) + 1
+        if left_for_rows < 0:
+            break
+        shown.append(row)
+    left = total - len(shown)
+    if left and not shown:
+        return f"## {title}\n\nAll {left:,} rows are in the report."
+    text = f"## {title}\n\n" + _table(head, shown, numeric)
     return f"{text}\n\n{left:,} more rows are in the report." if left > 0 else text
 
 
 def _verdict(data: ReportData) -> str:
     verdict = data.verdict
-    name = markdown_text(data.name, _PROMPT_LENGTH)
+    name = _text(data.name, _NAME)
     lines = [
         f"# {_MARKS[verdict.outcome]} {verdict_word(data)}: {name}",
         "",
-        f"{markdown_text(verdict.reason.rstrip('. '), _REASON_LENGTH)}. Exit code {verdict.exit_code}.",
+        f"{_text(verdict.reason.rstrip('. '), _REASON)}. Exit code {verdict.exit_code}.",
     ]
     changes = remedies(data)
     if changes:
         lines += ["", "What would change it:", ""]
-        lines += [f"- {markdown_text(change, _REASON_LENGTH)}" for change in changes[:12]]
-        if len(changes) > 12:
-            lines.append(f"- {len(changes) - 12:,} more, see the gates")
+        lines += [f"- {_text(change, _REASON)}" for change in changes[:_NOTES_SHOWN]]
+        if len(changes) > _NOTES_SHOWN:
+            lines.append(f"- {len(changes) - _NOTES_SHOWN:,} more, see the gates")
     if data.notes:
-        lines += ["", "Notes:", ""] + [f"- {markdown_text(note, _REASON_LENGTH)}" for note in data.notes]
+        lines += ["", "Notes:", ""] + [f"- {_text(note, _REASON)}" for note in data.notes[:_NOTES_SHOWN]]
+        if len(data.notes) > _NOTES_SHOWN:
+            lines.append(f"- {len(data.notes) - _NOTES_SHOWN:,} more are in the report")
     return "\n".join(lines)
 
 
-def _answers(data: ReportData) -> str:
+def _answers(data: ReportData, room: int) -> str:
     counts = Counter(entry.publish.decision if entry.publish else "none" for entry in data.clips)
     media = ClipMedia(MediaFile(), MediaFile())
     rows = table_order(
@@ -86,125 +145,136 @@ def _answers(data: ReportData) -> str:
     line = ", ".join(f"{counts[name]:,} {name}" for name in ("hold", "review", "publish"))
     if counts["none"]:
         line += f", {counts['none']:,} without an answer"
-    cells = [
+    cells = (
         (
             _ANSWERS.get(row.decision, "\u2754 no answer"),
-            markdown_text(row.source or row.stem, SOURCE_LENGTH),
-            markdown_text(row.prompt, _PROMPT_LENGTH) or "not known",
-            "; ".join(markdown_text(reason, 200) for reason in row.reasons)
+            _text(row.source or row.stem, SOURCE_LENGTH),
+            _text(row.prompt, _NAME) or "not known",
+            "; ".join(_text(reason, 200) for reason in row.reasons[:5])
             or "no check found a reason against it",
         )
         for row in rows
-    ]
-    table = _cut("Answer per clip", ("Answer", "Clip", "Prompt", "Why"), cells, frozenset())
+    )
+    head = ("Answer", "Clip", "Prompt", "Why")
+    table = _cut("Answer per clip", head, cells, len(rows), room - 200, frozenset())
     return f"{line}. Finished clips are a census: no rates, no bounds.\n\n{table}"
 
 
-def _gates(data: ReportData) -> str:
+def _gates(data: ReportData, room: int) -> str:
     if not data.gates:
         return ""
-    rows = []
-    for gate in sorted_gates(data.gates):
-        outcome = f"{_MARKS[gate.outcome]} {gate.outcome.value}"
-        rows.append(
-            (
-                outcome + (" (warns only)" if gate.severity == "warn" else ""),
-                markdown_text(gate.gate, _PROMPT_LENGTH),
-                markdown_text(gate.group, _PROMPT_LENGTH),
-                markdown_text(gate.reason, _GATE_LENGTH),
-            )
+    rows = (
+        (
+            f"{_MARKS[g.outcome]} {g.outcome.value}" + (" (warns only)" if g.severity == "warn" else ""),
+            _text(g.gate, _NAME),
+            _text(g.group, _NAME),
+            _text(g.reason, _GATE),
         )
-    return _cut("Gates", ("Outcome", "Condition", "Group", "Why"), rows, frozenset())
+        for g in sorted_gates(data.gates)
+    )
+    head = ("Outcome", "Condition", "Group", "Why")
+    return _cut("Gates", head, rows, len(data.gates), room, frozenset())
 
 
 def _estimate(result: Result) -> str:
-    text, reason = numbers.estimate(result), markdown_text(numbers.reason(result), _REASON_LENGTH)
+    text, reason = numbers.estimate(result), _text(numbers.reason(result), _REASON)
     if result.value is None:
         return f"{text}: {reason}"
     if result.low is None or result.high is None:
-        few = markdown_text(size_note(result), _REASON_LENGTH)
+        few = _text(size_note(result), _REASON)
         why = "".join(f"; {part}" for part in (few if few not in reason else "", reason) if part)
         why = f": {why[2:]}" if why else ""
-        return f"{markdown_text(text)} (no interval{why})"
+        return f"{_text(text, _NAME)} (no interval{why})"
     outside = "; out of domain" if result.detail.get("out_of_domain") else ""
-    few = f"; {markdown_text(note, _REASON_LENGTH)}" if (note := size_note(result)) else ""
-    return f"{markdown_text(text)} ({numbers.confidence(result.confidence)}{outside}{few})"
+    few = f"; {_text(note, _REASON)}" if (note := size_note(result)) else ""
+    return f"{_text(text, _NAME)} ({numbers.confidence(result.confidence)}{outside}{few})"
 
 
-def _results(data: ReportData) -> str:
+def _results(data: ReportData, room: int) -> str:
     if not data.results:
         return ""
     absent = {metric.name: metric for metric in absent_metrics(data)}
     gated = [asked.name for gate in data.gates if (asked := condition(gate.gate))]
-    rows: list[tuple[str, ...]] = [
+    shown = [r for r in folded(data.results, gated) if r.name.partition(".")[0] not in absent]
+    rows = (
         (
-            markdown_text(label(result), _PROMPT_LENGTH),
-            markdown_text(result.group, _PROMPT_LENGTH),
+            _text(label(result), _NAME),
+            _text(result.group, _NAME),
             _estimate(result),
-            markdown_text(result.unit, _PROMPT_LENGTH) or "none",
+            _text(result.unit, _NAME) or "none",
             numbers.direction(direction_of([result], data)),
             f"{result.n:,}",
             f"{result.n_clusters:,}",
         )
-        for result in folded(data.results, gated)
-        if result.name.partition(".")[0] not in absent
-    ]
-    rows += [_absent(metric) for metric in absent.values()]
+        for result in shown
+    )
     head = ("Result", "Group", "Estimate", "Unit", "Direction", "Clips", "Prompts")
-    return _cut("Results", head, rows, frozenset({5, 6}))
+    every = chain(rows, map(_absent, absent.values()))
+    return _cut("Results", head, every, len(shown) + len(absent), room, frozenset({5, 6}))
 
 
 def _absent(metric: AbsentMetric) -> tuple[str, ...]:
     values, groups = metric.values, metric.groups
     name = values[0] if len(values) == 1 else f"{metric.name} ({len(values):,} values)"
     return (
-        markdown_text(name, _PROMPT_LENGTH),
-        markdown_text(groups[0], _PROMPT_LENGTH) if len(groups) == 1 else f"all {len(groups):,}",
-        f"{metric.status}: {markdown_text(metric.reason, _REASON_LENGTH)}",
+        _text(name, _NAME),
+        _text(groups[0], _NAME) if len(groups) == 1 else f"all {len(groups):,}",
+        f"{metric.status}: {_text(metric.reason, _REASON)}",
         *("-", "-", "0", "0"),
     )
 
 
 def _broken(data: ReportData) -> str:
-    rows = [
+    broken = [(entry, reason) for entry in data.clips if (reason := problem(entry))]
+    rows = (
         (
-            markdown_text(clip_name(entry), SOURCE_LENGTH),
-            markdown_text(entry.sample.group, _PROMPT_LENGTH),
-            markdown_text(reason, _REASON_LENGTH),
+            _text(clip_name(entry), SOURCE_LENGTH),
+            _text(entry.sample.group, _NAME),
+            _text(reason, _REASON),
         )
-        for entry in data.clips
-        if (reason := problem(entry))
-    ]
+        for entry, reason in broken
+    )
+    head = ("Sample", "Group", "Why")
     return (
-        _cut("Samples without a usable clip", ("Sample", "Group", "Why"), rows, frozenset()) if rows else ""
+        _cut("Samples without a usable clip", head, rows, len(broken), _BROKEN, frozenset()) if broken else ""
     )
 
 
 def _with_decision(data: ReportData, finding: Finding) -> str:
     """The finding's sentence, and what reviewers said of it."""
     said = data.decisions.get(finding.fingerprint)
-    text = markdown_text(finding.message, _REASON_LENGTH)
-    return f"{text} ({markdown_text(said.words, _REASON_LENGTH)})" if said else text
+    text = _text(finding.message, _REASON)
+    return f"{text} ({_text(said.words, _WORDS)})" if said else text
+
+
+class _Rows(dict[str, ClipRow]):
+    """Rows of clips by sample id, made when they are asked for: few clips have one of the worst findings."""
+
+    def __init__(self, data: ReportData) -> None:
+        super().__init__()
+        self._entries = {entry.sample.sample_id: entry for entry in data.clips}
+
+    def __missing__(self, sample_id: str) -> ClipRow:
+        nothing = ClipMedia(MediaFile(), MediaFile())
+        return self.setdefault(sample_id, clip_row(self._entries[sample_id], sample_id, nothing, ()))
 
 
 def _worst(data: ReportData) -> str:
-    media = ClipMedia(MediaFile(), MediaFile())
-    by_id = {e.sample.sample_id: clip_row(e, e.sample.sample_id, media, ()) for e in data.clips}
-    found = worst_findings(data.clips, by_id, _WORST_SHOWN, data.decisions)
-    total = sum(row.findings for row in by_id.values())
+    found = worst_findings(data.clips, _Rows(data), _WORST_SHOWN, data.decisions)
+    total = sum(len(entry.findings) for entry in data.clips)
     if not found:
         return "No detector found anything. That is no proof that nothing is wrong."
     rows = [
         (
             item.finding.severity.value,
-            markdown_text(item.finding.kind, _PROMPT_LENGTH),
+            _text(item.finding.kind, 80),
             f"{numbers.seconds(item.finding.start_s)} to {numbers.seconds(item.finding.end_s)}",
             _with_decision(data, item.finding),
-            markdown_text(item.row.source or item.row.stem, SOURCE_LENGTH),
-            markdown_text(item.row.prompt, _PROMPT_LENGTH) or "not known",
+            _text(item.row.source or item.row.stem, _WORDS),
+            _text(item.row.prompt, _WORDS) or "not known",
         )
         for item in found
     ]
     head = ("Severity", "Kind", "When", "What", "Clip", "Prompt")
     shown = f"{len(found)} of {total:,}" if total > len(found) else "all"
-    return f"## Worst findings ({shown})\n\n" + _table(head, rows)
+    return f"## Worst findings ({shown})\n\n" + _table(head, rows, frozenset())

@@ -13,7 +13,7 @@ MARK = Path("report") / ".written"
 
 
 def write_reports(data: ReportData, photos: Photographs | None = None) -> Path:
-    """Write tables, ``junit.xml``, ``summary.md`` and the HTML report; returns the report's ``index.html``.
+    """Write tables, ``junit.xml``, ``report.sarif``, ``summary.md`` and the pages; returns their ``index.html``.
 
     The mark that all of them are there is written last, so that a run killed in between writes them again.
 
@@ -24,12 +24,14 @@ def write_reports(data: ReportData, photos: Photographs | None = None) -> Path:
     from vgaudit.reports.html import write_html
     from vgaudit.reports.junit import write_junit
     from vgaudit.reports.markdown import write_markdown
+    from vgaudit.reports.sarif import write_sarif
     from vgaudit.reports.tables import write_tables
 
     (data.run_dir / MARK).unlink(missing_ok=True)
     results = file_digest(data.run_dir / "results.json")
     write_tables(data, data.run_dir)
     write_junit(data, data.run_dir / "junit.xml")
+    write_sarif(data, data.run_dir / "report.sarif")
     write_markdown(data, data.run_dir / "summary.md")
     report = data.run_dir / "report"
     index = write_html(data, report) if photos is None else write_html(data, report, photos)
