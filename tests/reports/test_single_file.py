@@ -17,7 +17,7 @@ from tests.browser import CHROMIUM, Browser
 from tests.reports import synthetic_likeness
 from tests.reports.conftest import Written
 from vgaudit.errors import UsageError
-from vgaudit.reports import single_file
+from vgaudit.reports import clip_table, single_file
 from vgaudit.reports.html import write_html
 from vgaudit.reports.single_file import write_single_file
 
@@ -174,13 +174,30 @@ def test_it_works_alone_in_a_browser(
     shown = "[...document.querySelectorAll('#clip-table tbody tr')].filter(r => !r.hidden).length"
     everything = browser.run(shown)
     browser.run(
-        "(() => { const f = document.querySelector('[data-filter=text]'); f.value = 'no such clip at all'; "
+        "(() => { const f = document.querySelector('[data-find] input'); f.value = 'no such clip at all'; "
         "f.dispatchEvent(new Event('input', {bubbles: true})); })()"
     )
-    assert browser.run(shown) == 1 < everything  # the row that says so
+    assert browser.run(shown) == 0 < everything
+    assert (
+        browser.run("document.querySelector('[data-find] .shown').textContent") == f"0 of {everything} clips"
+    )
     browser.run("document.querySelector('.clips .still .frame').click()")
     broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
     assert browser.run(broken) == 0
     assert browser.problems == []
     assert {url.partition(":")[0] for url in browser.requests} <= {"file", "about", "data"}
     assert {url for url in browser.requests if url.startswith("file:")} == {alone.as_uri()}
+
+
+def test_a_large_table_is_cut_and_says_so(
+    run_report: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_table, "FIRST_ROWS", 3)
+    monkeypatch.setattr(single_file, "MOST_ROWS", 15)
+    report = tmp_path / "report"
+    write_html(run_report.data, report)
+    assert (report / "clips-1.html").is_file()
+    text = single_file.write_single_file(run_report.data, report, tmp_path / "one.html").read_text("utf-8")
+    body = text.partition('id="clip-table"')[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    assert body.count("<tr") == 15
+    assert f"{len(run_report.data.clips) - 15} more clips are in the report" in text

@@ -75,7 +75,7 @@ def write_single_file(data: ReportData, report: Path, out: Path, *, pictures: bo
         parts.about(pictures, len(stills), left, f"{MOST_PICTURE_BYTES // 1_000_000} MB of stills", more)  # type: ignore[attr-defined]
     )
     likeness = _likeness(data, parts) if has_likeness(data) else ""
-    page = _Page(report, stills, about, likeness)
+    page = _Page(report, stills, about, likeness, str(parts.find()))  # type: ignore[attr-defined]
     page.feed(source)
     page.close()
     with atomic_write(out) as file:
@@ -84,7 +84,7 @@ def write_single_file(data: ReportData, report: Path, out: Path, *, pictures: bo
 
 
 def _with_rows(report: Path) -> tuple[str, int]:
-    """The overview with the rows of the plain pages in its clip table; and how many clips are more than that holds."""
+    """The overview with the rows of the plain pages in its clip table; and how many more clips there are."""
     source = (report / "index.html").read_text(encoding="utf-8")
     pages = sorted(report.glob("clips-*.html"), key=lambda path: (len(path.name), path.name))
     if not pages:
@@ -215,11 +215,13 @@ def _jpeg(report: Path, url: str) -> bytes:
 class _Page(HTMLParser):
     """Writes the page again, element by element."""
 
-    def __init__(self, report: Path, stills: Mapping[str, str], about: str, likeness: str) -> None:
+    def __init__(
+        self, report: Path, stills: Mapping[str, str], about: str, likeness: str, search: str
+    ) -> None:
         super().__init__(convert_charrefs=False)
         self._report = report
         self._stills = stills
-        self._about, self._likeness = about, likeness
+        self._about, self._likeness, self._search = about, likeness, search
         self._out: list[str] = []
         self._styles: list[str] = []
         self._scripts: list[str] = []
@@ -287,6 +289,9 @@ class _Page(HTMLParser):
                 given["class"] = kept
                 tag = "span"
         written = {k: v for k, v in given.items() if not _leads_away(k, v)}
+        if given.get("id") == "clip-table":
+            self._out.append(self._search)
+            self._scripts.append(_guarded(_asset("single.js")))
         self._out.append(_tag(tag, written))
         if tag not in _VOID:
             self._open.append(tag)
