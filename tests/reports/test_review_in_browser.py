@@ -323,7 +323,7 @@ def test_keys_are_explained_and_can_be_switched_off(browser: Browser, site: Site
 
 
 def test_a_browser_that_keeps_nothing_is_told(browser: Browser, site: Site) -> None:
-    browser.call("Page.addScriptToEvaluateOnNewDocument", source=NO_STORE)
+    browser.page.add_init_script(NO_STORE)
     browser.open(site.page)
     assert "This browser keeps nothing for this page. Download your decisions before" in browser.run(ALERTS)
     press(browser, "d", "1", "Enter")
