@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,15 @@ def shared_data() -> Path:
     if not (path / "fetv" / "index.csv").is_file():
         pytest.skip("test data not found; set VGAUDIT_TEST_DATA to the folder that holds fetv/ and faces/")
     return path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[None]:
+    """One process for all browsers of a module, where Chromium is installed."""
+    from tests.browser import CHROMIUM, kept_open
+
+    with kept_open() if CHROMIUM else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")
