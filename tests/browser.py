@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import CDPSession, ConsoleMessage, Page, Playwright, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -20,31 +23,54 @@ FLAGS = (
 WAIT_S = 60.0
 
 
-class _Driver:
-    """Playwright's process, shared by the browsers that are open at the same time: it allows one in a thread."""
+class _Chromium:
+    """Playwright and Chromium, whose start takes a second: shared by all that are open at the same time.
+
+    Playwright allows one of it in a thread.
+    """
 
     def __init__(self) -> None:
         self._users = 0
         self._playwright: Playwright | None = None
+        self._chromium: Chromium | None = None
 
-    def start(self) -> Playwright:
-        if self._playwright is None:
+    def start(self) -> Chromium:
+        if self._chromium is None:
+            assert CHROMIUM is not None
             self._playwright = sync_playwright().start()
+            try:
+                self._chromium = self._playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+            except BaseException:
+                self._playwright.stop()
+                raise
         self._users += 1
-        return self._playwright
+        return self._chromium
 
     def stop(self) -> None:
         self._users -= 1
-        if self._users == 0 and self._playwright is not None:
-            self._playwright.stop()
-            self._playwright = None
+        if self._users == 0 and self._chromium is not None and self._playwright is not None:
+            try:
+                self._chromium.close()
+            finally:
+                self._playwright.stop()
+                self._chromium = self._playwright = None
 
 
-_driver = _Driver()
+_chromium = _Chromium()
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Keep Chromium for the browsers that are opened meanwhile; no asyncio can run in this thread until the end."""
+    _chromium.start()
+    try:
+        yield
+    finally:
+        _chromium.stop()
 
 
 class Browser:
-    """One browser with one page; a context manager.
+    """One page in a profile of its own, which shares nothing with other pages' but the process; a context manager.
 
     Attributes:
         page: The page, for what the methods below do not cover.
@@ -64,12 +90,10 @@ class Browser:
         self._scripts = scripts
 
     def __enter__(self) -> Browser:
-        assert CHROMIUM is not None
-        playwright = _driver.start()
+        chromium = _chromium.start()
         try:
-            self._browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
             width, height = self._size
-            context = self._browser.new_context(
+            self._context = context = chromium.new_context(
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if self._dark else "light",
                 java_script_enabled=self._scripts,
@@ -79,7 +103,7 @@ class Browser:
             self.page.set_default_timeout(WAIT_S * 1000)
             self._cdp: CDPSession = context.new_cdp_session(self.page)
         except BaseException:
-            _driver.stop()
+            _chromium.stop()
             raise
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -90,9 +114,9 @@ class Browser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._browser.close()
+            self._context.close()
         finally:
-            _driver.stop()
+            _chromium.stop()
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

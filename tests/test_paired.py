@@ -406,7 +406,10 @@ def benchmark() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("shape", "least"), [("normal", 0.92), ("heavy-tailed (t, 3 degrees)", 0.91)])
+@pytest.mark.parametrize(
+    ("shape", "least"),
+    [pytest.param("normal", 0.92, marks=pytest.mark.slow), ("heavy-tailed (t, 3 degrees)", 0.91)],
+)
 def test_coverage_and_size_as_simulated(shape: str, least: float) -> None:
     """The benchmark in small: 300 repetitions resolve about 2.5 percentage points."""
     hits, effects, alarms = benchmark().simulate(shape, 20, 1, 300)

@@ -96,9 +96,9 @@ def test_bootstrap_of_many_clusters_is_chunked_and_still_whole() -> None:
     [
         (5, "normal", 0.0, 0.93),
         (8, "normal", 0.0, 0.90),
-        (18, "normal", 0.0, 0.92),
+        pytest.param(18, "normal", 0.0, 0.92, marks=pytest.mark.slow),
         (18, "lognormal", math.exp(0.245), 0.88),
-        (30, "lognormal", math.exp(0.245), 0.89),
+        pytest.param(30, "lognormal", math.exp(0.245), 0.89, marks=pytest.mark.slow),
     ],
 )
 def test_coverage(n: int, draw: str, truth: float, least: float) -> None:

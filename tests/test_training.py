@@ -163,8 +163,9 @@ def test_a_copy_of_a_clip_differs_from_it_as_its_name_says(training: Callable[[s
     assert copies["frozen, x264"].shape == frames.shape
 
 
+@pytest.mark.parametrize("every_copy", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_score_of_temporal_quality_is_fitted_to_rated_clips(
-    training: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_copy: bool
 ) -> None:
     """Two generators and real clips in a folder laid out as FETV's; the second shakes, and is rated worse."""
     with (tmp_path / "index.csv").open("w", newline="", encoding="utf-8") as file:
@@ -179,6 +180,13 @@ def test_the_score_of_temporal_quality_is_fitted_to_rated_clips(
                 rows.writerow([f"{model}{i}.mp4", f"p{i}", model, (4.0, 2.0, 5.0)[m] - 0.1 * i])
     script, out, cache = training("temporal_quality"), tmp_path / "out.json", tmp_path / "cache.json"
     monkeypatch.setattr(training("rating_study"), "DRAWS", 3)
+    copies = training("clip_copies")
+    if not every_copy:  # one of each sort: 28 copies of each clip take twenty seconds
+        for kind, kept in ((copies.COPIES, "frozen"), (copies.CONTROLS, "backwards")):
+            for name in kind.keys() - {kept}:
+                monkeypatch.delitem(kind, name)
+        for module in (copies, script):
+            monkeypatch.setattr(module, "FAULTS", ("flicker",))
     arguments = ["--data", str(tmp_path), "--out", str(out), "--cache", str(cache)]
     monkeypatch.setattr(sys, "argv", ["temporal_quality.py", *arguments])
     script.main()
@@ -190,6 +198,10 @@ def test_the_score_of_temporal_quality_is_fitted_to_rated_clips(
     assert sum(c.weights) < 0
     assert written["fit"]["clips"] == 8  # real ones are in no fit
     assert str(tmp_path) not in first.decode()
+    told = {name for name in written["validation"] if name.startswith("copies: ")}
+    sorts = [*copies.COPIES, *copies.CONTROLS, *(f"fault {kind}" for kind in copies.FAULTS)]
+    assert told == {f"copies: {name}" for name in sorts}
+    assert len(sorts) == (26 if every_copy else 3)
     assert written["validation"]["copies: frozen"] == {"higher": 0, "clips": 12, "missing": 12}
     script.main()  # from the features that it kept
     assert out.read_bytes() == first

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.test_commands import vgaudit
+from tests.cli.in_process import vgaudit
+from tests.cli.test_commands import new_process
 from tests.portraits import astronaut
 from vgaudit import decisions
 from vgaudit.cli.commands import app
@@ -91,10 +92,10 @@ def test_exit_codes_of_whole_commands(run: Path) -> None:
     """Deciding succeeds whatever the gates say; `gate` says it, and `verify` tells a damaged chain."""
     done = vgaudit("decide", "dismiss", run, 1, "--reason", "not_a_face")
     assert (done.returncode, done.stderr) == (0, "")
-    assert vgaudit("gate", run).returncode == 3
+    assert new_process("gate", run).returncode == 3
     chain = run / decisions.FILE
     chain.write_bytes(chain.read_bytes() + b"{")
-    done = vgaudit("decide", "verify", run)
+    done = new_process("decide", "verify", run)
     assert (done.returncode, "line 2: torn" in done.stderr) == (4, True)
     assert vgaudit("gate", run).returncode == 4
     done = vgaudit("decide", "verify", run, "--cut")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.test_commands import vgaudit
+from tests.cli.in_process import vgaudit
 from tests.portraits import astronaut, background
 from vgaudit.cli import gallery as cli_gallery
 from vgaudit.cli.commands import app

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import ROOT, vgaudit
+from tests.cli.in_process import ROOT, vgaudit
+from tests.cli.test_commands import new_process
 from vgaudit.cli.commands import app
 from vgaudit.errors import UsageError
 from vgaudit.storyworld.render import render
@@ -30,8 +32,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def build(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return vgaudit("reference", "build", *arguments, "--protocol", "fvd@storyworld")
+def build(
+    *arguments: object, command: Callable[..., subprocess.CompletedProcess[str]] = vgaudit
+) -> subprocess.CompletedProcess[str]:
+    return command("reference", "build", *arguments, "--protocol", "fvd@storyworld")
 
 
 def test_build_merge_show(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +84,7 @@ def test_wrong_arguments(clips: Path, arguments: list[str], code: int, text: str
 def test_what_cannot_be_read_has_an_exit_code_of_its_own(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"broken")
     out = tmp_path / "r.safetensors"
-    done = build(clips, tmp_path / "broken.mp4", "-o", out)
+    done = build(clips, tmp_path / "broken.mp4", "-o", out, command=new_process)
     assert done.returncode == 4
     assert "broken.mp4: " in done.stderr
     assert not out.exists()

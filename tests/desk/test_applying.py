@@ -47,7 +47,7 @@ def confirm(session: Session, seen: int = 0) -> int:
     return session.decide(first, Made(Verb.CONFIRM, "same_person", "Ann", seen=seen)).seq
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_what_is_not_applied_is_applied_when_it_is_stopped(run: Path, number: int) -> None:
     with Desk(run) as desk:
         one, *_ = desk.state()["standings"]

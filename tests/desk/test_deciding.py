@@ -188,7 +188,9 @@ def test_a_torn_line_is_cut_off_when_the_desk_opens(run: Path) -> None:
     assert verify(run) is None
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "gone", "restored"])
+@pytest.mark.parametrize(
+    "damage", ["changed", *(pytest.param(how, marks=pytest.mark.slow) for how in ("cut", "gone", "restored"))]
+)
 def test_a_damaged_chain_is_told_and_nothing_is_added_to_it(run: Path, damage: str) -> None:
     with Desk(run) as desk:
         one, two, *_ = desk.state()["standings"]

@@ -38,11 +38,17 @@ def checked_in(source: str) -> set[str]:
     }
 
 
+@pytest.fixture(scope="module")
+def checked() -> set[str]:
+    """Of all test files. Metrics that need weights, galleries or references are checked in files of their own."""
+    return {metric for file in TESTS.glob("**/test_*.py") for metric in checked_in(file.read_text("utf-8"))}
+
+
 @pytest.mark.parametrize("name", registry.BUILT_IN["metrics"])
-def test_every_built_in_metric_is_checked(name: str) -> None:
-    # Those that need weights, galleries or references are checked in the test file of their own.
-    found = {metric for file in TESTS.glob("**/test_*.py") for metric in checked_in(file.read_text("utf-8"))}
-    assert registry.BUILT_IN["metrics"][name] in found, f"no test calls check_metric with the class of {name}"
+def test_every_built_in_metric_is_checked(checked: set[str], name: str) -> None:
+    assert registry.BUILT_IN["metrics"][name] in checked, (
+        f"no test calls check_metric with the class of {name}"
+    )
 
 
 def test_the_search_for_checks_can_fail() -> None:

@@ -169,7 +169,10 @@ def two_sides(rng: np.random.Generator, n: int, seeds: int = 1) -> tuple[np.ndar
     return x, 0.7 * y + 0.5
 
 
-@pytest.mark.parametrize(("n", "seeds", "others"), [(16, 1, 0), (16, 2, 0), (40, 1, 0), (24, 1, 8)])
+@pytest.mark.parametrize(
+    ("n", "seeds", "others"),
+    [(16, 1, 0), (16, 2, 0), pytest.param(40, 1, 0, marks=pytest.mark.slow), (24, 1, 8)],
+)
 def test_it_covers_and_is_unbiased_where_prompts_are_on_both_sides(n: int, seeds: int, others: int) -> None:
     """``others`` prompts are on one side only. The populations' value is that of the test above."""
     truth = (1.0 - (0.25 + 0.49)) ** 2 + 2 * 0.5**2
@@ -193,7 +196,13 @@ def test_it_covers_and_is_unbiased_where_prompts_are_on_both_sides(n: int, seeds
 
 @pytest.mark.parametrize(
     ("both", "first", "second", "seeds"),
-    [(64, 0, 0, (1, 1)), (67, 0, 0, (1, 1)), (24, 0, 0, (2, 3)), (40, 24, 30, (1, 1)), (30, 0, 60, (1, 1))],
+    [
+        pytest.param(64, 0, 0, (1, 1), marks=pytest.mark.slow),
+        pytest.param(67, 0, 0, (1, 1), marks=pytest.mark.slow),
+        (24, 0, 0, (2, 3)),
+        (40, 24, 30, (1, 1)),
+        pytest.param(30, 0, 60, (1, 1), marks=pytest.mark.slow),
+    ],
 )
 def test_the_extrapolated_distance_is_unbiased_where_prompts_are_on_both_sides(
     both: int, first: int, second: int, seeds: tuple[int, int]

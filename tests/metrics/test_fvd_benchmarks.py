@@ -87,16 +87,24 @@ def test_coverage_runs_and_fails_outside_its_target(
         coverage.main()
 
 
-def test_speed_fails_where_it_is_missed(
-    small_data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    speed = script("fvd_speed")
+@pytest.fixture
+def speed(small_data: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr("sys.argv", ["fvd_speed.py", "--data", str(small_data), "--repeats", "2"])
+    return script("fvd_speed")
+
+
+@pytest.mark.slow
+def test_speed_runs(
+    speed: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(speed, "LEAST_RATIO", 0.0)
     with pytest.raises(SystemExit) as done:
         speed.main()
     assert done.value.code is None
     assert "value and interval, n = 2048" in capsys.readouterr().out
+
+
+def test_speed_fails_where_it_is_missed(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "LEAST_RATIO", 1e9)
     monkeypatch.setattr(speed, "MOST_SECONDS", 0.0001)
     with pytest.raises(
@@ -105,6 +113,7 @@ def test_speed_fails_where_it_is_missed(
         speed.main()
 
 
+@pytest.mark.slow
 def test_the_table_of_faults(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     sensitivity = script("fvd_sensitivity")
     monkeypatch.setattr(sensitivity, "PERMUTATIONS", 499)

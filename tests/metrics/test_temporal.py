@@ -470,7 +470,13 @@ def frozen(frames: NDArray[np.uint8]) -> float | None:
 
 @pytest.mark.parametrize("crf", [10, 23])
 @pytest.mark.parametrize(
-    "clip", ["real/0034.mp4", "real/0060.mp4", "zeroscope/0001.mp4", "cogvideo/0034.mp4"]
+    "clip",
+    [
+        "real/0034.mp4",
+        pytest.param("real/0060.mp4", marks=pytest.mark.slow),
+        "zeroscope/0001.mp4",
+        pytest.param("cogvideo/0034.mp4", marks=pytest.mark.slow),
+    ],
 )
 def test_a_real_clip_that_stops_after_its_first_frames(shared_data: Path, clip: str, crf: int) -> None:
     frames = load(shared_data / "fetv" / clip)[:10]

@@ -203,7 +203,14 @@ def test_a_frozen_picture_has_no_score_and_a_reason() -> None:
 
 @pytest.mark.parametrize(
     "clip",
-    ["real/0034.mp4", "real/0060.mp4", "zeroscope/0001.mp4", "cogvideo/0034.mp4", "text2video-zero/0001.mp4"],
+    [
+        "real/0060.mp4",
+        "zeroscope/0001.mp4",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("real/0034.mp4", "cogvideo/0034.mp4", "text2video-zero/0001.mp4")
+        ),
+    ],
 )
 def test_stopping_repeating_and_mixing_do_not_win(shared_data: Path, clip: str) -> None:
     frames = load(shared_data / "fetv" / clip)

@@ -42,7 +42,9 @@ def outcomes(done: Finished) -> list[str]:
     return [entry.clip.outcome for entry in done.data.clips]
 
 
-@pytest.mark.parametrize("build", [save_tiny_text_to_video_sd, save_tiny_wan])
+@pytest.mark.parametrize(
+    "build", [pytest.param(save_tiny_text_to_video_sd, marks=pytest.mark.slow), save_tiny_wan]
+)
 def test_diffusers_pipelines_of_two_families(tmp_path: Path, build: object) -> None:
     build(tmp_path / "model")  # type: ignore[operator]
     parameters = "{num_inference_steps: 2, output_type: np}"

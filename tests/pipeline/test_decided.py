@@ -129,7 +129,9 @@ def test_an_expired_decision_opens_the_finding_and_no_findings_gate_passes_with_
     assert (held.outcome, "decide again" in held.reason) == (Outcome.NOT_COMPUTED, True)
 
 
-@pytest.mark.parametrize("damage", ["changed", "torn", "cut", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["changed", "torn", *(pytest.param(how, marks=pytest.mark.slow) for how in ("cut", "gone"))]
+)
 def test_with_a_damaged_chain_nothing_passes(run: Path, damage: str) -> None:
     close_all(run)
     assert score_run(run).verdict.exit_code == 0

@@ -61,6 +61,17 @@ def build(*inputs: Path, protocol: str = "fvd@storyworld", **options: Any) -> Re
     return build_part(find_videos(inputs)[0], reference_metric(protocol, **named), **options)
 
 
+@pytest.fixture(scope="module")
+def whole_part(drawn: Path) -> ReferencePart:
+    """Of all clips in ``real``."""
+    return build(drawn / "real")
+
+
+@pytest.fixture(scope="module")
+def with_features(drawn: Path) -> ReferencePart:
+    return build(drawn / "real", keep_features=True)
+
+
 def against(folder: Path, out: Path, reference: Any, protocol: str, **named: str) -> Result:
     """``fvd.distance`` of the clips in ``model``."""
     rows = ["path,prompt_id,model"]
@@ -84,7 +95,9 @@ def metadata(path: Path) -> dict[str, Any]:
         return dict(file.metadata())
 
 
-@pytest.mark.parametrize("protocol", ["fvd@storyworld", "fvd@styleganv"])
+@pytest.mark.parametrize(
+    "protocol", ["fvd@storyworld", pytest.param("fvd@styleganv", marks=pytest.mark.slow)]
+)
 def test_a_built_file_stands_for_the_group_of_the_same_clips(
     drawn: Path, tmp_path: Path, protocol: str
 ) -> None:
@@ -139,9 +152,11 @@ def test_clips_of_several_kinds_are_counted(drawn: Path, tmp_path: Path) -> None
     assert "reference clips are of several sizes (48x48, 64x48)" in mixed.reason
 
 
-@pytest.mark.parametrize("shares", [2, 5])
-def test_merged_parts_are_the_whole(drawn: Path, tmp_path: Path, shares: int) -> None:
-    whole = build(drawn / "real", keep_features=True)
+@pytest.mark.parametrize("shares", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_merged_parts_are_the_whole(
+    drawn: Path, with_features: ReferencePart, tmp_path: Path, shares: int
+) -> None:
+    whole = with_features
     parts = {}
     for i in range(1, shares + 1):
         path = tmp_path / f"{i}.safetensors"
@@ -274,8 +289,10 @@ def test_parts_of_other_extractors_or_guards_are_refused(
     assert build(drawn / "real", protocol="fvd@styleganv", **i3d).guard == ""
 
 
-def test_parts_of_different_protocols_or_networks_are_refused(drawn: Path, tmp_path: Path) -> None:
-    ours = build(drawn / "real")
+def test_parts_of_different_protocols_or_networks_are_refused(
+    drawn: Path, whole_part: ReferencePart, tmp_path: Path
+) -> None:
+    ours = whole_part
     named = {"weights": str(tmp_path / "i3d.pt"), "sha256": save_tiny_i3d(tmp_path / "i3d.pt", width=8)}
     i3d = build(drawn / "model", protocol="fvd@styleganv", **named)
     with pytest.raises(UsageError, match=r"protocol is fvd@storyworld .* fvd@styleganv"):
@@ -285,11 +302,13 @@ def test_parts_of_different_protocols_or_networks_are_refused(drawn: Path, tmp_p
         merged({"a": ours, "b": forced})
 
 
-def test_neither_names_nor_order_nor_threads_change_anything(drawn: Path, tmp_path: Path) -> None:
+def test_neither_names_nor_order_nor_threads_change_anything(
+    drawn: Path, whole_part: ReferencePart, tmp_path: Path
+) -> None:
     listed = tmp_path / "list.txt"
     files = sorted((drawn / "real").iterdir(), key=lambda p: p.name[::-1])
     listed.write_text("# clips\n" + "".join(f"{path}\n" for path in files))
-    one, other = build(drawn / "real", workers=1), build(listed, drawn / "real", workers=3)
+    one, other = whole_part, build(listed, drawn / "real", workers=3)
     np.testing.assert_array_equal(one.moments.scatter, other.moments.scatter)
     assert (one.clips, one.videos, one.duplicates) == (other.clips, other.videos, other.duplicates)
 
@@ -342,9 +361,9 @@ def test_too_few_clips_are_no_reference(drawn: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["metadata", "array"])
-def test_a_file_of_another_protocol_is_refused(drawn: Path, tmp_path: Path, key: str) -> None:
+def test_a_file_of_another_protocol_is_refused(whole_part: ReferencePart, tmp_path: Path, key: str) -> None:
     path = tmp_path / ("r.safetensors" if key == "metadata" else "r.npz")
-    part = build(drawn / "real")
+    part = whole_part
     write_reference(tmp_path / "r.safetensors", part)
     if key == "array":
         arrays = load_file(tmp_path / "r.safetensors")

@@ -35,6 +35,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clip_folder(tmp_path_factory.mktemp("clips"))
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips, one of each prompt and model."""
+    return clip_folder(tmp_path_factory.mktemp("few"), seeds=1)
+
+
 def run(suite: Path, out: Path, workers: int = 2, **options: object) -> Finished:
     finished = execute(prepare(load_suite(suite), **options), out, workers=workers)  # type: ignore[arg-type]
     assert finished is not None
@@ -86,17 +92,17 @@ def test_a_run_opens_no_connection(clips: Path, tmp_path: Path, monkeypatch: pyt
     assert run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run", limit=1).verdict.exit_code == 0
 
 
-def test_each_clip_is_decoded_once_and_not_again(clips: Path, tmp_path: Path) -> None:
+def test_each_clip_is_decoded_once_and_not_again(few: Path, tmp_path: Path) -> None:
     from vgaudit import video
 
-    suite = write_suite(tmp_path / "s.yaml", clips)
+    suite = write_suite(tmp_path / "s.yaml", few)
     before = video.decodes_started()
     run(suite, tmp_path / "run")
-    assert video.decodes_started() - before == 12
+    assert video.decodes_started() - before == 6
     everything = ("clips/*", "features/*/*", "results.json", "report/*.html", "measurements/*")
     kept = stamps(tmp_path / "run", *everything)
     again = run(suite, tmp_path / "run")
-    assert video.decodes_started() - before == 12
+    assert video.decodes_started() - before == 6
     assert not again.changed
     assert stamps(tmp_path / "run", *everything) == kept
 
@@ -154,8 +160,8 @@ def test_findings_with_filmstrips_cost_one_decode_more_however_many(
     assert json.loads((tmp_path / "run" / "manifest.json").read_text()) == manifest
 
 
-def test_results_do_not_depend_on_workers_or_order(clips: Path, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+def test_results_do_not_depend_on_workers_or_order(few: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", few)
     run(suite, tmp_path / "one", workers=1)
     run(suite, tmp_path / "four", workers=4)
     assert (tmp_path / "one" / "results.json").read_bytes() == (
@@ -227,38 +233,55 @@ def killed(how: str, suite: Path, out: Path) -> None:
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
 
 
-@pytest.mark.parametrize("where", KILLS)
-def test_a_killed_run_continues_to_the_same_bytes(clips: Path, tmp_path: Path, where: str) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+@pytest.fixture(scope="module")
+def straight(few: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A suite, and the results of a run of it that nothing broke off."""
+    folder = tmp_path_factory.mktemp("straight")
+    suite = write_suite(folder / "s.yaml", few)
+    return suite, (run(suite, folder / "run").run_dir / "results.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name in ("storing a clip", "features", "summarize") else []
+        )
+        for name in KILLS
+    ],
+)
+def test_a_killed_run_continues_to_the_same_bytes(
+    straight: tuple[Path, bytes], tmp_path: Path, where: str
+) -> None:
+    suite, results = straight
     killed(KILLS[where], suite, tmp_path / "killed")
     records = [p for p in (tmp_path / "killed" / "clips").glob("*.json") if not p.name.startswith(".")]
     finished = {p.with_suffix(".mp4").name for p in records}
     kept = {k: v for k, v in stamps(tmp_path / "killed", "clips/*.mp4").items() if Path(k).name in finished}
     whole = stamps(tmp_path / "killed", "features/*/*.npz")
     kept |= {k: v for k, v in whole.items() if not Path(k).name.startswith(".")}
-    runs = run(suite, tmp_path / "killed"), run(suite, tmp_path / "straight")
-    results = [(done.run_dir / "results.json").read_bytes() for done in runs]
-    assert results[0] == results[1]
+    again = run(suite, tmp_path / "killed")
+    assert (again.run_dir / "results.json").read_bytes() == results
     now = stamps(tmp_path / "killed", "clips/*.mp4", "features/*/*.npz")
     assert {k: now[k] for k in kept} == kept, "something finished was made twice"
 
 
 def test_a_kill_while_reports_of_a_changed_run_are_written_leaves_no_stale_report(
-    clips: Path, tmp_path: Path
+    few: Path, tmp_path: Path
 ) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+    suite = write_suite(tmp_path / "s.yaml", few)
     assert run(suite, tmp_path / "run").verdict.exit_code == 0
-    write_suite(suite, clips, "gates: ['temporal.warp_error <= 0.0000001']\n")
+    write_suite(suite, few, "gates: ['temporal.warp_error <= 0.0000001']\n")
     killed(KILLS["report"], suite, tmp_path / "run")
     done = run(suite, tmp_path / "run")
     assert done.verdict.exit_code == 3
     assert "temporal.warp_error &lt;= 1e-07" in done.report.read_text()
 
 
-def test_gates_of_another_suite_leave_no_trace(clips: Path, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips, "gates: ['temporal.warp_error <= 0.0000001']\n")
+def test_gates_of_another_suite_leave_no_trace(few: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", few, "gates: ['temporal.warp_error <= 0.0000001']\n")
     assert run(suite, tmp_path / "run").verdict.exit_code == 3
-    lenient = load_suite(write_suite(tmp_path / "t.yaml", clips, "gates: ['temporal.warp_error <= 1']\n"))
+    lenient = load_suite(write_suite(tmp_path / "t.yaml", few, "gates: ['temporal.warp_error <= 1']\n"))
     assert regate(RunDir.open(tmp_path / "run"), lenient.gates, 0).verdict.exit_code == 0
     again = run(suite, tmp_path / "run")
     assert (again.changed, again.verdict.exit_code) == (False, 3)
@@ -283,12 +306,12 @@ def test_a_run_killed_before_its_manifest_can_begin_again(clips: Path, tmp_path:
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
-def test_limits_hold_for_clips_that_were_decoded_under_others(clips: Path, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+def test_limits_hold_for_clips_that_were_decoded_under_others(few: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", few)
     assert run(suite, tmp_path / "run").verdict.exit_code == 0
-    write_suite(suite, clips, "limits: {max_frames: 2}\n")
+    write_suite(suite, few, "limits: {max_frames: 2}\n")
     assert run(suite, tmp_path / "run").verdict.exit_code == 4
-    write_suite(suite, clips)
+    write_suite(suite, few)
     assert run(suite, tmp_path / "run").verdict.exit_code == 0
 
 
@@ -342,20 +365,20 @@ def test_a_file_in_place_of_the_run_is_refused(clips: Path, tmp_path: Path) -> N
         run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run")
 
 
-def test_another_suite_does_not_continue_a_run(clips: Path, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+def test_another_suite_does_not_continue_a_run(few: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", few)
     run(suite, tmp_path / "run", limit=1)
     with pytest.raises(RunDirError, match="holds another run"):
         run(suite, tmp_path / "run")
 
 
-def test_other_gates_and_metrics_continue_a_run(clips: Path, tmp_path: Path) -> None:
+def test_other_gates_and_metrics_continue_a_run(few: Path, tmp_path: Path) -> None:
     from vgaudit import video
 
-    suite = write_suite(tmp_path / "s.yaml", clips)
+    suite = write_suite(tmp_path / "s.yaml", few)
     run(suite, tmp_path / "run")
     before = video.decodes_started()
-    write_suite(suite, clips, "gates: ['temporal.warp_error <= 0.000001']\n")
+    write_suite(suite, few, "gates: ['temporal.warp_error <= 0.000001']\n")
     done = run(suite, tmp_path / "run")
     assert done.verdict.exit_code == 3
     assert video.decodes_started() == before
@@ -399,8 +422,8 @@ def test_a_locked_run_is_refused(clips: Path, tmp_path: Path) -> None:
         run(suite, tmp_path / "run")
 
 
-def test_score_alone_gives_what_run_gives(clips: Path, tmp_path: Path) -> None:
-    suite = write_suite(tmp_path / "s.yaml", clips)
+def test_score_alone_gives_what_run_gives(few: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "s.yaml", few)
     run(suite, tmp_path / "whole")
     execute(prepare(load_suite(suite)), tmp_path / "parts", generate_only=True)
     score_run(tmp_path / "parts")
@@ -440,8 +463,8 @@ def test_census_answers_per_clip_and_estimates_nothing(tmp_path: Path) -> None:
     assert any("Likeness was not assessed" in note for note in done.data.notes)
 
 
-def test_a_report_is_read_from_the_run_directory_alone(clips: Path, tmp_path: Path) -> None:
-    done = run(write_suite(tmp_path / "s.yaml", clips), tmp_path / "run")
+def test_a_report_is_read_from_the_run_directory_alone(few: Path, tmp_path: Path) -> None:
+    done = run(write_suite(tmp_path / "s.yaml", few), tmp_path / "run")
     (tmp_path / "s.yaml").unlink()
     assert read_report_data(RunDir.open(tmp_path / "run")) == done.data
 

@@ -18,7 +18,10 @@ from tests.reports.test_in_browser import _CONTRAST
 from tests.reports.test_review_page import data_of
 from vgaudit.reports.html import write_html
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.usefixtures("chromium"),
+]
 
 TITLE = "document.getElementById('finding-title').textContent"
 SAID = "document.getElementById('said').textContent"
@@ -368,7 +371,9 @@ def test_without_scripts_there_is_a_table(site: Site) -> None:
         clean(plain)
 
 
-@pytest.mark.parametrize("width", [390, 740, 1130, 1440])
+@pytest.mark.parametrize(
+    "width", [390, *(pytest.param(n, marks=pytest.mark.slow) for n in (740, 1130)), 1440]
+)
 def test_it_fits_its_window(browser: Browser, site: Site, width: int, tmp_path: Path) -> None:
     browser.resize(width, 900)
     item = next(i for i in site.items if i["box"])
@@ -577,7 +582,7 @@ def test_served_a_reload_keeps_what_is_not_saved(browser: Browser, site: Site, d
     clean(browser, refusals=True)
 
 
-@pytest.mark.parametrize("answer", ["drop", "mute"])
+@pytest.mark.parametrize("answer", ["drop", pytest.param("mute", marks=pytest.mark.slow)])
 def test_served_a_lost_answer_makes_no_second_decision(
     browser: Browser, site: Site, desk: FakeDesk, answer: str
 ) -> None:

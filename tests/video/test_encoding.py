@@ -28,7 +28,9 @@ def read(path: Path) -> tuple[np.ndarray, ClipInfo]:
     return frames, reader.info
 
 
-@pytest.mark.parametrize("size", [(64, 64), (50, 66), (63, 65), (144, 176), (240, 426)])
+@pytest.mark.parametrize(
+    "size", [(64, 64), (50, 66), (63, 65), (144, 176), pytest.param((240, 426), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("settings", [SETTINGS, EXACT], ids=["playable", "exact"])
 def test_eight_encodes_give_the_same_bytes(
     tmp_path: Path, size: tuple[int, int], settings: EncoderSettings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, max_pool3d, pad
 
-from tests.tiny_i3d import drawn_inception
+from tests.tiny_i3d import NARROW, drawn_inception
 from vgaudit.errors import Unavailable
+from vgaudit.zoo import inception_i3d
 from vgaudit.zoo.catalogue import I3D_RGB, WEIGHTS
 from vgaudit.zoo.inception_i3d import KINETICS_400, load_inception_i3d, same_padding
 
@@ -46,6 +48,37 @@ def units() -> dict[str, tuple[int, int, int]]:
 @pytest.fixture(scope="module")
 def network() -> Any:
     return drawn_inception(KINETICS_400, 3)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Any:
+    """The same graph with few channels: what it does with time and place does not depend on them."""
+    return drawn_inception(NARROW, 3)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One clip through the network at its full width, which takes seconds."""
+
+    x: Tensor
+    made: Tensor
+    shapes: list[tuple[str, tuple[int, ...]]]
+
+
+@pytest.fixture(scope="module")
+def whole(network: Any) -> Seen:
+    shapes: list[tuple[str, tuple[int, ...]]] = []
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, _i, out, name=name: shapes.append((name, tuple(out.shape[1:])))
+        )
+        for name, module in network.named_children()
+    ]
+    x = clip(16, 224)
+    made = network(x)
+    for hook in hooks:
+        hook.remove()
+    return Seen(x, made, shapes)
 
 
 def test_every_parameter_is_the_papers(network: Any) -> None:
@@ -91,17 +124,9 @@ SHAPES = {
 }
 
 
-def test_every_output_has_the_papers_shape_and_place(network: Any) -> None:
-    seen: dict[str, tuple[int, ...]] = {}
-    hooks = [
-        module.register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: tuple(out.shape[1:])}))
-        for name, module in network.named_children()
-    ]
-    made = network(clip(16, 224))
-    for hook in hooks:
-        hook.remove()
-    assert list(seen.items()) == list(SHAPES.items())
-    assert made.shape == (1, 400)
+def test_every_output_has_the_papers_shape_and_place(whole: Seen) -> None:
+    assert whole.shapes == list(SHAPES.items())
+    assert whole.made.shape == (1, 400)
 
 
 # The same graph once more, from functions alone. What a mutation changes is a field.
@@ -193,12 +218,24 @@ def apart(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / a.std())
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(16, 224, 224), (17, 224, 223), (9, 193, 224)])
-def test_logits_are_those_of_the_graph_written_out(
-    network: Any, frames: int, height: int, width: int
-) -> None:
+def test_logits_are_those_of_the_graph_written_out(network: Any, whole: Seen) -> None:
+    assert apart(whole.made, Graph(network.state_dict())(whole.x)) < 1e-5
+
+
+SIZES = [(16, 224, 224), (17, 224, 223), (9, 193, 224)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("frames", "height", "width"), SIZES[1:])
+def test_logits_at_other_sizes(network: Any, frames: int, height: int, width: int) -> None:
     x = clip(frames, height, width)
     assert apart(network(x), Graph(network.state_dict())(x)) < 1e-5
+
+
+@pytest.mark.parametrize(("frames", "height", "width"), SIZES)
+def test_logits_of_a_narrow_network(narrow: Any, frames: int, height: int, width: int) -> None:
+    x = clip(frames, height, width)
+    assert apart(narrow(x), Graph(narrow.state_dict())(x)) < 1e-5
 
 
 @pytest.mark.parametrize("frames", [9, 16, 17])
@@ -231,7 +268,7 @@ class NoActivation(Graph):
 class BranchesExchanged(Graph):
     def block(self, x: Tensor, name: str) -> Tensor:
         made = super().block(x, name)
-        one, three = BLOCKS[name][1], BLOCKS[name][2][1]
+        one, three = (len(self.state[f"{name}.{unit}.conv3d.weight"]) for unit in ("b0", "b1b"))
         return torch.cat([made[:, one : one + three], made[:, :one], made[:, one + three :]], dim=1)
 
 
@@ -252,23 +289,55 @@ class AllFramesAtOnce(Graph):
         return seen.mean(dim=(2, 3, 4))[:, :, None]
 
 
-@pytest.mark.parametrize(
-    "mutated",
-    [
-        OddInFront,
-        SmallEpsilon,
-        Symmetric,
-        NoActivation,
-        BranchesExchanged,
-        NoLogitBias,
-        LargestOverTime,
-        AllFramesAtOnce,
-    ],
-)
-def test_a_graph_that_differs_is_told(network: Any, mutated: Callable[[dict[str, Tensor]], Graph]) -> None:
-    x = clip(17, 224)  # three steps of time are left at the end, so that what becomes of them shows
-    made, other = network(x), mutated(network.state_dict())(x)
-    assert float((made - other).abs().max() / made.std()) > 0.1
+@dataclass(frozen=True)
+class Longer:
+    """A clip, what the last block makes of it, and its logits."""
+
+    x: Tensor
+    features: Tensor
+    made: Tensor
+
+
+@pytest.fixture(scope="module")
+def longer(network: Any) -> Longer:
+    """Three steps of time are left at the end, so that what becomes of them shows."""
+    kept: list[Tensor] = []
+    hook = network.Mixed_5c.register_forward_hook(lambda _m, _i, out: kept.append(out))
+    x = clip(17, 224)
+    made = network(x)
+    hook.remove()
+    return Longer(x, kept[0], made)
+
+
+AMID = [OddInFront, SmallEpsilon, Symmetric, NoActivation, BranchesExchanged]
+BEHIND = [NoLogitBias, LargestOverTime, AllFramesAtOnce]
+"""What differs after the last block only."""
+
+
+def differs(made: Tensor, other: Tensor) -> bool:
+    return float((made - other).abs().max() / made.std()) > 0.1
+
+
+@pytest.mark.parametrize("mutated", AMID)
+def test_a_graph_that_differs_is_told(narrow: Any, mutated: Callable[[dict[str, Tensor]], Graph]) -> None:
+    x = clip(17, 224)
+    assert differs(narrow(x), mutated(narrow.state_dict())(x))
+
+
+@pytest.mark.parametrize("mutated", BEHIND)
+def test_an_end_that_differs_is_told(
+    network: Any, longer: Longer, mutated: Callable[[dict[str, Tensor]], Graph]
+) -> None:
+    graph = mutated(network.state_dict())
+    assert differs(longer.made, graph.over_time(graph.logits(graph.averaged(longer.features))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutated", [*AMID, *BEHIND])
+def test_a_graph_that_differs_is_told_at_full_width(
+    network: Any, longer: Longer, mutated: Callable[[dict[str, Tensor]], Graph]
+) -> None:
+    assert differs(longer.made, mutated(network.state_dict())(longer.x))
 
 
 class PoolLeavesOut(Graph):
@@ -283,13 +352,24 @@ class TimeBeforeLogits(Graph):
         return self.logits(self.averaged(self.features(x)).mean(dim=2, keepdim=True))[:, :, 0]
 
 
-@pytest.mark.parametrize("same", [PoolLeavesOut, TimeBeforeLogits])
+SAME = [PoolLeavesOut, TimeBeforeLogits]
+
+
+@pytest.mark.parametrize("same", SAME)
 def test_what_makes_no_difference_in_this_graph(
-    network: Any, same: Callable[[dict[str, Tensor]], Graph]
+    narrow: Any, same: Callable[[dict[str, Tensor]], Graph]
 ) -> None:
     """Every pool comes after a ReLU, and all after the last block is linear."""
     x = clip(17, 224)
-    assert apart(network(x), same(network.state_dict())(x)) < 1e-5
+    assert apart(narrow(x), same(narrow.state_dict())(x)) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("same", SAME)
+def test_what_makes_no_difference_at_full_width(
+    network: Any, longer: Longer, same: Callable[[dict[str, Tensor]], Graph]
+) -> None:
+    assert apart(longer.made, same(network.state_dict())(longer.x)) < 1e-5
 
 
 def test_a_pool_by_itself_takes_zeros_around(network: Any) -> None:
@@ -319,8 +399,9 @@ def test_same_padding(size: int, kernel: int, stride: int, expected: tuple[int, 
     assert same_padding(size, kernel, stride) == expected
 
 
-def test_clips_of_a_batch_do_not_touch_each_other(network: Any) -> None:
-    x = clip(9, 224, n=2)
+@pytest.mark.parametrize("shape", ["narrow", pytest.param("network", marks=pytest.mark.slow)])
+def test_clips_of_a_batch_do_not_touch_each_other(request: pytest.FixtureRequest, shape: str) -> None:
+    network, x = request.getfixturevalue(shape), clip(9, 224, n=2)
     together = network(x)
     for i in range(2):
         torch.testing.assert_close(together[i : i + 1], network(x[i : i + 1]), atol=1e-4, rtol=1e-5)
@@ -328,10 +409,10 @@ def test_clips_of_a_batch_do_not_touch_each_other(network: Any) -> None:
 
 @pytest.mark.parametrize(("frames", "height", "width"), [(8, 224, 224), (16, 192, 224), (16, 224, 256)])
 def test_clips_that_leave_no_single_place_are_refused(
-    network: Any, frames: int, height: int, width: int
+    narrow: Any, frames: int, height: int, width: int
 ) -> None:
     with pytest.raises(ValueError, match=r"expected \(n, 3, 9 or more, 224, 224\)"):
-        network(clip(frames, height, width))
+        narrow(clip(frames, height, width))
 
 
 def saved(path: Path, state: dict[str, Tensor], **how: bool) -> tuple[str, str]:
@@ -339,17 +420,22 @@ def saved(path: Path, state: dict[str, Tensor], **how: bool) -> tuple[str, str]:
     return str(path), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_weights_load_from_a_file_of_tensors_old_or_new(network: Any, tmp_path: Path) -> None:
-    x = clip(16, 224)
-    state = network.state_dict()
+@pytest.mark.parametrize("shape", ["narrow", pytest.param("network", marks=pytest.mark.slow)])
+def test_weights_load_from_a_file_of_tensors_old_or_new(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    network, x = request.getfixturevalue(shape), clip(16, 224)
+    if shape == "narrow":
+        monkeypatch.setattr(inception_i3d, "KINETICS_400", NARROW)
+    state, made = network.state_dict(), network(x)
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     path, sha256 = saved(tmp_path / "new.pt", state)
     loaded = load_inception_i3d(path, sha256, "cpu")
-    torch.testing.assert_close(loaded.network(x), network(x), rtol=0, atol=0)
+    torch.testing.assert_close(loaded.network(x), made, rtol=0, atol=0)
     assert loaded.facts["weights_sha256"] == sha256
     assert loaded.facts["weights_pinned"] is True
     path, sha256 = saved(tmp_path / "old.pt", old, _use_new_zipfile_serialization=False)  # as torch 0.3 did
-    torch.testing.assert_close(load_inception_i3d(path, sha256, "cpu").network(x), network(x), rtol=0, atol=0)
+    torch.testing.assert_close(load_inception_i3d(path, sha256, "cpu").network(x), made, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

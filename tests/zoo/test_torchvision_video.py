@@ -38,7 +38,10 @@ def drawn(model: str) -> Any:
     return network.eval()
 
 
-@pytest.mark.parametrize("model", CLASSIFIERS)
+@pytest.mark.parametrize(
+    "model",
+    [name if name == "r3d_18" else pytest.param(name, marks=pytest.mark.slow) for name in CLASSIFIERS],
+)
 def test_features_are_what_enters_the_classifier(model: str, tmp_path: Path) -> None:
     network, path = drawn(model), tmp_path / "weights.pth"
     torch.save(network.state_dict(), path)

@@ -151,6 +151,7 @@ def test_one_layout_is_not_the_other(tmp_path: Path) -> None:
         load_videomae("base", str(tmp_path / "g.pth"), None, "cpu")
 
 
+@pytest.mark.slow
 def test_the_giant_layer_by_layer() -> None:
     """On the meta device, which holds no numbers."""
     assert (GIANT.depth, GIANT.width, GIANT.heads, GIANT.hidden) == (40, 1408, 16, 6144)
