@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reports.conftest import Written
-from tests.reports.synthetic_paired import build as build_paired
+from tests.reports.synthetic_paired import build_paired
 from vgaudit.decision_words import Decision, Standing, State
 from vgaudit.errors import UsageError
-from vgaudit.reports.data import ReportData
 from vgaudit.paired import PairedDifference
+from vgaudit.reports.data import ReportData
 from vgaudit.reports.export import COLUMNS, MARK, csv_cell, csv_text, tables, write_export
 
 NAMES = ("samples", "measurements", "findings", "results", "gates", "comparisons", "decisions", "values")
