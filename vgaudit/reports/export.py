@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from vgaudit.errors import UsageError
 from vgaudit.paired import PairedDifference
-from vgaudit.records import NOT_APPLICABLE
+from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text
@@ -262,8 +262,13 @@ def _result_rows(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _comparison_rows(data: ReportData) -> list[dict[str, Any]]:
-    stored = data.comparisons or {"differences": (), "not_paired": {}}
-    rows = []
+    stored = data.comparisons
+    rows: list[dict[str, Any]] = []
+    if stored is None:
+        if data.kind == "census" or len({entry.sample.group for entry in data.clips}) < 2:
+            return rows
+        why = "the run was scored by a version of vgaudit that did not compare groups; score it again"
+        return [{"name": "", "group": "", "reference": "", "status": NOT_COMPUTED, "reason": why}]
     for entry in stored["differences"]:
         found = PairedDifference.from_json(entry)
         dropped = json.dumps(entry.get("dropped") or {}, ensure_ascii=False)
