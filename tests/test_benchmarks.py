@@ -249,3 +249,11 @@ def test_the_benchmark_says_so_by_its_exit_code(
     with pytest.raises(SystemExit) as ended:
         fetv.main()
     assert ended.value.code not in (0, None)
+
+
+def test_the_report_of_the_scale_benchmark_can_be_written(tmp_path: Path) -> None:
+    scale = script("report_scale")
+    data = scale.build(tmp_path, 8, 2, 12)
+    assert {d["status"] for d in data.comparisons["differences"]} == {"computed"}
+    scale.written(data, tmp_path / "report")
+    assert 0 < scale.weighed(tmp_path / "report") < scale.MOST_BYTES

@@ -12,8 +12,10 @@ from tests.browser import CHROMIUM, Browser
 from tests.reports import synthetic_likeness
 from tests.reports.conftest import Written
 from tests.reports.large import many
+from tests.reports.synthetic_review import decidable_run
 from vgaudit.reports.html import write_html
 from vgaudit.reports.likeness_page import write_shareable
+from vgaudit.reports.single_file import write_single_file
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 WIDTHS = (390, 1440)
@@ -43,6 +45,19 @@ def pages(
     photos = {synthetic_likeness.NAMES[0]: [synthetic_likeness.photograph()]}
     found["likeness"] = write_html(audited, folder / "likeness" / "report", photos).with_name("likeness.html")
     found["likeness, shareable"] = write_shareable(audited, folder / "shareable", with_prompts=True)
+    desk = folder / "desk"
+    review = write_html(decidable_run(desk), desk / "report").with_name("review.html")
+    report = run_report.folder
+    found |= {
+        "review": review,
+        "heat map": report / "prompts.html",
+        "prompt": report / "prompts" / "beach.html",
+        "prompt with markup": report / "prompts" / "hostile.html",
+        "one file": write_single_file(run_report.data, report, folder / "one.html"),
+        "one file with likeness": write_single_file(
+            audited, found["likeness"].parent, folder / "one-likeness.html"
+        ),
+    }
     return found
 
 

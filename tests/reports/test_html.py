@@ -136,6 +136,12 @@ def test_hostile_text_is_shown_as_text(run_report: Written) -> None:
     for path in run_report.pages:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f]", path.read_text("utf-8"))
     assert "</pre><script>alert(3)</script>" in index.text
+    prompts = [*run_report.folder.glob("prompts*.html"), *(run_report.folder / "prompts").glob("*.html")]
+    for path in prompts:
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f]", path.read_text("utf-8"))
+    shown = "".join(Page(path).text for path in prompts)
+    for prompt in PROMPTS.values():
+        assert visible(prompt) in shown
 
 
 def test_the_verdict_comes_first_and_everything_is_said_in_words(run_report: Written) -> None:

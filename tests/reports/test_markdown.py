@@ -7,11 +7,13 @@ from typing import Literal
 
 import pytest
 
+from tests.reports import synthetic_likeness
 from tests.reports.conftest import Written
 from vgaudit.plan import Sample
 from vgaudit.records import ClipRecord, Finding, GateResult, Measurement, Outcome, Result, Severity, Verdict
 from vgaudit.reports.data import ClipEntry, PublishDecision, ReportData
 from vgaudit.reports.escaping import markdown_text
+from vgaudit.reports.junit import write_junit
 from vgaudit.reports.markdown import MOST_BYTES, write_markdown
 
 
@@ -183,3 +185,12 @@ def test_an_empty_run_has_a_summary(tmp_path: Path) -> None:
     )
     text = write_markdown(data, tmp_path / "deep" / "summary.md").read_text("utf-8")
     assert text.startswith("# ❔ Not computed: x\n\nnothing was made. Exit code 4.")
+
+
+def test_files_that_leave_the_desk_name_nobody_of_the_gallery(tmp_path: Path) -> None:
+    data = synthetic_likeness.build(tmp_path)
+    for made in (write_markdown(data, tmp_path / "summary.md"), write_junit(data, tmp_path / "junit.xml")):
+        text = made.read_text("utf-8")
+        assert "person 1" in text, made
+        for name in ("jane_example", "jane example", "jane-example", "ordinary-person"):
+            assert name not in text.lower().replace("\\", ""), made

@@ -20,6 +20,7 @@ from tests.reports.synthetic import FPS, build, write_media
 from tests.reports.test_html import Page
 from vgaudit.plan import Sample, make_sample_id
 from vgaudit.records import ClipRecord, Finding, Measurement, Severity
+from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.expectations import expectations_of
 from vgaudit.reports.filmstrips import strip_of
@@ -27,7 +28,7 @@ from vgaudit.reports.html import write_html
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.page_files import CONTENT_SECURITY_POLICY
 from vgaudit.reports.prompt_matrix import Matrices, matrices
-from vgaudit.reports.prompt_matrix_pages import PAGE
+from vgaudit.reports.prompt_matrix_pages import PAGE, row_markup
 from vgaudit.reports.prompt_page import prompt_page
 from vgaudit.reports.prompts import prompts_of
 
@@ -180,6 +181,15 @@ def test_several_clips_of_a_prompt_give_their_mean_and_failed_ones_are_counted()
     calm, gone = shown.groups["g"][3], shown.groups["g"][4]
     assert (calm.cells[0].text, calm.cells[0].clips, calm.clips, calm.unusable) == ("2.50", 2, 3, 1)
     assert shown.reasons[gone.cells[0].reason][0] == "not computed: no usable clip"
+
+
+def test_a_mean_of_some_clips_says_of_how_many() -> None:
+    places: dict[str, list[tuple[str, float | str]]] = {"m.up": [("a", 1.0), ("a", 2.0), ("b", 3.0)]}
+    shown = _matrix(places)
+    row, other = shown.groups["a"][0], shown.groups["a"][1]
+    assert "part" not in row_markup(row, shown.columns, ())
+    half = dataclasses.replace(other, clips=3, unusable=1)
+    assert '<span class="part">1 of 2 clips</span>' in row_markup(half, shown.columns, ())
 
 
 def test_pages_are_well_formed_safe_and_lead_somewhere(report: Written) -> None:
@@ -391,6 +401,11 @@ def test_all_players_seek_and_step_together(browser: Browser, report: Written) -
     told = browser.run("document.querySelectorAll('.held')[1].textContent")
     assert told == "ended at 0.80 s, holds its last frame"
     assert browser.run("document.querySelector('.clock').textContent") == "1.20 of 1.60 s"
+    browser.run(f"{seek.format(0.125)} s.dispatchEvent(new Event('input', {{bubbles: true}})); }})()")
+    clock = browser.run("document.querySelector('.clock').textContent")
+    assert (
+        clock == f"{numbers.seconds(0.125).removesuffix(' s')} of 1.60 s"
+    )  # a tie, as the page itself writes it
     _clean(browser)
 
 
@@ -529,3 +544,10 @@ def test_text_has_enough_contrast(report: Written, dark: bool) -> None:
             "const cell = row.insertCell(); cell.className = kind + i; cell.textContent = '0.5'; } })()"
         )
         assert opened.run(_CONTRAST) == []
+
+
+def test_rows_of_the_clip_table_lead_to_the_prompt(report: Written) -> None:
+    index = (report.folder / "index.html").read_text("utf-8")
+    assert 'href="prompts/beach.html"' in index.partition('id="clip-table"')[2]
+    data = (report.folder / "assets" / "clips-data.js").read_text("utf-8")
+    assert "prompts/beach.html" in data

@@ -109,6 +109,14 @@ def test_the_likeness_audit_is_numbers_without_faces(files: dict[str, Path]) -> 
     assert "<img" not in section
 
 
+def test_people_of_the_gallery_are_numbered(files: dict[str, Path]) -> None:
+    page = _Attributes(files["likeness"].read_text("utf-8"))
+    text = " ".join([*page.words, *(value for _, name, value in page.found if name != "src")]).lower()
+    assert "person 1" in text
+    for name in ("jane_example", "jane example", "ordinary-person", "<b>omar</b> & co"):
+        assert name not in text
+
+
 def test_stills_are_small_and_carry_nothing_else(files: dict[str, Path]) -> None:
     stills = re.findall(r"data:image/jpeg;base64,([^\"]+)", files["run"].read_text("utf-8"))
     assert len(set(stills)) == 19  # one sample has no clip

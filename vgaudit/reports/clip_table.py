@@ -7,8 +7,8 @@ from which the script filters, sorts and shows a page at a time. Without scripts
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ class ClipTable:
     groups: Sequence[str]
     census: bool
     page_rows: int = PAGE_ROWS
+    prompt_pages: Mapping[str, str] = field(default_factory=dict)
+    """Row's stem -> URL of its prompt's page, where the prompt has one."""
 
     @property
     def total(self) -> int:
@@ -111,7 +113,13 @@ class ClipTable:
 
     def names(self) -> dict[str, Any]:
         """What templates with rows of the table need."""
-        return {"clip_table": self, "groups": self.groups, "census": self.census, "state_of": self.state_of}
+        return {
+            "clip_table": self,
+            "groups": self.groups,
+            "census": self.census,
+            "state_of": self.state_of,
+            "prompt_pages": self.prompt_pages,
+        }
 
     def script(self) -> str:
         """``assets/clips-data.js``: one assignment of plain data, a list for every field of the rows.
@@ -130,6 +138,7 @@ class ClipTable:
             "name": [words.index(row.name) for row in self.rows],
             "source": [words.index(row.source if row.prompt else "") for row in self.rows],
             "prompt": [words.index(row.prompt_id) for row in self.rows],
+            "promptPage": [words.index(self.prompt_pages.get(row.stem, "")) for row in self.rows],
             "seed": [words.index(row.seed_words) for row in self.rows],
             "group": [group_of[row.group] for row in self.rows],
             "problem": [words.index(row.problem) for row in self.rows],
@@ -151,9 +160,14 @@ class ClipTable:
                 for column in columns
             ],
         }
-        for field, of_nothing in (("reasons", []), ("moreReasons", 0), ("source", words.index(""))):
-            if all(value == of_nothing for value in data[field]):
-                del data[field]
+        for name, of_nothing in (
+            ("reasons", []),
+            ("moreReasons", 0),
+            ("source", words.index("")),
+            ("promptPage", words.index("")),
+        ):
+            if all(value == of_nothing for value in data[name]):
+                del data[name]
         data["words"] = words.all
         text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return f"globalThis.vgauditClips = {text.translate(_IN_SCRIPTS)};\n"

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from vgaudit.errors import UsageError
+from vgaudit.paired import PairedDifference
+from vgaudit.records import NOT_APPLICABLE, NOT_COMPUTED
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text
@@ -62,6 +64,33 @@ GATES = (
     Column("severity", "text", "fail counts for the verdict, warn is only shown."),
     Column("reason", "text", "One sentence with the numbers."),
 )
+COMPARISONS = (
+    Column("name", "text", "<metric>.<value>; table `values` has its unit."),
+    Column("group", "text", "The one group; empty where the value is compared for no pair."),
+    Column("reference", "text", "The other. Numbers are of group minus reference."),
+    Column("value", "number", "Mean over prompts of the paired differences; null unless status is computed."),
+    Column("low", "number", "Lower end of its interval; null where there is none."),
+    Column("high", "number", "Upper end of its interval; null where there is none."),
+    Column("confidence", "number", "Coverage of the intervals, as a fraction."),
+    Column("shown", "truth", "Whether a difference is shown; false does not mean that groups are equal."),
+    Column("p", "number", "Of the two-sided sign-flip test."),
+    Column("p_holm", "number", "The same, adjusted for all comparisons of the run."),
+    Column(
+        "effect", "number", "d_z: mean over standard deviation of the differences; null where all are equal."
+    ),
+    Column("effect_low", "number", "Lower end of its interval."),
+    Column("effect_high", "number", "Upper end of its interval."),
+    Column("n_pairs", "whole", "Pairs of clips, or of averages of clips."),
+    Column("n_prompts", "whole", "Prompts, the independent pieces of evidence."),
+    Column("n_differing", "whole", "Prompts among them whose difference is not 0."),
+    Column("n_dropped", "whole", "Prompts left out."),
+    Column("dropped", "text", "Why, with how many prompts, as JSON."),
+    Column("interval", "text", "bootstrap, t or empty."),
+    Column("test", "text", "all sign flips, drawn sign flips, bound or empty."),
+    Column("doubt", "text", "Why gates would not take the value; empty where they would."),
+    Column("status", "text", "computed, not computed or not applicable."),
+    Column("reason", "text", "Why there is no number, or what qualifies it."),
+)
 DECISIONS = (
     Column("seq", "whole", "Number of the decision in the run's chain, from 1."),
     Column("time", "text", "When it was decided, ISO 8601 in UTC."),
@@ -105,6 +134,7 @@ def tables(data: ReportData) -> list[Table]:
         Table("findings", "something a detector noticed in a clip", FINDINGS, finding_rows(data)),
         Table("results", "an estimate for a group", RESULTS, _result_rows(data)),
         Table("gates", "a condition held against a group", GATES, [g.to_json() for g in data.gates]),
+        Table("comparisons", "a paired difference of two groups", COMPARISONS, _comparison_rows(data)),
         Table("decisions", "a reviewer's decision on a finding of this run", DECISIONS, _decision_rows(data)),
         Table("values", "a measured value: its unit and meaning", VALUES, _value_rows(data)),
     ]
@@ -228,6 +258,23 @@ def _result_rows(data: ReportData) -> list[dict[str, Any]]:
         row["unbounded"] = " ".join(detail.pop("unbounded", ()))
         row["detail"] = json.dumps(detail, sort_keys=True, ensure_ascii=False, default=str)
         rows.append(row)
+    return rows
+
+
+def _comparison_rows(data: ReportData) -> list[dict[str, Any]]:
+    stored = data.comparisons
+    rows: list[dict[str, Any]] = []
+    if stored is None:
+        if data.kind == "census" or len({entry.sample.group for entry in data.clips}) < 2:
+            return rows
+        why = "the run was scored by a version of vgaudit that did not compare groups; score it again"
+        return [{"name": "", "group": "", "reference": "", "status": NOT_COMPUTED, "reason": why}]
+    for entry in stored["differences"]:
+        found = PairedDifference.from_json(entry)
+        dropped = json.dumps(entry.get("dropped") or {}, ensure_ascii=False)
+        rows.append({**entry, "dropped": dropped, "shown": found.shown() if found.p is not None else None})
+    for name, why in stored["not_paired"].items():
+        rows.append({"name": name, "group": "", "reference": "", "status": NOT_APPLICABLE, "reason": why})
     return rows
 
 

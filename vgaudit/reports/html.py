@@ -79,7 +79,12 @@ def write_html(data: ReportData, out_dir: Path, photos: Photographs | None = Non
         rows.append(clip_row(entry, stem, media, shown))
     prompts = prompts_of(data.clips, rows)
     groups = tuple(dict.fromkeys(row.group for row in rows))
-    table = ClipTable(table_order(rows, data.kind == "census"), groups, data.kind == "census")
+    table = ClipTable(
+        table_order(rows, data.kind == "census"),
+        groups,
+        data.kind == "census",
+        prompt_pages={row.stem: prompt.href for prompt in prompts if prompt.stem for row in prompt.rows},
+    )
     write_assets(out_dir / "assets", made={DATA_FILE: table.script()})
     environment = page_environment()
     common = {

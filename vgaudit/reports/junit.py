@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 from vgaudit.records import GateResult, Outcome
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line, xml_text
+from vgaudit.reports.likeness_names import VeiledNames
 from vgaudit.reports.overview import clip_name, problem
 from vgaudit.rundir import atomic_write
 
@@ -31,7 +32,8 @@ def write_junit(data: ReportData, path: Path) -> Path:
     that only warns is skipped instead), ``samples`` (a case per sample without a usable clip: an error, or skipped
     where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure, review is skipped).
     Clips made elsewhere are named by their path, with the sample's id in ``system-out``. The time of the run's last
-    pass stands at the verdict, in seconds, so that sums are right.
+    pass stands at the verdict, in seconds, so that sums are right. People of the gallery are
+    numbered, as in report.sarif.
 
     Args:
         data: The run.
@@ -59,6 +61,7 @@ def write_junit(data: ReportData, path: Path) -> Path:
         suite = SubElement(root, "testsuite", {"name": "clips"})
         for entry in data.clips:
             _answer(suite, data.name, entry)
+    _number_people(root, VeiledNames(data))
     _make_unique(root)
     _count(root)
     indent(root)
@@ -75,6 +78,15 @@ def _case(suite: Element, classname: str, name: str, seconds: float = 0.0) -> El
     """A case; ``time`` has three decimals and no exponent, which some readers do not know."""
     names = {"classname": _clean(classname) or "vgaudit", "name": _clean(name) or "(no name)"}
     return SubElement(suite, "testcase", {**names, "time": f"{seconds:.3f}"})
+
+
+def _number_people(root: Element, names: VeiledNames) -> None:
+    """Take ids of gallery entries out of all texts: whoever may see the job sees them."""
+    for element in root.iter():
+        if element.text:
+            element.text = names.people(element.text)
+        for key, value in element.items():
+            element.set(key, names.people(value))
 
 
 def _make_unique(root: Element) -> None:

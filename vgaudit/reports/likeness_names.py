@@ -124,7 +124,10 @@ class VeiledNames(Names):
             for place, number in self._places.items():
                 if place in text:
                     text = text.replace(place, f"clip {number}")
-        text = _HEX.sub(self._without_fingerprint, text)
+        return self.people(_HEX.sub(self._without_fingerprint, text))
+
+    def people(self, text: str) -> str:
+        """``text`` with nothing taken out but ids of entries: they are numbered."""
         if self._pattern is None:
             return text
         return self._pattern.sub(lambda m: self._pseudonym(m.group()), text)

@@ -24,6 +24,7 @@ from vgaudit.reports.clip_index import (
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.escaping import markdown_text, one_line
 from vgaudit.reports.estimates import AbsentMetric, absent_metrics, direction_of
+from vgaudit.reports.likeness_names import VeiledNames
 from vgaudit.reports.media import MediaFile
 from vgaudit.reports.named import folded, label, size_note
 from vgaudit.reports.overview import clip_name, condition, problem, remedies, sorted_gates, verdict_word
@@ -47,6 +48,8 @@ _BROKEN = 5_000  # bytes of the table of samples without a clip
 def write_markdown(data: ReportData, path: Path) -> Path:
     """Write ``summary.md``, of at most :data:`MOST_BYTES` bytes. Tables that are cut say so.
 
+    People of the gallery are numbered, as in report.sarif: code hosts show the file to whoever may see the job.
+
     Args:
         data: The run.
         path: File to write; its folder is made if need be.
@@ -54,17 +57,28 @@ def write_markdown(data: ReportData, path: Path) -> Path:
     Returns:
         ``path``.
     """
+    names, room = VeiledNames(data), MOST_BYTES
+    text = names.people(_whole(data, room))
+    while (
+        over := len(text.encode()) - MOST_BYTES
+    ) > 0 and room > 0:  # a number may be longer than the id was
+        room -= over
+        text = names.people(_whole(data, room))
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    return path
+
+
+def _whole(data: ReportData, most: int) -> str:
+    """The document in at most ``most`` bytes."""
     verdict, worst, broken = _verdict(data), _worst(data), _broken(data)
-    room = MOST_BYTES - sum(len(part.encode()) + 2 for part in (verdict, worst, broken))
+    room = most - sum(len(part.encode()) + 2 for part in (verdict, worst, broken))
     answers = _answers(data, room // 2) if data.kind == "census" else ""
     room -= len(answers.encode()) + 2
     gates = _gates(data, room // 2)
     room -= len(gates.encode()) + 2
     parts = [verdict, answers, gates, _results(data, room - 2), broken, worst]
-    text = "\n\n".join(part for part in parts if part) + "\n"
-    with atomic_write(path) as file:
-        file.write(text.encode())
-    return path
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _text(text: str, limit: int) -> str:

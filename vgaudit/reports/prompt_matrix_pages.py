@@ -121,6 +121,12 @@ def cell_title(cell: MatrixCell, column: MatrixColumn) -> str:
     return f"{text}; mean of {cell.clips} clips" if cell.clips > 1 else text
 
 
+def _part(cell: MatrixCell, row: MatrixRow) -> str:
+    """Says of how many clips the number is, where some have none; the script says the same."""
+    usable = row.clips - row.unusable
+    return f'<span class="part">{cell.clips} of {usable} clips</span>' if cell.clips < usable else ""
+
+
 def row_markup(row: MatrixRow, columns: Sequence[MatrixColumn], reasons: Sequence[Markup]) -> Markup:
     """The cells of a row, written here and not in the template: a large run has a hundred thousand.
 
@@ -140,7 +146,8 @@ def row_markup(row: MatrixRow, columns: Sequence[MatrixColumn], reasons: Sequenc
             continue
         kind = "h" if column.sign else "n"
         worst = '<span class="sr"> worst tenth</span>' if column.sign and cell.shade == SHADES - 1 else ""
-        parts.append(f'<td class="{kind}{cell.shade}" title="{cell_title(cell, column)}">{text}{worst}</td>')
+        title, part = cell_title(cell, column), _part(cell, row)
+        parts.append(f'<td class="{kind}{cell.shade}" title="{title}">{text}{worst}{part}</td>')
     return Markup("".join(parts))  # noqa: S704 - what comes from the run was escaped above
 
 

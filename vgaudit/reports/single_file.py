@@ -3,15 +3,16 @@
 The file is made from ``index.html`` as it stands, element by element, so it holds whatever the overview holds. Styles
 and scripts are written into it and allowed by their digests alone; what leads to another file becomes text. A part of
 a template that makes sense in the folder only carries the attribute ``data-folder-only`` and is left out.
+People of the gallery are numbered wherever the id of their entry stands, for the file is made to be sent.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 from importlib.resources import files
 from io import BytesIO
@@ -45,6 +46,8 @@ _DROPPED = frozenset({"video", "audio", "iframe", "object", "embed", "base"})
 _ELSEWHERE = re.compile(r"(?:\.{0,2}/)?(?:assets|clips|media|faces)/|[\w.-]+\.html\b")
 _ROWS = re.compile(r'<table[^>]* class="clips">.*?<tbody>(.*?)</tbody>', re.DOTALL)
 _ROW = re.compile(r"\s*<tr\b.*?</tr>", re.DOTALL)
+_SPOKEN = frozenset({"title", "alt", "aria-label", "label", "content"})
+"""Attributes that are text for people."""
 _LINKS = frozenset({"src", "srcset", "href", "poster", "action", "formaction", "data", "background", "ping"})
 
 
@@ -75,7 +78,7 @@ def write_single_file(data: ReportData, report: Path, out: Path, *, pictures: bo
         parts.about(pictures, len(stills), left, f"{MOST_PICTURE_BYTES // 1_000_000} MB of stills", more)  # type: ignore[attr-defined]
     )
     likeness = _likeness(data, parts) if has_likeness(data) else ""
-    page = _Page(report, stills, about, likeness, str(parts.find()))  # type: ignore[attr-defined]
+    page = _Page(report, stills, about, likeness, str(parts.find()), VeiledNames(data).people)  # type: ignore[attr-defined]
     page.feed(source)
     page.close()
     with atomic_write(out) as file:
@@ -216,12 +219,20 @@ class _Page(HTMLParser):
     """Writes the page again, element by element."""
 
     def __init__(
-        self, report: Path, stills: Mapping[str, str], about: str, likeness: str, search: str
+        self,
+        report: Path,
+        stills: Mapping[str, str],
+        about: str,
+        likeness: str,
+        search: str,
+        people: Callable[[str], str],
     ) -> None:
         super().__init__(convert_charrefs=False)
         self._report = report
         self._stills = stills
         self._about, self._likeness, self._search = about, likeness, search
+        self._people = people
+        self._words: list[str] = []  # text since the last tag: a name may stand in it with a reference
         self._out: list[str] = []
         self._styles: list[str] = []
         self._scripts: list[str] = []
@@ -239,6 +250,7 @@ class _Page(HTMLParser):
             f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {program}; "
             "base-uri 'none'; form-action 'none'"
         )
+        self._say()
         page = "".join(self._out)
         head = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
         for mark, words in (
@@ -257,7 +269,8 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Write the element, as it can stand alone."""
-        given = dict(attrs)
+        self._say()
+        given = {k: self._people(v) if k in _SPOKEN and v else v for k, v in attrs}
         if self._skip:
             self._skip += tag not in _VOID
             return
@@ -318,6 +331,7 @@ class _Page(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Elements of drawings such as ``<path/>``, and void ones."""
+        self._say()
         if self._skip:
             return
         if tag in _VOID or tag in _DROPPED:
@@ -328,6 +342,7 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Close what was opened."""
+        self._say()
         if self._skip:
             self._skip -= 1
             return
@@ -345,7 +360,15 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         """Text, and what stands in scripts that are no programs."""
         if not self._skip and not self._script:
-            self._out.append(data)
+            self._words.append(data)
+
+    def _say(self) -> None:
+        """Write the text since the last tag, with people of the gallery numbered."""
+        written = "".join(self._words)
+        self._words.clear()
+        meant = unescape(written)
+        numbered = self._people(meant)
+        self._out.append(written if numbered == meant else escape(numbered, quote=False))
 
     def handle_entityref(self, name: str) -> None:
         """``&name;`` as it stands."""
@@ -357,6 +380,7 @@ class _Page(HTMLParser):
 
     def handle_decl(self, decl: str) -> None:
         """The document type."""
+        self._say()
         self._out.append(f"<!{decl}>")
 
     def _beside(self, url: str) -> str:

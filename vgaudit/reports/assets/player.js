@@ -2,6 +2,11 @@
 "use strict";
 
 (() => {
+  // Two decimals, a tie to the even digit: as the page writes the same moment.
+  const two = (s) => {
+    const near = Math.round(s * 100);
+    return ((Math.abs(s * 100 - near) === 0.5 && near % 2 ? near - 1 : near) / 100).toFixed(2);
+  };
   const video = document.querySelector(".player video");
   if (!video) return;
   document.documentElement.classList.add("js");
@@ -52,7 +57,7 @@
 
   function draw() {
     const now = video.currentTime;
-    clock.textContent = fps ? `${now.toFixed(2)} s, frame ${Math.floor(now * fps + 1e-3)}` : `${now.toFixed(2)} s`;
+    clock.textContent = fps ? `${two(now)} s, frame ${Math.floor(now * fps + 1e-3)}` : `${two(now)} s`;
     const reached = video.readyState >= 1 ? moments.filter((link) => Number(link.dataset.at) <= now + 2e-3).pop() : null;
     for (const link of moments) link.classList.toggle("current", link === reached);
     for (const chart of charts) {

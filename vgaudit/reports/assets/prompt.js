@@ -5,6 +5,11 @@
 "use strict";
 
 (() => {
+  // Two decimals, a tie to the even digit: as the page writes the same moment.
+  const two = (s) => {
+    const near = Math.round(s * 100);
+    return ((Math.abs(s * 100 - near) === 0.5 && near % 2 ? near - 1 : near) / 100).toFixed(2);
+  };
   const bar = document.querySelector(".transport");
   const takes = Array.from(document.querySelectorAll(".take video"), (video) => {
     const figure = video.closest(".take");
@@ -172,13 +177,13 @@
     const end = whole();
     slider.max = String(end || 1);
     slider.value = String(time);
-    slider.setAttribute("aria-valuetext", `${time.toFixed(2)} seconds`);
-    clock.textContent = `${Math.min(time, end).toFixed(2)} of ${end.toFixed(2)} s`;
+    slider.setAttribute("aria-valuetext", `${two(time)} seconds`);
+    clock.textContent = `${two(Math.min(time, end))} of ${two(end)} s`;
     playButton.textContent = playing ? "Pause all" : "Play all";
     for (const take of takes) {
       if (take.broken) continue;
       const over = take.chosen.checked && end - length(take) > 0.5 / take.fps && time >= length(take) - 0.5 / take.fps;
-      const text = over ? `ended at ${length(take).toFixed(2)} s, holds its last frame` : "";
+      const text = over ? `ended at ${two(length(take))} s, holds its last frame` : "";
       if (take.held.textContent !== text) take.held.textContent = text;
     }
   }

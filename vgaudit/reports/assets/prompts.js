@@ -115,7 +115,7 @@
     return cell;
   }
 
-  function valueCell(cell, column) {
+  function valueCell(cell, column, of) {
     if (cell.length < 3) {
       const reason = Number(cell[1]);
       const made = make("td", "hx");
@@ -130,6 +130,7 @@
     const made = make("td", `${signs[column] ? "h" : "n"}${shade}`, text);
     made.title = `${signs[column] ? "worse" : "higher"} than ${share} %${Number(clips) > 1 ? `; mean of ${clips} clips` : ""}`;
     if (signs[column] && shade === "6") made.append(make("span", "sr", " worst tenth"));
+    if (Number(clips) < of) made.append(make("span", "part", `${clips} of ${of} clips`));
     return made;
   }
 
@@ -141,7 +142,7 @@
     const cells = columns();
     const rows = onPage.map((row) => {
       const made = make("tr");
-      made.append(name(row), found(row), ...cells.map((column, i) => valueCell(column[row], i)));
+      made.append(name(row), found(row), ...cells.map((column, i) => valueCell(column[row], i, data.groups[group].clips[row] - data.groups[group].unusable[row])));
       return made;
     });
     if (!rows.length) {

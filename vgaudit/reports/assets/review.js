@@ -3,6 +3,11 @@
 "use strict";
 
 (() => {
+  // Two decimals, a tie to the even digit: as the page writes the same moment.
+  const two = (s) => {
+    const near = Math.round(s * 100);
+    return ((Math.abs(s * 100 - near) === 0.5 && near % 2 ? near - 1 : near) / 100).toFixed(2);
+  };
   const $ = (id) => document.getElementById(id);
   const source = $("review-data");
   const desk = $("desk");
@@ -71,7 +76,7 @@
     return el("span", { className: `state ${tone}` }, glyph, word);
   }
 
-  const seconds = (s) => `${s.toFixed(2)} s`;
+  const seconds = (s) => `${two(s)} s`;
   const person = (name) => name.normalize("NFKC").toLowerCase().replace(/\s+/gu, "");
   const today = () => new Date().toISOString().slice(0, 10);
   const now = () => `${new Date().toISOString().slice(0, 19)}Z`;

@@ -73,7 +73,15 @@
     link.textContent = word("name", i);
     const source = word("source", i);
     if (source) row.querySelector(".ids").append(make("bdi", source), " · ");
-    row.querySelector(".ids").append(make("bdi", word("prompt", i)), ` · ${word("seed", i)}`);
+    const prompt = make("bdi", word("prompt", i));
+    const page = word("promptPage", i);
+    const together = page ? make("a", "") : prompt;
+    if (page) {
+      together.href = page;
+      together.title = "all clips of this prompt";
+      together.append(prompt);
+    }
+    row.querySelector(".ids").append(together, ` · ${word("seed", i)}`);
     const trouble = row.querySelector(".trouble");
     if (word("problem", i)) trouble.append(word("problem", i));
     else trouble.remove();
