@@ -163,6 +163,10 @@ def test_a_run_that_is_scored_again_is_read_again(run: Path) -> None:
     (run / "results.json").write_text("{")
     with pytest.raises(RunDirError, match="cannot be read"):
         session.look()
+    for count in ([1], {"count": "many"}):
+        (run / "results.json").write_text(json.dumps({**results, "decisions": count}))
+        with pytest.raises(RunDirError, match="cannot be read"):
+            session.look()
     (run / "results.json").write_text(json.dumps(results))
     assert session.look().findings == after.findings
 

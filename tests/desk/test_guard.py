@@ -134,13 +134,26 @@ def test_a_decision_that_is_not_complete_is_told(desk: Desk, change: dict[str, o
         b"[" * 100_000,
         b'"x"',
         b'{"seen": 1e999}',
-        b'{"verb": "confirm", "verb": "dismiss"}',
     ],
 )
 def test_what_is_no_decision_is_told(desk: Desk, body: bytes) -> None:
     answer = desk.post(body)
     assert guarded(answer) == 422
     assert answer.json["error"]
+
+
+def test_a_decision_that_says_two_things_is_told(desk: Desk) -> None:
+    value = {
+        "finding": next(iter(desk.state()["standings"])),
+        "author": "Ann",
+        "seen": 0,
+        "reason_code": "other",
+    }
+    body = json.dumps({**value, "note": "So.", "verb": "confirm"}).removesuffix("}") + ', "verb": "dismiss"}'
+    answer = desk.post(body.encode())
+    assert guarded(answer) == 422
+    assert "'verb' occurs twice" in answer.json["error"]
+    assert decisions.read_chain(desk.run).decisions == ()
 
 
 @pytest.mark.parametrize("since", ["-1", "x", "1e3", "²", "9999999999"])

@@ -154,6 +154,8 @@ class Session:
         try:
             edition = digest([stored["measurement_keys"], manifest["plan_digest"], manifest["spec"]])
             Verdict.from_json(stored["verdict"])
+            kept = {"count": 0, **(stored.get("decisions") or {})}
+            count = int(kept["count"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunDirError(
                 f"{self.run / 'results.json'}: cannot be read ({error}); run `vgaudit score {self.run}` again"
@@ -163,11 +165,10 @@ class Session:
             self._findings = {listed.finding.fingerprint: listed for listed in desk.findings}
             self._review, self._edition = desk.spec.review, edition
         self._stored = stored
-        kept = stored.get("decisions")
         self._current = reports_are_current(self.run)
         if self._current:
-            self._applied = int((kept or {}).get("count", 0))
-        if kept and int(kept.get("count", 0)) > int(self._anchor["count"]):
+            self._applied = count
+        if count > int(self._anchor["count"]):
             self._anchor = kept
 
     def _read_chain(self, today: date) -> View:
