@@ -148,6 +148,9 @@ def read_jsonl(path: Path, problems: Problems) -> list[Row]:
             continue
         try:
             value = strict_json(line)
+        except UnicodeError as error:
+            problems.add(number, str(error))
+            continue
         except ValueError as error:
             problems.add(number, f"not a JSON object: {error}")
             continue
@@ -165,14 +168,14 @@ def strict_json(text: str | bytes) -> Any:
     """JSON that everybody reads alike: no key twice in an object, no NaN, and every string is text.
 
     Raises:
-        ValueError: It is not such JSON, or is nested too deeply.
+        ValueError: It is not such JSON, or is nested too deeply; of these :class:`UnicodeError` where a string is no text.
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
-        raise ValueError("a string holds half of a surrogate pair, such as \\ud83d alone; that is no text")
+        raise UnicodeError("a string holds half of a surrogate pair, such as \\ud83d alone; that is no text")
     return value
 
 
