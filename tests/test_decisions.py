@@ -10,7 +10,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -263,6 +263,8 @@ def test_a_writer_killed_at_any_moment_costs_at_most_what_it_had_not_told(run: P
         (new(reason_code="other"), "a note"),
         (new(reason_code="other", note="  "), "a note"),
         (new(note="n" * 10_001), "10000 characters"),
+        (new(note="half \ud800"), "half a character"),
+        (new(time=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))), "the time of a decision"),
         (new("clear"), "consent ends"),
         (new("clear", expires=date(2020, 1, 1)), "it is over"),
         (new("clear", expires=datetime.now(UTC).date() + timedelta(days=3660)), "looked at again after 10 years"),

@@ -82,11 +82,14 @@ class ChainReader:
     beginning: str = ""
 
     def again(self, run: Path, anchor: Mapping[str, Any] | None = None) -> ChainReader:
-        """As :func:`read_chain`, without checking lines again whose bytes have not changed.
+        """As :func:`read_chain`, without checking lines again whose bytes have not changed."""
+        return self.of(_bytes_of(run), beginning(run), anchor)
+
+    def of(self, data: bytes, first: str, anchor: Mapping[str, Any] | None = None) -> ChainReader:
+        """As :func:`chain_of` a whole file, without checking lines again whose bytes have not changed.
 
         All bytes are compared, so that a line that was changed since is found as ever.
         """
-        data, first = _bytes_of(run), beginning(run)
         same = bool(self.data) and first == self.beginning and data.startswith(self.data)
         before, known = (self.data, self.known) if same else (b"", ())
         chain = chain_of(data[len(before) :], first, anchor, known)

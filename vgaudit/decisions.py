@@ -56,8 +56,8 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 __all__ = [
     "ALONE", "AUTHOR_VARIABLE", "CLOSING", "CONSENT", "FILE", "NOTES", "OPEN", "OTHER", "PURGED", "REASONS",
     "Appended", "Chain", "ChainReader", "Decision", "NewDecision", "Problem", "ReviewPolicy", "Standing", "State",
-    "Verb", "append", "author_name", "checked", "cut_torn_line", "note_of", "notes_about", "person", "read_chain",
-    "remove_notes", "standings", "verify",
+    "Verb", "append", "author_name", "checked", "cut_torn_line", "decidable", "note_of", "notes_about", "person",
+    "read_chain", "remove_notes", "standings", "verify",
 ]  # fmt: skip
 
 
@@ -125,6 +125,8 @@ def checked(new: NewDecision, today: date | None = None) -> NewDecision:
         raise UsageError(
             f"reason {OTHER!r} says nothing by itself: expected a note, found none; give --note TEXT"
         )
+    if any("\ud800" <= c <= "\udfff" for c in new.note):
+        raise UsageError("note: expected text that can be written, found half a character")
     if len(new.note) > MAX_NOTE:
         raise UsageError(f"expected a note of at most {MAX_NOTE} characters, found {len(new.note)}")
     if new.verb == Verb.CLEAR and new.expires is None:
@@ -146,7 +148,11 @@ def checked(new: NewDecision, today: date | None = None) -> NewDecision:
         raise UsageError(
             f"expected the time of a decision that was made, found {new.time.isoformat()}: it lies ahead"
         )
-    day = today or (new.time or now).astimezone(UTC).date()
+    try:
+        made = (new.time or now).astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"expected the time of a decision that was made, found {new.time}") from error
+    day = today or made.date()
     if new.expires is not None and new.expires < day:
         raise UsageError(f"expected a last day from {day} on, found --expires {new.expires}: it is over")
     if new.verb == Verb.CLEAR and new.expires is not None and new.expires > _years_on(day):
@@ -166,7 +172,7 @@ def _years_on(day: date) -> date:
 
 def append(
     run: Path, new: Sequence[NewDecision], *, anchor: Mapping[str, Any] | None = None,
-    check: Callable[[Chain], None] | None = None,
+    check: Callable[[Chain], None] | None = None, reader: ChainReader | None = None,
 ) -> Appended:  # fmt: skip
     """Add decisions at the end of the chain: all of them, or none where the file cannot be written.
 
@@ -179,6 +185,7 @@ def append(
         new: The decisions.
         anchor: As of :func:`read_chain`; nothing is added to a chain whose end was cut off.
         check: Is given the chain as it is before, which nobody changes meanwhile; if it raises, nothing is written.
+        reader: What the caller has read: lines it has checked are not checked again unless their bytes have changed.
 
     Raises:
         UsageError: See :func:`checked`.
@@ -187,14 +194,15 @@ def append(
     wanted = [checked(n) for n in new]
     with _locked(run) as file:
         data, mended = _mend(file)
-        chain = chain_of(data, beginning(run), anchor)
+        chain = (reader or ChainReader()).of(data, beginning(run), anchor).chain
         if chain.problem:
             raise RunDirError(
                 f"{run}: {chain.problem}; nothing was added to a damaged chain, restore the file"
             )
         if check is not None:
             check(chain)
-        there = {_same(d): d for d in chain.decisions}
+        timed = any(each.time is not None for each in wanted)  # others cannot be there already
+        there = {_same(d): d for d in chain.decisions} if timed else {}
         # A clock that was set back must not let an earlier decision win.
         now = max([datetime.now(UTC), *(datetime.fromisoformat(d.time) for d in chain.decisions)])
         last = chain.decisions[-1] if chain.decisions else None
@@ -331,6 +339,20 @@ def remove_notes(run: Path, findings: Collection[str], also: Collection[str] = (
 
 
 # -- where findings stand --------------------------------------------------------------------------
+
+
+def decidable(findings: Sequence[Finding]) -> list[tuple[int, int]]:
+    """Which findings can be decided on, the worst first: one for each fingerprint, and none of severity ``info``.
+
+    Returns:
+        Of each its position in ``findings``, the worst of those that share its fingerprint, and how many those are.
+    """
+    alike: dict[str, list[int]] = {}
+    for position, finding in enumerate(findings):
+        if finding.fingerprint and finding.severity is not Severity.INFO:
+            alike.setdefault(finding.fingerprint, []).append(position)
+    worst = [(max(same, key=lambda i: findings[i].severity.rank), len(same)) for same in alike.values()]
+    return sorted(worst, key=lambda one: -findings[one[0]].severity.rank)
 
 
 def standings(

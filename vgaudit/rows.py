@@ -147,24 +147,36 @@ def read_jsonl(path: Path, problems: Problems) -> list[Row]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
-            broken = _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False))
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            problems.add(number, f"not a JSON object: {reason}")
+            value = strict_json(line)
+        except UnicodeError as error:
+            problems.add(number, str(error))
+            continue
+        except ValueError as error:
+            problems.add(number, f"not a JSON object: {error}")
             continue
         if not isinstance(value, dict):
             problems.add(number, f"expected a JSON object, found {type_name(value)}")
-        elif broken:
-            problems.add(
-                number, "a string holds half of a surrogate pair, such as \\ud83d alone; that is no text"
-            )
         elif _fields_fit(["", *(v for v in value.values() if isinstance(v, str))], number, problems):
             rows.append(Row(number, value))
         if len(rows) > MAX_ROWS:
             problems.add(number, f"more than {MAX_ROWS} rows")
             break
     return rows
+
+
+def strict_json(text: str | bytes) -> Any:
+    """JSON that everybody reads alike: no key twice in an object, no NaN, and every string is text.
+
+    Raises:
+        ValueError: It is not such JSON, or is nested too deeply; of these :class:`UnicodeError` where a string is no text.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if _LONE_SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        raise UnicodeError("a string holds half of a surrogate pair, such as \\ud83d alone; that is no text")
+    return value
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:

@@ -114,8 +114,8 @@ class Desk:
         finally:
             connection.close()
 
-    def state(self, since: int = 0) -> Any:
-        answer = self.ask(f"api/state?since={since}")
+    def state(self, since: int | None = None) -> Any:
+        answer = self.ask("api/state" if since is None else f"api/state?since={since}")
         assert answer.status == 200, answer.body
         return answer.json
 

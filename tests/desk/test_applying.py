@@ -163,6 +163,10 @@ def test_a_run_that_is_scored_again_is_read_again(run: Path) -> None:
     (run / "results.json").write_text("{")
     with pytest.raises(RunDirError, match="cannot be read"):
         session.look()
+    for count in ([1], {"count": "many"}):
+        (run / "results.json").write_text(json.dumps({**results, "decisions": count}))
+        with pytest.raises(RunDirError, match="cannot be read"):
+            session.look()
     (run / "results.json").write_text(json.dumps(results))
     assert session.look().findings == after.findings
 
@@ -187,6 +191,10 @@ def test_lines_are_checked_once_and_a_change_is_seen_all_the_same(
     assert len(checked) == 1
     session.look()
     assert len(checked) == 1
+    checked.clear()
+    confirm(session, 6)
+    session.look()
+    assert len(checked) == 1  # of a long chain neither the writer nor the reader checks every line each time
     text = (run / FILE).read_bytes()
     (run / FILE).write_bytes(text.replace(b"Ann", b"Eve", 1))
     assert "line 1" in session.look().decided.problem

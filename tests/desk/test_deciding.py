@@ -28,6 +28,9 @@ def test_a_review_from_the_first_finding_to_the_verdict(run: Path) -> None:
         before = desk.state()
         one, two, three, four = before["standings"]
         assert (before["count"], before["head"], before["total"], before["open"]) == (0, "", 4, 4)
+        assert (
+            desk.state(0)["standings"] == {}
+        )  # a page that asks every two seconds is not told all each time
         assert (before["author"], before["verdict"]["outcome"]) == ("Default Person", "failed")
         answer = desk.decide(one, note="Other <b>ears</b>.")
         (line,) = lines(run)

@@ -104,7 +104,8 @@ def test_a_decision_needs_what_no_page_of_others_can_send(desk: Desk) -> None:
         ({"author": "x" * 121}, "121 characters"),
         ({"author": 7}, "expected text as author"),
         ({"note": "x" * 10_001}, "10000 characters"),
-        ({"note": "\ud800"}, "half a character"),
+        ({"note": "\ud800"}, "half of a surrogate pair"),
+        ({"\ud800": 1}, "half of a surrogate pair"),
         ({"finding": "0" * 32}, "no finding"),
         ({"finding": ""}, "no finding"),
         ({"seen": None}, "as seen"),
@@ -123,11 +124,36 @@ def test_a_decision_that_is_not_complete_is_told(desk: Desk, change: dict[str, o
     assert decisions.read_chain(desk.run).decisions == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'"x"', b'{"seen": 1e999}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b'"x"',
+        b'{"seen": 1e999}',
+    ],
+)
 def test_what_is_no_decision_is_told(desk: Desk, body: bytes) -> None:
     answer = desk.post(body)
     assert guarded(answer) == 422
     assert answer.json["error"]
+
+
+def test_a_decision_that_says_two_things_is_told(desk: Desk) -> None:
+    value = {
+        "finding": next(iter(desk.state()["standings"])),
+        "author": "Ann",
+        "seen": 0,
+        "reason_code": "other",
+    }
+    body = json.dumps({**value, "note": "So.", "verb": "confirm"}).removesuffix("}") + ', "verb": "dismiss"}'
+    answer = desk.post(body.encode())
+    assert guarded(answer) == 422
+    assert "'verb' occurs twice" in answer.json["error"]
+    assert decisions.read_chain(desk.run).decisions == ()
 
 
 @pytest.mark.parametrize("since", ["-1", "x", "1e3", "²", "9999999999"])

@@ -276,6 +276,10 @@ def test_a_chain_of_another_copy_can_be_taken_in_with_its_notes(run: Path, tmp_p
     (taken,) = take_in(run, tmp_path / "copy" / decisions.FILE).written
     assert (taken.seq, decisions.note_of(run, taken)) == (2, "Not him.")
     assert decisions.verify(run) is None
+    (note,) = (tmp_path / "copy" / "decision_notes").iterdir()
+    note.write_text(f"{note.read_text()} Or is it?")
+    with pytest.raises(UsageError, match="was changed after the decision"):
+        take_in(run, tmp_path / "copy" / decisions.FILE)
     shutil.rmtree(tmp_path / "copy" / "decision_notes")
     with pytest.raises(UsageError, match="its note is not in"):
         take_in(run, tmp_path / "copy" / decisions.FILE)
@@ -290,6 +294,10 @@ def test_a_chain_of_another_copy_can_be_taken_in_with_its_notes(run: Path, tmp_p
         ({"reason_code": "because"}, "reason code of dismiss"),
         ({"author": ""}, "expected the name"),
         ({"author": "drop"}, "expected author, found none"),
+        ({"time": None}, "expected time, found none"),
+        ({"time": "0001-01-01T00:00:00+05:00"}, "the time of a decision"),
+        ({"note": "half \ud800"}, "half of a surrogate pair"),
+        ({"seq": float("nan")}, "NaN"),
         ({"time": "yesterday"}, "yesterday"),
         ({"time": "2026-01-02T03:04:05"}, "with its zone"),
         ({"time": "2999-01-02T03:04:05Z"}, "lies ahead"),
@@ -313,6 +321,13 @@ def test_if_one_line_is_wrong_none_is_taken_in(
     assert all(f"theirs.jsonl:{n}: " in told for n in (2, 3, 4))
     assert "theirs.jsonl:1: " not in told
     assert not (run / decisions.FILE).exists()
+
+
+def test_a_line_that_says_two_things_is_not_taken_in(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.jsonl"
+    file.write_text(line(run, 1).rstrip().removesuffix("}") + ', "verb": "confirm"}\n')
+    with pytest.raises(UsageError, match="'verb' occurs twice"):
+        take_in(run, file)
 
 
 # -- a census, and single answers ------------------------------------------------------------------

@@ -47,7 +47,8 @@ def test_it_holds_the_report_and_nothing_else_of_the_run(run: Path, tmp_path: Pa
         assert names[1:] == sorted(names[1:])
         assert {n.split("/")[1] for n in names} == {"README.txt", "report"}
         assert {n.split("/")[2] for n in names[1:]} == {
-            "assets", "clips", "faces", "index.html", "likeness.html", "likeness_shown.json", "media", "review.html",
+            "assets", "clips", "faces", "index.html", "likeness.html", "likeness_shown.json", "media", "prompts",
+            "review.html",
         }  # fmt: skip
         assert {i.external_attr >> 16 for i in pack.infolist()} == {0o600}
         videos = [n for n in names if n.endswith(".mp4")]

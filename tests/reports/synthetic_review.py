@@ -195,7 +195,10 @@ class FakeDesk:
         history = self.standings.get(body["finding"], {}).get("history", [])
         last = max((h["seq"] for h in history), default=0)
         if last > body["seen"]:
-            return 409, {"error": "decided meanwhile", "standing": self.standings[body["finding"]]}
+            return 409, {
+                "error": f"{body['finding']}: decided meanwhile",
+                "standing": self.standings[body["finding"]],
+            }
         self.count += 1
         verb, name = body["verb"], author or body["author"]
         reason = REASONS[Verb(verb)][body["reason_code"]]

@@ -512,6 +512,7 @@ def test_served_a_decision_of_somebody_else_is_shown_first(
     assert at(browser, first)
     assert "escalated by Bob" in browser.run(NOTICES)
     assert browser.run(STATE) == "!not saved"
+    assert first["fingerprint"] not in browser.run(ALERTS)
     assert len(desk.standings[first["fingerprint"]]["history"]) == 1
     # Asked again, with one's own choice still there: Enter says the same, now with their decision seen.
     assert browser.run("document.querySelector('input[name=reason]:checked').value") == "not_this_person"
@@ -594,4 +595,25 @@ def test_served_a_lost_answer_makes_no_second_decision(
     history = desk.standings[first["fingerprint"]]["history"]
     assert [(h["author"], h["verb"]) for h in history] == [("Ann", "dismiss")]
     assert "somebody else" not in browser.run(NOTICES)
+    clean(browser, refusals=True)
+
+
+def test_served_undo_leaves_a_newer_decision_that_is_not_saved(
+    browser: Browser, site: Site, desk: FakeDesk
+) -> None:
+    first = site.items[0]
+    visit(browser, desk)
+    press(browser, "d", "1", "Enter")
+    browser.until(f"{PROGRESS}.startsWith('2 of')")
+    press(browser, "k")
+    assert at(browser, first)
+    desk.answers = [503] * 100
+    press(browser, "c", "Enter")
+    browser.until(f"{NOTICES}.includes('a reason for 503')")
+    press(browser, "u")
+    browser.until(f"{SAID}.includes('discard it first')")
+    desk.answers = []
+    browser.until(f"!{ALERTS}.includes('Not saved')", 20)
+    history = desk.standings[first["fingerprint"]]["history"]
+    assert [h["verb"] for h in history] == ["dismiss", "confirm"]
     clean(browser, refusals=True)

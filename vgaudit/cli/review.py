@@ -94,7 +94,7 @@ def pack(
     photos: Photos = None,
 ) -> None:
     """Write a copy of the report for reviewers without vgaudit; `vgaudit decide import` takes what they send back."""
-    from vgaudit.pipeline.review_pack import write_pack  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from vgaudit.pipeline.review_pack import write_pack
 
     _say(str(write_pack(run, out, photos=photos)))
 

@@ -15,6 +15,7 @@ from vgaudit.desk.session import Session
 from vgaudit.errors import RunDirError, UsageError
 from vgaudit.pipeline.deciding import DecidedSince, Made
 from vgaudit.reports.page_files import CONTENT_SECURITY_POLICY
+from vgaudit.rows import strict_json
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -124,8 +125,8 @@ class _Desk:
 
     def state(self, request: Request) -> Response:
         """Where the review stands. Runs on a thread."""
-        text = request.query_params.get("since", "0")
-        if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        text = request.query_params.get("since")
+        if text is not None and not (text.isascii() and text.isdecimal() and len(text) < 10):
             return _json({"error": f"expected since=COUNT, found {text[:40]!r}"}, 422)
         try:
             view = self._session.look()
@@ -144,7 +145,7 @@ class _Desk:
                 "open": view.open,
                 "edition": view.edition,
                 "author": self._author,
-                "standings": self._session.standings(view, int(text)),
+                "standings": self._session.standings(view, None if text is None else int(text)),
             }
         )
 
@@ -203,8 +204,8 @@ async def _body(request: Request) -> bytes:
 def _made(body: bytes, author: str) -> tuple[str, Made]:
     """The finding and the decision that a request names; raises UsageError."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = strict_json(body)
+    except ValueError as error:
         raise UsageError(f"expected a decision as JSON: {error}") from error
     if not isinstance(value, dict):
         raise UsageError("expected a decision as a JSON object")
@@ -215,10 +216,6 @@ def _made(body: bytes, author: str) -> tuple[str, Made]:
         given: Any = value.get(name) or ""
         if not isinstance(given, str):
             raise UsageError(f"expected text as {name}")
-        try:
-            given.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"{name}: expected text that can be written, found half a character") from error
         text[name] = given
     seen = value.get("seen")
     if not isinstance(seen, int) or isinstance(seen, bool) or seen < 0:

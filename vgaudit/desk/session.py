@@ -9,11 +9,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from vgaudit.decisions import FILE, ChainReader, Decision, ReviewPolicy, note_of
+from vgaudit.decisions import FILE, ChainReader, Decision, ReviewPolicy
 from vgaudit.errors import RunDirError, UsageError
 from vgaudit.pipeline.decided import Decided, follows
 from vgaudit.pipeline.deciding import Listed, Made, open_desk, record
 from vgaudit.records import Verdict, digest
+from vgaudit.reports.review_items import standing_json
 from vgaudit.reports.write import MARK, reports_are_current
 from vgaudit.rundir import MANIFEST, RunDir
 
@@ -121,46 +122,26 @@ class Session:
                 "the page"
             )
         with self._lock:
-            anchor = self._anchor
-        (written,) = record(self.run, target, made, view.review, anchor=anchor).written
+            anchor, reader = self._anchor, self._reader
+        (written,) = record(self.run, target, made, view.review, anchor=anchor, reader=reader).written
         with self._lock:
             self.made += 1
         return written
 
     def standing(self, view: View, finding: str) -> dict[str, Any]:
         """Where a finding stands, for the page."""
-        standing = view.decided.of(view.findings[finding].finding)
-        return {
-            "state": standing.state.value,
-            "words": standing.words,
-            "closed": standing.closed,
-            "awaiting": standing.awaiting,
-            "expired": standing.expired,
-            "history": [
-                {
-                    "seq": d.seq,
-                    "time": d.time,
-                    "author": d.author,
-                    "verb": d.verb,
-                    "reason_code": d.reason_code,
-                    "reason": d.reason,
-                    "expires": d.expires,
-                    "note": note_of(self.run, d),
-                }
-                for d in standing.history
-            ],
-        }
+        return standing_json(self.run, view.decided.of(view.findings[finding].finding))
 
-    def standings(self, view: View, since: int = 0) -> dict[str, Any]:
+    def standings(self, view: View, since: int | None = None) -> dict[str, Any]:
         """Where findings stand, for the page.
 
         Args:
             view: The run.
             since: Only those with a decision after this one of the chain, and those whose decision has expired; all
-                if it is 0, or more than there are decisions.
+                without, or if it is more than there are decisions.
         """
         told: set[str] = set(view.findings)
-        if 0 < since <= len(view.decisions):
+        if since is not None and since <= len(view.decisions):
             told &= {d.finding for d in view.decisions[since:]} | {
                 f for f, s in view.decided.standings.items() if s.expired
             }
@@ -173,6 +154,8 @@ class Session:
         try:
             edition = digest([stored["measurement_keys"], manifest["plan_digest"], manifest["spec"]])
             Verdict.from_json(stored["verdict"])
+            kept = {"count": 0, **(stored.get("decisions") or {})}
+            count = int(kept["count"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunDirError(
                 f"{self.run / 'results.json'}: cannot be read ({error}); run `vgaudit score {self.run}` again"
@@ -182,11 +165,10 @@ class Session:
             self._findings = {listed.finding.fingerprint: listed for listed in desk.findings}
             self._review, self._edition = desk.spec.review, edition
         self._stored = stored
-        kept = stored.get("decisions")
         self._current = reports_are_current(self.run)
         if self._current:
-            self._applied = int((kept or {}).get("count", 0))
-        if kept and int(kept.get("count", 0)) > int(self._anchor["count"]):
+            self._applied = count
+        if count > int(self._anchor["count"]):
             self._anchor = kept
 
     def _read_chain(self, today: date) -> View:

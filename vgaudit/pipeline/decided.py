@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Decided:
     problem: str = ""
     anchor: Mapping[str, Any] = field(default_factory=lambda: {"count": 0, "head": ""})
 
-    @property
+    @cached_property
     def key(self) -> str:
         """See above."""
         told = sorted([fingerprint, s.words, s.state] for fingerprint, s in self.standings.items())

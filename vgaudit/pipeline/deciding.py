@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from vgaudit.decisions import (
     NOTES,
     Appended,
     Chain,
+    ChainReader,
     NewDecision,
     ReviewPolicy,
     Standing,
@@ -21,6 +21,7 @@ from vgaudit.decisions import (
     append,
     author_name,
     checked,
+    decidable,
     read_chain,
     standings,
 )
@@ -28,9 +29,10 @@ from vgaudit.errors import RunLocked, UsageError
 from vgaudit.pipeline.decided import Decided, read_decided
 from vgaudit.pipeline.finish import findings_of, hold_again, stored_measurements
 from vgaudit.pipeline.runspec import RunSpec
-from vgaudit.records import Finding, Severity
+from vgaudit.records import Finding, digest
 from vgaudit.reports.data import ReportData
 from vgaudit.reports.likeness_pictures import Photographs
+from vgaudit.rows import strict_json
 from vgaudit.rundir import RunDir
 
 SHORTEST_PREFIX = 6
@@ -114,15 +116,9 @@ def open_desk(path: Path) -> Desk:
     found = findings_of(plan, stored_measurements(run, stored))
     decided = read_decided(path, spec.review, found, stored.get("decisions"))
     clips = {s.sample_id: run.clip_record(s.sample_id).sha256 for s in plan}
-    alike: dict[str, list[Finding]] = {}
-    for finding in found:
-        if finding.fingerprint and finding.severity is not Severity.INFO:
-            alike.setdefault(finding.fingerprint, []).append(finding)
-    worst = [max(same, key=lambda f: f.severity.rank) for same in alike.values()]
-    worst.sort(key=lambda f: -f.severity.rank)
     listed = [
-        Listed(i, f, clips.get(f.sample_id, ""), decided.of(f), len(alike[f.fingerprint]))
-        for i, f in enumerate(worst, start=1)
+        Listed(number, found[i], clips.get(found[i].sample_id, ""), decided.of(found[i]), alike)
+        for number, (i, alike) in enumerate(decidable(found), start=1)
     ]
     return Desk(run, spec, tuple(listed), decided)
 
@@ -184,8 +180,9 @@ class DecidedSince(UsageError):
 
 
 def record(
-    path: Path, target: Listed, made: Made, review: ReviewPolicy, *, anchor: Mapping[str, Any] | None = None
-) -> Appended:
+    path: Path, target: Listed, made: Made, review: ReviewPolicy, *, anchor: Mapping[str, Any] | None = None,
+    reader: ChainReader | None = None,
+) -> Appended:  # fmt: skip
     """Write one decision on a finding that was listed before. It is on disk when this returns.
 
     Args:
@@ -194,6 +191,7 @@ def record(
         made: What is decided on it.
         review: What the suite asks of reviewers.
         anchor: See :func:`vgaudit.decisions.append`.
+        reader: The same.
 
     Raises:
         DecidedSince: There are decisions on the finding that the author did not know of.
@@ -228,7 +226,7 @@ def record(
         expires,
         policy=review.second_person,
     )
-    return append(path, [new], anchor=anchor, check=check)
+    return append(path, [new], anchor=anchor, check=check, reader=reader)
 
 
 def apply(
@@ -286,7 +284,7 @@ def read_decisions(path: Path, file: Path) -> list[NewDecision]:
         if line.strip():
             try:
                 found.append(_taken(line, known, file.parent, desk.spec.review))
-            except (ValueError, TypeError, RecursionError, UsageError) as error:
+            except (ValueError, TypeError, UsageError) as error:
                 problems.append(f"{file}:{number}: {error}")
     if problems:
         more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
@@ -295,12 +293,13 @@ def read_decisions(path: Path, file: Path) -> list[NewDecision]:
 
 
 def _taken(line: str, known: Mapping[str, Listed], folder: Path, review: ReviewPolicy) -> NewDecision:
-    value: Any = json.loads(line)
+    value = strict_json(line)
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object")
     if odd := sorted(value.keys() - _FIELDS - _ALSO):
         raise ValueError(f"expected {', '.join(sorted(_FIELDS))}, found {', '.join(odd)}")
-    if missing := sorted({"finding", "verb", "reason_code", "author", "time"} - value.keys()):
+    needed = ("author", "finding", "reason_code", "time", "verb")
+    if missing := [k for k in needed if value.get(k) is None]:
         raise ValueError(f"expected {', '.join(missing)}, found none")
     if wrong := sorted(k for k in _FIELDS & value.keys() if not isinstance(value[k], str | None)):
         raise ValueError(f"expected text as {', '.join(wrong)}")
@@ -330,7 +329,10 @@ def _note_beside(folder: Path, value: Mapping[str, Any]) -> str:
     path = folder / NOTES / f"{sha}.txt"
     if not sha.isalnum() or not path.is_file():
         raise ValueError(f"its note is not in {folder / NOTES}; expected it there, or as `note` in the line")
-    return path.read_text(encoding="utf-8").partition("\n")[2]
+    data = path.read_bytes()
+    if digest(data) != sha:
+        raise ValueError(f"its note in {folder / NOTES} was changed after the decision")
+    return data.decode("utf-8").partition("\n")[2]
 
 
 def take_in(path: Path, file: Path) -> Appended:

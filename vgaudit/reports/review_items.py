@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vgaudit import decisions
 from vgaudit.decisions import OPEN, REASONS, ReviewPolicy, Standing, note_of
-from vgaudit.records import Finding, Severity
+from vgaudit.records import Finding
 from vgaudit.reports import numbers
 from vgaudit.reports.clip_index import ClipRow
 from vgaudit.reports.data import ClipEntry, ReportData
@@ -59,22 +60,15 @@ class Decidable:
 def decidable(data: ReportData) -> tuple[Decidable, ...]:
     """Findings that can be decided on, the worst first, one for each fingerprint; ``info`` is left out.
 
-    The order and the numbers are those of :func:`vgaudit.pipeline.deciding.open_desk`.
+    See :func:`vgaudit.decisions.decidable`; order and numbers are those of ``vgaudit decide list``.
     """
-    alike: dict[str, list[tuple[Finding, ClipEntry, int]]] = {}
+    found: list[tuple[Finding, ClipEntry, int]] = []
     for entry in data.clips:
         positions = {id(finding): i for i, finding in enumerate(entry.findings)}
         for measurement in entry.measurements.values():
-            for finding in measurement.findings:
-                if finding.fingerprint and finding.severity is not Severity.INFO:
-                    one = (finding, entry, positions[id(finding)])
-                    alike.setdefault(finding.fingerprint, []).append(one)
-    worst = [(max(same, key=lambda one: one[0].severity.rank), len(same)) for same in alike.values()]
-    worst.sort(key=lambda item: -item[0][0].severity.rank)
-    return tuple(
-        Decidable(number, finding, entry, index, count)
-        for number, ((finding, entry, index), count) in enumerate(worst, 1)
-    )
+            found += [(finding, entry, positions[id(finding)]) for finding in measurement.findings]
+    worst = decisions.decidable([finding for finding, _, _ in found])
+    return tuple(Decidable(number, *found[i], alike) for number, (i, alike) in enumerate(worst, 1))
 
 
 def standing_of(data: ReportData, finding: Finding) -> Standing:

@@ -874,7 +874,7 @@
 
   let server = null;
   let edition = null;
-  let since = 0;
+  let since = -1; // nothing is known yet
   let lost = "";
   let outdated = false;
   let flushing = false;
@@ -939,7 +939,7 @@
       if (body.standing) item.standing = body.standing;
       item.hay = "";
       entry.status = "conflict";
-      entry.error = body.error || "somebody else has decided on this finding";
+      entry.error = "Somebody else has decided on the finding since";
     } else if (status === 422 || status === 413) {
       entry.status = "refused";
       entry.error = body.error || "the decision is not complete";
@@ -1017,7 +1017,7 @@
 
   async function poll() {
     try {
-      const { status, body } = await ask(`api/state${since ? `?since=${since}` : ""}`);
+      const { status, body } = await ask(`api/state${since < 0 ? "" : `?since=${since}`}`);
       if (status !== 200) throw new Error(body.error || `it answers ${status}`);
       const first = server === null;
       server = body;
@@ -1072,6 +1072,12 @@
       return;
     }
     const { item, decision } = last;
+    if (unsaved.has(item.fingerprint)) { // it must not be written over by the undoing
+      done.push(last);
+      show(item);
+      say("There is a newer decision on this finding that is not saved yet: discard it first.");
+      return;
+    }
     if (!served) {
       removeDraft(item, decision, { quiet: true });
       if (last.before) {
