@@ -168,7 +168,7 @@ def strict_json(text: str | bytes) -> Any:
     """JSON that everybody reads alike: no key twice in an object, no NaN, and every string is text.
 
     Raises:
-        ValueError: It is not such JSON, or is nested too deeply; of these :class:`UnicodeError` where a string is no text.
+        ValueError: It is not such JSON, or is nested too deeply; a :class:`UnicodeError` where a string is no text.
     """
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
