@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "suite": ("suite", "suite.*"),
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),
-    "stages": ("pipeline.*", "execution", "execution.*"),
+    "stages": ("pipeline.*", "execution", "execution.*", "compare", "compare.*"),
     "whole": (
         "pipeline", "pipeline.run", "pipeline.prepare", "desk", "desk.*", "testing", "testing.*", "notebook", "",
     ),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import vgaudit
+from vgaudit.cli.compare import baseline, compare
 from vgaudit.cli.decide import decide
 from vgaudit.cli.export import export
 from vgaudit.cli.gallery import gallery
@@ -33,8 +34,10 @@ app.add_typer(decide)
 app.add_typer(review)
 app.add_typer(models)
 app.add_typer(reference)
+app.add_typer(baseline)
 app.command()(selftest)
 app.command()(export)
+app.command()(compare)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")

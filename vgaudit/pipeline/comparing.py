@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,14 +72,14 @@ def compare_groups(
         refused: dict[str, str] = {}
         for group in groups:
             rows = _rows(name, group, plan, records, measurements)
-            if why := _why_not(by_key.get((name, group)), rows):
+            if why := why_not(by_key.get((name, group)), rows):
                 refused[group] = why
             else:
                 sides[group] = Side.of(group, rows)
         for a, b in pairs:
             keys.append((name, a, b))
             if whys := {g: refused[g] for g in (b, a) if g in refused}:
-                found.append(not_computed(_told(whys)))
+                found.append(not_computed(told(whys)))
             else:
                 found.append(Case(sides[a], sides[b], (spec.get("low"), spec.get("high"))))
     made = iter(paired_differences([f for f in found if isinstance(f, Case)], confidence=confidence))
@@ -90,7 +90,10 @@ def compare_groups(
         "min_prompts": MIN_PROMPTS,
         "family": sum(d.p is not None and d.n_differing > 0 for d in family),
         "differences": [
-            {"name": name, "group": a, "reference": b, "doubt": _doubts(name, (b, a), by_key), **d.to_json()}
+            {
+                "name": name, "group": a, "reference": b,
+                "doubt": doubts(by_key.get((name, g)) for g in (b, a)), **d.to_json(),
+            }
             for (name, a, b), d in zip(keys, family, strict=True)
         ],
         "not_paired": {
@@ -125,15 +128,15 @@ def _rows(
     return rows
 
 
-def _told(whys: Mapping[str, str]) -> str:
+def told(whys: Mapping[str, str]) -> str:
     """Why a pair is not compared; a reason that both groups have is said once."""
     if len(whys) == 2 and len(set(whys.values())) == 1:
         return f"both groups: {next(iter(whys.values()))}"
     return "; ".join(f"{group}: {why}" for group, why in whys.items())
 
 
-def _why_not(result: Result | None, rows: Sequence[Row]) -> str:
-    """Why a group's value cannot be compared; empty where it can."""
+def why_not(result: Result | None, rows: Sequence[Row]) -> str:
+    """Why a group's value cannot be compared by its clips; empty where it can."""
     if result is None:
         return "there is no result"
     if result.value is None:
@@ -149,17 +152,17 @@ def _why_not(result: Result | None, rows: Sequence[Row]) -> str:
     return ""
 
 
-def _doubts(name: str, groups: Sequence[str], by_key: Mapping[tuple[str, str], Result]) -> str:
+def doubts(results: Iterable[Result | None]) -> str:
     """Why gates would not take the results compared; a reader must not take the difference for one of quality."""
-    told: dict[str, None] = {}
-    for result in (by_key.get((name, group)) for group in groups):
+    known: dict[str, None] = {}
+    for result in results:
         if result is None or result.status != COMPUTED:
             continue
         detail = result.detail
         if outside := detail.get("out_of_domain"):
-            told[outside if isinstance(outside, str) else "judged outside the world it knows"] = None
+            known[outside if isinstance(outside, str) else "judged outside the world it knows"] = None
         if detail.get("uncalibrated"):
-            told["uncalibrated: it has no known error rate"] = None
+            known["uncalibrated: it has no known error rate"] = None
         if insufficient := detail.get("insufficient"):
-            told[insufficient if isinstance(insufficient, str) else "insufficient evidence"] = None
-    return "; ".join(told)
+            known[insufficient if isinstance(insufficient, str) else "insufficient evidence"] = None
+    return "; ".join(known)

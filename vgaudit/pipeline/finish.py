@@ -35,6 +35,9 @@ from vgaudit.reports.likeness_pictures import Photographs
 from vgaudit.reports.write import reports_are_current, write_reports
 from vgaudit.rundir import RunDir, atomic_write
 
+_RECORDED = 1
+"""Raised whenever ``results.json`` records more of a run; runs that lack it are summarized again."""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -98,6 +101,7 @@ def finish(
         "settled": {name: dict(s.facts) for name, s in collected.settlements.items()},
         "unchecked": _unchecked(plan, records, scorer, collected),
         "notes": _notes(spec, scorer, collected, results),
+        "measured_with": _measured_with(scorer),
         "measurement_keys": {
             b.name: [
                 collected.key(b, s) for s in plan if s.sample_id in collected.measurements.get(b.name, {})
@@ -347,13 +351,24 @@ def _inputs_digest(
     """Digest of everything results and reports follow from."""
     return digest(
         [
-            vgaudit.__version__, comparing.VERSION, spec.to_json(), plan.digest, [s.domain for s in plan],
+            vgaudit.__version__, comparing.VERSION, _RECORDED, spec.to_json(), plan.digest, [s.domain for s in plan],
             [[r.outcome, r.sha256, r.media_error, r.message] for r in records.values()],
             {b.name: [b.unavailable, sorted(collected.measurements.get(b.name, {})), dict(b.identity),
                       dict(b.fingerprints), b.metric.version] for b in scorer.metrics},
             sorted([*key, why] for key, why in scorer.errors.items()),
         ]
     )  # fmt: skip
+
+
+def _measured_with(scorer: Scorer) -> dict[str, dict[str, Any]]:
+    """What of each metric decides whether its numbers can stand beside those of another run."""
+    return {
+        b.name: {
+            "version": b.metric.version, "options": dict(b.options), "identity": dict(b.identity),
+            "fingerprints": dict(b.fingerprints), "unavailable": b.unavailable,
+        }
+        for b in scorer.metrics
+    }  # fmt: skip
 
 
 def _unchecked(

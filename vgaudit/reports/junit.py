@@ -55,13 +55,18 @@ def write_junit(data: ReportData, path: Path) -> Path:
             case = _clip_case(suite, f"{data.name}.samples.{entry.sample.group}", entry)
             refused = entry.clip.outcome in ("refused_input", "refused_output")
             kind = entry.clip.outcome if entry.clip.outcome != "ok" else "media_error"
-            _say(case, "skipped" if refused else "error", reason, kind)
-            _out(case, entry=entry)
+            add_outcome(case, "skipped" if refused else "error", reason, kind)
+            add_output(case, entry=entry)
     if data.kind == "census":
         suite = SubElement(root, "testsuite", {"name": "clips"})
         for entry in data.clips:
             _answer(suite, data.name, entry)
     _number_people(root, VeiledNames(data))
+    return save_junit(root, path)
+
+
+def save_junit(root: Element, path: Path) -> Path:
+    """Write ``testsuites`` with unique names, and the counts that readers expect on suites; returns ``path``."""
     _make_unique(root)
     _count(root)
     indent(root)
@@ -74,7 +79,7 @@ def _clean(text: str) -> str:
     return one_line(xml_text(text), _TEXT_LENGTH)
 
 
-def _case(suite: Element, classname: str, name: str, seconds: float = 0.0) -> Element:
+def add_case(suite: Element, classname: str, name: str, seconds: float = 0.0) -> Element:
     """A case; ``time`` has three decimals and no exponent, which some readers do not know."""
     names = {"classname": _clean(classname) or "vgaudit", "name": _clean(name) or "(no name)"}
     return SubElement(suite, "testcase", {**names, "time": f"{seconds:.3f}"})
@@ -103,11 +108,11 @@ def _make_unique(root: Element) -> None:
 
 
 def _clip_case(suite: Element, classname: str, entry: ClipEntry) -> Element:
-    """A case named as its owner names the clip; :func:`_out` tells the sample's id where that differs."""
-    return _case(suite, classname, clip_name(entry))
+    """A case named as its owner names the clip; :func:`add_output` tells the sample's id where that differs."""
+    return add_case(suite, classname, clip_name(entry))
 
 
-def _out(case: Element, text: str = "", entry: ClipEntry | None = None) -> None:
+def add_output(case: Element, text: str = "", entry: ClipEntry | None = None) -> None:
     """``system-out`` of a case, after its outcome: ``text``, and the sample's id of a clip made elsewhere."""
     parts = [_clean(text)] if text else []
     if entry is not None and entry.sample.source:
@@ -116,7 +121,8 @@ def _out(case: Element, text: str = "", entry: ClipEntry | None = None) -> None:
         SubElement(case, "system-out").text = "\n".join(parts)
 
 
-def _say(case: Element, tag: str, message: str, kind: str) -> None:
+def add_outcome(case: Element, tag: str, message: str, kind: str) -> None:
+    """What became of a case: ``failure``, ``error`` or ``skipped``, with the reason; a case without one passed."""
     text = _clean(message)
     attributes = {"message": text} if tag == "skipped" else {"message": text, "type": _clean(kind)}
     SubElement(case, tag, attributes).text = text
@@ -124,12 +130,12 @@ def _say(case: Element, tag: str, message: str, kind: str) -> None:
 
 def _verdict(root: Element, data: ReportData) -> None:
     suite = SubElement(root, "testsuite", {"name": "verdict"})
-    case = _case(suite, f"{data.name}.verdict", "verdict", _seconds(data))
+    case = add_case(suite, f"{data.name}.verdict", "verdict", _seconds(data))
     verdict = data.verdict
     if verdict.outcome is Outcome.FAILED:
-        _say(case, "failure", verdict.reason, "failed")
+        add_outcome(case, "failure", verdict.reason, "failed")
     elif verdict.outcome is Outcome.NOT_COMPUTED or verdict.exit_code != 0:
-        _say(case, "error", verdict.reason, "not computed")
+        add_outcome(case, "error", verdict.reason, "not computed")
 
 
 def _seconds(data: ReportData) -> float:
@@ -141,29 +147,29 @@ def _seconds(data: ReportData) -> float:
 
 
 def _gate(suite: Element, run: str, gate: GateResult) -> None:
-    case = _case(suite, f"{run}.gates.{gate.group}", f"{gate.gate} [{gate.group}]")
+    case = add_case(suite, f"{run}.gates.{gate.group}", f"{gate.gate} [{gate.group}]")
     if gate.outcome is Outcome.PASSED:
-        _out(case, gate.reason)
+        add_output(case, gate.reason)
     elif gate.severity == "warn":
-        _say(case, "skipped", f"warning only, {gate.outcome.value}: {gate.reason}", "warning")
+        add_outcome(case, "skipped", f"warning only, {gate.outcome.value}: {gate.reason}", "warning")
     elif gate.outcome is Outcome.FAILED:
-        _say(case, "failure", gate.reason, "failed")
+        add_outcome(case, "failure", gate.reason, "failed")
     else:
-        _say(case, "error", f"not computed: {gate.reason}", "not computed")
+        add_outcome(case, "error", f"not computed: {gate.reason}", "not computed")
 
 
 def _answer(suite: Element, run: str, entry: ClipEntry) -> None:
     case = _clip_case(suite, f"{run}.clips", entry)
     if entry.publish is None:
-        _say(case, "error", "no answer: the clip was not assessed", "not computed")
-        _out(case, entry=entry)
+        add_outcome(case, "error", "no answer: the clip was not assessed", "not computed")
+        add_output(case, entry=entry)
         return
     reasons = "; ".join(entry.publish.reasons) or "no check found a reason against it"
     if entry.publish.decision == "hold":
-        _say(case, "failure", f"hold: {reasons}", "hold")
+        add_outcome(case, "failure", f"hold: {reasons}", "hold")
     elif entry.publish.decision == "review":
-        _say(case, "skipped", f"review: {reasons}", "review")
-    _out(case, f"publish: {reasons}" if entry.publish.decision == "publish" else "", entry)
+        add_outcome(case, "skipped", f"review: {reasons}", "review")
+    add_output(case, f"publish: {reasons}" if entry.publish.decision == "publish" else "", entry)
 
 
 def _count(root: Element) -> None:

@@ -81,7 +81,7 @@ def _whole(data: ReportData, most: int) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _text(text: str, limit: int) -> str:
+def cell(text: str, limit: int) -> str:
     """``text`` for a cell, cut so that its Markdown has at most ``limit`` bytes; one character at the least."""
     shown = markdown_text(text, limit)
     while (size := len(shown.encode())) > limit:
@@ -103,7 +103,7 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _cut(
+def cut_table(
     title: str,
     head: Sequence[str],
     rows: Iterable[Sequence[str]],
@@ -131,20 +131,20 @@ def _cut(
 
 def _verdict(data: ReportData) -> str:
     verdict = data.verdict
-    name = _text(data.name, _NAME)
+    name = cell(data.name, _NAME)
     lines = [
         f"# {_MARKS[verdict.outcome]} {verdict_word(data)}: {name}",
         "",
-        f"{_text(verdict.reason.rstrip('. '), _REASON)}. Exit code {verdict.exit_code}.",
+        f"{cell(verdict.reason.rstrip('. '), _REASON)}. Exit code {verdict.exit_code}.",
     ]
     changes = remedies(data)
     if changes:
         lines += ["", "What would change it:", ""]
-        lines += [f"- {_text(change, _REASON)}" for change in changes[:_NOTES_SHOWN]]
+        lines += [f"- {cell(change, _REASON)}" for change in changes[:_NOTES_SHOWN]]
         if len(changes) > _NOTES_SHOWN:
             lines.append(f"- {len(changes) - _NOTES_SHOWN:,} more, see the gates")
     if data.notes:
-        lines += ["", "Notes:", ""] + [f"- {_text(note, _REASON)}" for note in data.notes[:_NOTES_SHOWN]]
+        lines += ["", "Notes:", ""] + [f"- {cell(note, _REASON)}" for note in data.notes[:_NOTES_SHOWN]]
         if len(data.notes) > _NOTES_SHOWN:
             lines.append(f"- {len(data.notes) - _NOTES_SHOWN:,} more are in the report")
     return "\n".join(lines)
@@ -162,15 +162,15 @@ def _answers(data: ReportData, room: int) -> str:
     cells = (
         (
             _ANSWERS.get(row.decision, "\u2754 no answer"),
-            _text(row.source or row.stem, SOURCE_LENGTH),
-            _text(row.prompt, _NAME) or "not known",
-            "; ".join(_text(reason, 200) for reason in row.reasons[:5])
+            cell(row.source or row.stem, SOURCE_LENGTH),
+            cell(row.prompt, _NAME) or "not known",
+            "; ".join(cell(reason, 200) for reason in row.reasons[:5])
             or "no check found a reason against it",
         )
         for row in rows
     )
     head = ("Answer", "Clip", "Prompt", "Why")
-    table = _cut("Answer per clip", head, cells, len(rows), room - 200, frozenset())
+    table = cut_table("Answer per clip", head, cells, len(rows), room - 200, frozenset())
     return f"{line}. Finished clips are a census: no rates, no bounds.\n\n{table}"
 
 
@@ -180,28 +180,28 @@ def _gates(data: ReportData, room: int) -> str:
     rows = (
         (
             f"{_MARKS[g.outcome]} {g.outcome.value}" + (" (warns only)" if g.severity == "warn" else ""),
-            _text(g.gate, _NAME),
-            _text(g.group, _NAME),
-            _text(g.reason, _GATE),
+            cell(g.gate, _NAME),
+            cell(g.group, _NAME),
+            cell(g.reason, _GATE),
         )
         for g in sorted_gates(data.gates)
     )
     head = ("Outcome", "Condition", "Group", "Why")
-    return _cut("Gates", head, rows, len(data.gates), room, frozenset())
+    return cut_table("Gates", head, rows, len(data.gates), room, frozenset())
 
 
 def _estimate(result: Result) -> str:
-    text, reason = numbers.estimate(result), _text(numbers.reason(result), _REASON)
+    text, reason = numbers.estimate(result), cell(numbers.reason(result), _REASON)
     if result.value is None:
         return f"{text}: {reason}"
     if result.low is None or result.high is None:
-        few = _text(size_note(result), _REASON)
+        few = cell(size_note(result), _REASON)
         why = "".join(f"; {part}" for part in (few if few not in reason else "", reason) if part)
         why = f": {why[2:]}" if why else ""
-        return f"{_text(text, _NAME)} (no interval{why})"
+        return f"{cell(text, _NAME)} (no interval{why})"
     outside = "; out of domain" if result.detail.get("out_of_domain") else ""
-    few = f"; {_text(note, _REASON)}" if (note := size_note(result)) else ""
-    return f"{_text(text, _NAME)} ({numbers.confidence(result.confidence)}{outside}{few})"
+    few = f"; {cell(note, _REASON)}" if (note := size_note(result)) else ""
+    return f"{cell(text, _NAME)} ({numbers.confidence(result.confidence)}{outside}{few})"
 
 
 def _results(data: ReportData, room: int) -> str:
@@ -212,10 +212,10 @@ def _results(data: ReportData, room: int) -> str:
     shown = [r for r in folded(data.results, gated) if r.name.partition(".")[0] not in absent]
     rows = (
         (
-            _text(label(result), _NAME),
-            _text(result.group, _NAME),
+            cell(label(result), _NAME),
+            cell(result.group, _NAME),
             _estimate(result),
-            _text(result.unit, _NAME) or "none",
+            cell(result.unit, _NAME) or "none",
             numbers.direction(direction_of([result], data)),
             f"{result.n:,}",
             f"{result.n_clusters:,}",
@@ -224,16 +224,16 @@ def _results(data: ReportData, room: int) -> str:
     )
     head = ("Result", "Group", "Estimate", "Unit", "Direction", "Clips", "Prompts")
     every = chain(rows, map(_absent, absent.values()))
-    return _cut("Results", head, every, len(shown) + len(absent), room, frozenset({5, 6}))
+    return cut_table("Results", head, every, len(shown) + len(absent), room, frozenset({5, 6}))
 
 
 def _absent(metric: AbsentMetric) -> tuple[str, ...]:
     values, groups = metric.values, metric.groups
     name = values[0] if len(values) == 1 else f"{metric.name} ({len(values):,} values)"
     return (
-        _text(name, _NAME),
-        _text(groups[0], _NAME) if len(groups) == 1 else f"all {len(groups):,}",
-        f"{metric.status}: {_text(metric.reason, _REASON)}",
+        cell(name, _NAME),
+        cell(groups[0], _NAME) if len(groups) == 1 else f"all {len(groups):,}",
+        f"{metric.status}: {cell(metric.reason, _REASON)}",
         *("-", "-", "0", "0"),
     )
 
@@ -242,23 +242,25 @@ def _broken(data: ReportData) -> str:
     broken = [(entry, reason) for entry in data.clips if (reason := problem(entry))]
     rows = (
         (
-            _text(clip_name(entry), SOURCE_LENGTH),
-            _text(entry.sample.group, _NAME),
-            _text(reason, _REASON),
+            cell(clip_name(entry), SOURCE_LENGTH),
+            cell(entry.sample.group, _NAME),
+            cell(reason, _REASON),
         )
         for entry, reason in broken
     )
     head = ("Sample", "Group", "Why")
     return (
-        _cut("Samples without a usable clip", head, rows, len(broken), _BROKEN, frozenset()) if broken else ""
+        cut_table("Samples without a usable clip", head, rows, len(broken), _BROKEN, frozenset())
+        if broken
+        else ""
     )
 
 
 def _with_decision(data: ReportData, finding: Finding) -> str:
     """The finding's sentence, and what reviewers said of it."""
     said = data.decisions.get(finding.fingerprint)
-    text = _text(finding.message, _REASON)
-    return f"{text} ({_text(said.words, _WORDS)})" if said else text
+    text = cell(finding.message, _REASON)
+    return f"{text} ({cell(said.words, _WORDS)})" if said else text
 
 
 class _Rows(dict[str, ClipRow]):
@@ -281,11 +283,11 @@ def _worst(data: ReportData) -> str:
     rows = [
         (
             item.finding.severity.value,
-            _text(item.finding.kind, 80),
+            cell(item.finding.kind, 80),
             f"{numbers.seconds(item.finding.start_s)} to {numbers.seconds(item.finding.end_s)}",
             _with_decision(data, item.finding),
-            _text(item.row.source or item.row.stem, _WORDS),
-            _text(item.row.prompt, _WORDS) or "not known",
+            cell(item.row.source or item.row.stem, _WORDS),
+            cell(item.row.prompt, _WORDS) or "not known",
         )
         for item in found
     ]
