@@ -54,8 +54,8 @@ def read(path: Path) -> Reading:
         reading.notes.append(
             "Expectations are made of spatial_relationships, whose labels leave no doubt: a place against its "
             "opposite. The other labels name what comes and goes within a clip (dynamic attributes, motion, "
-            "actions), counts, or attributes without others to hold them against, so these have none. Metric prompt_alignment "
-            "judges expectations; networks of its kind are weak at where things are."
+            "actions), counts, or attributes without others to hold them against, so these have none. Metric "
+            "prompt_alignment judges expectations; networks of its kind are weak at where things are."
         )
     return reading
 

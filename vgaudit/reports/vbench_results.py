@@ -9,13 +9,13 @@ of has a value; ``vbench.md`` beside them names the others, and why. Written fro
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vgaudit.errors import UsageError
+from vgaudit.records import COMPUTED as COMPUTED_STATUS
 from vgaudit.records import digest
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
@@ -97,14 +97,17 @@ def evaluations(data: ReportData) -> list[Evaluation]:
     for entry in data.clips:
         groups.setdefault(entry.sample.group, []).append(entry)
     tagged = any(key.startswith(DIMENSION_TAG) for entry in data.clips for key in entry.sample.tags)
-    return [_evaluation(group, entries, tagged) for group, entries in groups.items()]
+    whole = {(r.name, r.group): r.reason for r in data.results if r.status != COMPUTED_STATUS}
+    return [_evaluation(group, entries, tagged, whole) for group, entries in groups.items()]
 
 
-def _evaluation(group: str, entries: Sequence[ClipEntry], tagged: bool) -> Evaluation:
+def _evaluation(
+    group: str, entries: Sequence[ClipEntry], tagged: bool, whole: Mapping[tuple[str, str], str]
+) -> Evaluation:
     made = Evaluation(group)
     for dimension in COMPUTED:
         asked = [e for e in entries if not tagged or _is_of(e, dimension)]
-        answer = _dimension(dimension, asked)
+        answer = _dimension(dimension, asked, whole.get((f"vbench.{dimension}", group), ""))
         if isinstance(answer, str):
             made.absent[dimension] = answer
         else:
@@ -126,12 +129,12 @@ def _is_of(entry: ClipEntry, dimension: str) -> bool:
     return entry.sample.tags.get(f"{DIMENSION_TAG}{dimension}") == "yes"
 
 
-def _dimension(name: str, entries: Sequence[ClipEntry]) -> list[Any] | str:
+def _dimension(name: str, entries: Sequence[ClipEntry], why: str) -> list[Any] | str:
     """``[mean, clips]`` as VBench has them, or why there are none."""
     if not entries:
         return "no prompt of the suite is one of it"
     if all(name not in _values(e) and name not in _missing(e) for e in entries):
-        return "the suite does not ask for it"
+        return f"not computed: {why}" if why else "the suite does not ask for it"
     without = [(e, _missing(e).get(name) or _why_none(e)) for e in entries if name not in _values(e)]
     if without:
         first = without[0][1]
@@ -151,8 +154,6 @@ def _dimension(name: str, entries: Sequence[ClipEntry]) -> list[Any] | str:
             pairs = frames - 1
             if name == "background_consistency":
                 row |= {"video_sim": value * pairs, "cnt_per_video": pairs}
-        if not math.isfinite(value):
-            return f"the value of {entry.sample.sample_id} is not finite"
         total, weight = total + value * pairs, weight + pairs
         clips.append(row)
     return [total / weight, clips]
@@ -206,8 +207,8 @@ def _about(data: ReportData, found: Sequence[Evaluation]) -> Writer:
     lines = [
         f"# {markdown_text(data.name, 120)} in VBench's format", "",
         "Measured by vgaudit, not by VBench: docs/vbench.md says what differs. " + of, "",
-        "Whoever passes this on to a program that fills in what is missing, as VBench's cal_final_score.py does with 0, "
-        "gets a total that means nothing. The prompts' auxiliary_info is not in the full info.", "",
+        "A program that fills in what is missing, as VBench's cal_final_score.py does with 0, makes "
+        "a total that means nothing. The prompts' auxiliary_info is not in the full info.", "",
     ]  # fmt: skip
     for evaluation in found:
         stem = _stem(evaluation.group)
