@@ -6,7 +6,7 @@ FOLDER holds copies of the benchmarks' files in any folders below it, under the 
 Vchitect/VBench, yibo-miao/T2VSafetyBench, facebookresearch/MovieGenBench, llyx97/FETV and KaiyueSun98/T2V-CompBench
 will do). None of them come along with vgaudit. Each that is found becomes a suite twice, with the same bytes wanted;
 the suite is loaded and goes through ``vgaudit validate``. One line each: entries of the files, different prompts,
-expectations, tags, seeds, and seconds for all of it. Exits 1 where one fails or fewer than three benchmarks are found.
+expectations, tags, seeds, and seconds for all of it. Exits 1 where one fails or fewer than three are found.
 """
 
 from __future__ import annotations
