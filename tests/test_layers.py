@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "contracts": (
         "backends.base", "extractors.base", "metrics.base", "reports.data", "pipeline.publish", "pipeline.runspec",
     ),
-    "suite": ("suite", "suite.*"),
+    "suite": ("suite", "suite.*", "imports", "imports.*"),
     "makers": ("backends", "backends.*", "extractors", "extractors.*", "likeness", "likeness.*"),
     "measures": ("metrics", "metrics.*", "reports", "reports.*"),
     "stages": ("pipeline.*", "execution", "execution.*", "compare", "compare.*"),

@@ -27,3 +27,9 @@ def test_a_domain_is_no_part_of_what_is_generated() -> None:
     declared = Plan((replace(SAMPLE, domain="storyworld"),))
     assert declared.digest == Plan((SAMPLE,)).digest
     assert declared.to_jsonl() != Plan((SAMPLE,)).to_jsonl()
+
+
+def test_a_prompt_may_hold_what_some_take_for_the_end_of_a_line() -> None:
+    odd = Sample("s", "p", "a \x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029 b", "g")
+    plan = Plan((odd, replace(odd, sample_id="t")))
+    assert Plan.from_jsonl(plan.to_jsonl()) == plan

@@ -110,7 +110,7 @@ class Plan:
     @classmethod
     def from_jsonl(cls, text: str) -> Plan:
         """Inverse of :meth:`to_jsonl`."""
-        return cls(tuple(Sample.from_json(json.loads(line)) for line in text.splitlines() if line.strip()))
+        return cls(tuple(Sample.from_json(json.loads(line)) for line in text.split("\n") if line.strip()))
 
 
 def limited(samples: Sequence[Sample], limit: int | None) -> tuple[Sample, ...]:

@@ -179,6 +179,22 @@ def strict_json(text: str | bytes) -> Any:
     return value
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, with each key of an object once and every number finite.
+
+    Raises:
+        SuiteError: The text is not JSON, or nested too deeply; and as :func:`read_text`.
+    """
+    try:
+        return json.loads(read_text(path), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise SuiteError(f"{path}:{error.lineno}:{error.colno}: expected JSON: {error.msg}") from None
+    except RecursionError:
+        raise SuiteError(f"{path}: expected JSON of a few levels, found it nested too deeply") from None
+    except ValueError as error:
+        raise SuiteError(f"{path}: expected JSON: {error}") from None
+
+
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """``(line number, text)`` of every line that is neither blank nor a ``#`` comment."""
     return [

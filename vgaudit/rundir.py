@@ -283,7 +283,7 @@ class RunDir:
         """
         file = self.ledger_path(metric)
         try:
-            return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
         except FileNotFoundError:
             return []
         except ValueError as error:

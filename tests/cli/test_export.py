@@ -35,9 +35,13 @@ def test_export_writes_tables(run: Path, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["export", "RUN", "--to", "OUT", "--format", "xlsx"], "csv, parquet, jsonl, found 'xlsx'"),
+        (["export", "RUN", "--to", "OUT", "--format", "xlsx"], "csv, parquet, jsonl, vbench, found 'xlsx'"),
         (["export", "RUN", "--to", "RUN/out"], "outside the run directory"),
         (["export", "OUT", "--to", "OUT"], "expected a run directory"),
+        (
+            ["export", "RUN", "--to", "OUT", "--format", "vbench"],
+            "expected clips with values of metric vbench",
+        ),
         (["report", "RUN", "--no-pictures"], "expected --single-file FILE"),
         (["report", "RUN", "--single-file", "OUT", "--shareable", "OUT"], "one at a time"),
         (["report", "RUN", "--single-file", "RUN/x.html"], "outside the run directory"),

@@ -13,6 +13,7 @@ from vgaudit.cli.compare import baseline, compare
 from vgaudit.cli.decide import decide
 from vgaudit.cli.export import export
 from vgaudit.cli.gallery import gallery
+from vgaudit.cli.imports import import_
 from vgaudit.cli.models import models
 from vgaudit.cli.reference import reference
 from vgaudit.cli.review import review
@@ -38,6 +39,7 @@ app.add_typer(baseline)
 app.command()(selftest)
 app.command()(export)
 app.command()(compare)
+app.command(name="import")(import_)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -35,6 +35,8 @@ from vgaudit.reports.tables import (
 from vgaudit.rundir import atomic_write, file_digest, write_json
 
 Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
+Writer: TypeAlias = Callable[[Path], int | None]
+"""Writes a file to a path, and says how many rows it has; ``None`` where it is no table."""
 
 MARK = "export.json"
 COLUMNS = "columns.md"
@@ -159,9 +161,32 @@ def write_export(data: ReportData, folder: Path, format_: str) -> dict[Path, int
     """
     if format_ not in ("csv", "parquet", "jsonl"):
         raise UsageError(f"expected the format csv, parquet or jsonl, found {format_!r}")
-    known = _checked(data, folder)
     every = tables(data)
-    names = [*(f"{table.name}.{format_}" for table in every), COLUMNS]
+    kind = cast(Format, format_)
+    files: dict[str, Writer] = {f"{table.name}.{format_}": _table_writer(table, kind) for table in every}
+    files[COLUMNS] = _text_writer(lambda: _description(data, every, kind))
+    return write_folder(data, folder, files, format_)
+
+
+def write_folder(
+    data: ReportData, folder: Path, files: Mapping[str, Writer], format_: str
+) -> dict[Path, int | None]:
+    """Write an export: the files, and ``export.json`` that lists them, in a folder that is the export's alone.
+
+    Args:
+        data: The run.
+        folder: As for :func:`write_export`.
+        files: Name to what writes it to a path and says how many rows it has.
+        format_: Name of the format, for ``export.json``.
+
+    Returns:
+        As :func:`write_export`.
+
+    Raises:
+        UsageError: As :func:`write_export`.
+    """
+    known = _checked(data, folder)
+    names = list(files)
     foreign = [n for n in names if n not in known and (folder / n).exists()]
     if foreign:
         raise UsageError(
@@ -175,16 +200,26 @@ def write_export(data: ReportData, folder: Path, format_: str) -> dict[Path, int
     for name in known:
         if name not in names:
             (folder / name).unlink(missing_ok=True)
-    written: dict[Path, int | None] = {}
-    for table in every:
-        path = folder / f"{table.name}.{format_}"
-        _write_table(path, table, cast(Format, format_))
-        written[path] = len(table.rows)
-    with atomic_write(folder / COLUMNS) as file:
-        file.write(_description(data, every, cast(Format, format_)).encode())
-    files = {name: file_digest(folder / name) for name in names}
-    write_json(folder / MARK, {"vgaudit_export": 1, "complete": True, "format": format_, "files": files})
-    return written | {folder / COLUMNS: None}
+    written = {folder / name: write(folder / name) for name, write in files.items()}
+    digests = {name: file_digest(folder / name) for name in names}
+    write_json(folder / MARK, {"vgaudit_export": 1, "complete": True, "format": format_, "files": digests})
+    return written
+
+
+def _table_writer(table: Table, format_: Format) -> Writer:
+    def write(path: Path) -> int:
+        _write_table(path, table, format_)
+        return len(table.rows)
+
+    return write
+
+
+def _text_writer(text: Callable[[], str]) -> Writer:
+    def write(path: Path) -> None:
+        with atomic_write(path) as file:
+            file.write(text().encode())
+
+    return write
 
 
 def csv_cell(text: str) -> str:
