@@ -27,6 +27,7 @@ from vgaudit.records import (
     Verdict,
 )
 from vgaudit.registry import nearest
+from vgaudit.shortfall import missing_evidence
 
 __all__ = ["Gaps", "GateSpec", "evaluate", "is_assessed", "verdict"]
 
@@ -228,7 +229,17 @@ def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) 
         return Outcome.PASSED, facts
     if _bad(gate, low, high):
         return Outcome.FAILED, facts
-    return unknown, f"insufficient evidence: the limit lies inside the interval ({facts})"
+    short = missing_evidence(result, upper=_upper(gate), lower=_lower(gate))
+    lacking = f"; {short}" if short else ""
+    return unknown, f"insufficient evidence: the limit lies inside the interval ({facts}){lacking}"
+
+
+def _upper(gate: GateSpec) -> float | None:
+    return gate.max if gate.max is not None else gate.below
+
+
+def _lower(gate: GateSpec) -> float | None:
+    return gate.min if gate.min is not None else gate.above
 
 
 def _disqualified(result: Result, allow_missing: int) -> str:

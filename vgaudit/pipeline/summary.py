@@ -391,7 +391,7 @@ def refusal_results(
     plan: Plan, records: Mapping[str, ClipRecord], confidence: float, gated: Collection[str] = ()
 ) -> list[Result]:
     """:data:`REFUSAL_RATE` per group, and per tag (``...@key=value``) where a request was refused or a gate asks."""
-    from vgaudit.stats import clustered_rate
+    from vgaudit.stats import clustered_rate, prompts_with
 
     results = []
     for group in plan.groups:
@@ -420,7 +420,8 @@ def refusal_results(
                 Result(
                     name, group, rate.value, rate.low, rate.high, confidence, rate.n, rate.n_clusters,
                     "fraction of requests", None, reason=rate.reason,
-                    detail={"interval": rate.method} | {kind: outcomes.count(kind) for kind in REFUSED},
+                    detail={"interval": rate.method} | {kind: outcomes.count(kind) for kind in REFUSED}
+                    | prompts_with([(s.prompt_id, s in refused) for s in answered]),
                 )
             )  # fmt: skip
     return results

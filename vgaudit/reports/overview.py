@@ -13,6 +13,7 @@ from vgaudit.records import COMPUTED, GateResult, Outcome, Result
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line
+from vgaudit.shortfall import missing_evidence
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"(<=|>=|<|>)\s*({_NUMBER})\s*(%?)")
@@ -159,7 +160,7 @@ def remedies(data: ReportData) -> list[str]:
         elif limit := _straddled(result, asked):
             out.append(
                 f"{head}: {numbers.estimate(result)} reaches to both sides of {limit}; more prompts "
-                f"narrow the interval (now {numbers.count(result.n_clusters, 'prompt')})."
+                f"narrow the interval (now {numbers.count(result.n_clusters, 'prompt')}{_lacking(result, asked)})."
             )
         else:
             out.append(f"{head}: {one_line(gate.reason)}")
@@ -206,6 +207,13 @@ def _straddled(result: Result, asked: Condition) -> str:
     if result.low is None or result.high is None:
         return ""
     return next((f"{limit:g}" for _, limit in asked.limits if result.low <= limit <= result.high), "")
+
+
+def _lacking(result: Result, asked: Condition) -> str:
+    """How many more prompts would do, where that can be said, as an insertion."""
+    by_sign = {sign[0]: limit for sign, limit in asked.limits}
+    words = missing_evidence(result, upper=by_sign.get("<"), lower=by_sign.get(">"))
+    return f"; {words}" if words else ""
 
 
 def title_of(name: str, spec: Mapping[str, Any] | None = None) -> str:
