@@ -77,7 +77,7 @@ def _prompts(result: Result, value: float, limit: float, *, is_upper: bool) -> i
 
 
 def _prompts_of_rate(result: Result, limit: float, *, is_upper: bool) -> int | str:
-    """The same for a clustered rate: its upper end counts prompts with any event, its lower those with nothing else."""
+    """The same for a clustered rate: its upper end counts prompts with any event, its lower purely such ones."""
     k, alpha = result.n_clusters, 1 - (result.confidence or 0.0)
     counted = result.detail.get("events" if is_upper else "always")
     if not isinstance(counted, int) or k < 1:
@@ -85,7 +85,8 @@ def _prompts_of_rate(result: Result, limit: float, *, is_upper: bool) -> int | s
     share = counted / k
     if share >= limit if is_upper else share <= limit:
         which = "any of whose clips has" if is_upper else "all of whose clips have"
-        return f"not reachable with so many mixed prompts: the interval counts the {counted} of {k} prompts {which} it"
+        mixed = "not reachable with so many mixed prompts"
+        return f"{mixed}: the interval counts the {counted} of {k} prompts {which} it"
     from scipy.special import betaincinv
 
     def clears(n: int) -> bool:
@@ -122,5 +123,5 @@ def _least(clears: Callable[[int], bool], now: int) -> int:
 
 def _rounded(n: int) -> int:
     """``n`` rounded up to two significant digits: nobody should take it for exact."""
-    step = 10 ** max(0, len(str(n)) - 2)
+    step = int(10 ** max(0, len(str(n)) - 2))
     return -(-n // step) * step

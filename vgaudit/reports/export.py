@@ -60,6 +60,7 @@ GATES = (
     Column("group", "text", "Group that it was held against."),
     Column("outcome", "text", "passed, failed or not computed. What is not computed has not passed."),
     Column("severity", "text", "fail counts for the verdict, warn is only shown."),
+    Column("neutral", "truth", "Not computed for lack of evidence, which the suite lets stand."),
     Column("reason", "text", "One sentence with the numbers."),
 )
 DECISIONS = (
@@ -104,7 +105,12 @@ def tables(data: ReportData) -> list[Table]:
         ),
         Table("findings", "something a detector noticed in a clip", FINDINGS, finding_rows(data)),
         Table("results", "an estimate for a group", RESULTS, _result_rows(data)),
-        Table("gates", "a condition held against a group", GATES, [g.to_json() for g in data.gates]),
+        Table(
+            "gates",
+            "a condition held against a group",
+            GATES,
+            [{"neutral": False, **g.to_json()} for g in data.gates],
+        ),
         Table("decisions", "a reviewer's decision on a finding of this run", DECISIONS, _decision_rows(data)),
         Table("values", "a measured value: its unit and meaning", VALUES, _value_rows(data)),
     ]
@@ -229,6 +235,10 @@ def _result_rows(data: ReportData) -> list[dict[str, Any]]:
         row["detail"] = json.dumps(detail, sort_keys=True, ensure_ascii=False, default=str)
         rows.append(row)
     return rows
+
+
+def _gate_rows(data: ReportData) -> list[dict[str, Any]]:
+    return [{"neutral": False, **gate.to_json()} for gate in data.gates]
 
 
 def _decision_rows(data: ReportData) -> list[dict[str, Any]]:

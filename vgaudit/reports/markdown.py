@@ -165,7 +165,8 @@ def _gates(data: ReportData, room: int) -> str:
         return ""
     rows = (
         (
-            f"{_MARKS[g.outcome]} {g.outcome.value}" + (" (warns only)" if g.severity == "warn" else ""),
+            f"{_MARKS[g.outcome]} {g.outcome.value}"
+            + (" (warns only)" if g.severity == "warn" else " (neutral)" if g.neutral else ""),
             _text(g.gate, _NAME),
             _text(g.group, _NAME),
             _text(g.reason, _GATE),
