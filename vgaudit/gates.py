@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from vgaudit.conditions import ALL, ANY, GateSpec, unknown_group
 from vgaudit.errors import ExitCode
-from vgaudit.gate_evidence import Evidence, Gaps, GatedClip, Held, count
+from vgaudit.gate_evidence import Evidence, Gaps, GatedClip, Held, count, gaps_of
 from vgaudit.gate_findings import hold_coverage, hold_findings, hold_runtime
 from vgaudit.records import (
     COMPUTED,
@@ -73,6 +73,7 @@ def evaluate(
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
             that would pass for ever. Of a metric that declares none, only ``metric.*`` can be asked for.
         gaps: Why clips are missing from the coverage. Only told to the reader: the counts of ``coverage`` decide.
+            By default as ``clips`` have it.
         closed: The findings a reviewer has closed; only told to the reader.
         expired: Those of ``findings`` that were closed by a decision that has expired: with one of them no findings
             gate passes, whatever it allows.
@@ -90,8 +91,9 @@ def evaluate(
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
     outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
+    told = gaps_of(clips or {}) if gaps is None else gaps
     whole = Evidence(
-        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts or {}, gaps or {}, closed,
+        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts or {}, told, closed,
         expired, undecidable, clips or {}, confidence,
     )  # fmt: skip
     out: list[GateResult] = []

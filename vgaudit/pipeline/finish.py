@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -10,7 +11,6 @@ from typing import Any, Literal, cast
 import vgaudit
 from vgaudit.conditions import GateSpec
 from vgaudit.errors import RunDirError
-from vgaudit.gate_evidence import gaps_of
 from vgaudit.gates import evaluate, verdict
 from vgaudit.pipeline import comparing
 from vgaudit.pipeline.decided import Decided, read_decided
@@ -196,7 +196,31 @@ def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportDat
         The run as its reports see it, with the outcome of these gates.
     """
     stored = run.results()
+    with _damage_told(run):
+        return _regated(run, gates, max_failed, stored)
+
+
+@contextmanager
+def _damage_told(run: RunDir) -> Iterator[None]:
+    """What stored records raise when they are not what this program wrote, as an error that names the run."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunDirError(
+            f"{run.path}: expected the results and measurements of a scored run, found damaged ones "
+            f"({type(error).__name__}: {error}); run `vgaudit score {run.path}` again"
+        ) from error
+
+
+def _regated(
+    run: RunDir, gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any]
+) -> ReportData:
     data = read_report_data(run)
+    if (found := run.plan().digest) != (expected := data.manifest["plan_digest"]):
+        raise RunDirError(
+            f"{run.path}: expected the plan with the digest {expected[:12]} that the manifest names, found another "
+            f"one ({found[:12]}); `vgaudit run` the suite again"
+        )
     records = {e.sample.sample_id: e.clip for e in data.clips}
     plan = Plan(tuple(e.sample for e in data.clips))
     measurements = stored_measurements(run, stored)
@@ -228,7 +252,6 @@ def _gated(
         sample_groups={s.sample_id: s.group for s in plan},
         coverage={m: {g: (c[0], c[1]) for g, c in by.items()} for m, by in stored["coverage"].items()},
         finding_kinds=stored["finding_kinds"],
-        gaps=gaps_of(clips),
         closed=[f for f in findings if decided.of(f).closed],
         expired=[f for f in findings if decided.of(f).expired],
         undecidable=decided.problem,

@@ -27,11 +27,11 @@ _TEXT_LENGTH = 2000
 def write_junit(data: ReportData, path: Path) -> Path:
     """Write ``junit.xml``.
 
-    Suites: ``verdict`` (one case), ``gates`` (a case per gate and group: failure, error for not computed; a gate
-    that only warns, or is neutral, is skipped instead), ``samples`` (a case per sample without a usable clip: an
-    error, or skipped where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure,
-    review is skipped). Clips made elsewhere are named by their path, with the sample's id in ``system-out``. The time of the run's last
-    pass stands at the verdict, in seconds, so that sums are right.
+    Suites: ``verdict`` (one case), ``gates`` (a case per gate and group: failure, error for not computed; a gate that
+    only warns, or is neutral, is skipped instead), ``samples`` (a case per sample without a usable clip: an error, or
+    skipped where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure, review is
+    skipped). Clips made elsewhere are named by their path, with the sample's id in ``system-out``. The time of the
+    run's last pass stands at the verdict, in seconds, so that sums are right.
 
     Args:
         data: The run.
