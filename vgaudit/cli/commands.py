@@ -13,9 +13,11 @@ from vgaudit.cli.decide import decide
 from vgaudit.cli.export import export
 from vgaudit.cli.gallery import gallery
 from vgaudit.cli.models import models
+from vgaudit.cli.power import power
 from vgaudit.cli.reference import reference
 from vgaudit.cli.review import review
 from vgaudit.cli.selftest import selftest
+from vgaudit.cli.suggest import gate_suggest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
 app = typer.Typer(
@@ -35,6 +37,8 @@ app.add_typer(models)
 app.add_typer(reference)
 app.command()(selftest)
 app.command()(export)
+app.command()(power)
+app.command()(gate_suggest)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")
