@@ -54,6 +54,8 @@ class Estimate:
         n_clusters: Clusters among them.
         reason: Why there is no interval, or what qualifies it; may be empty.
         method: ``"bootstrap"``, ``"t"``, ``"exact"`` or ``""`` where there is no interval.
+        same_value: ``"all"`` or ``"all but one"`` where so many clusters share one value and the interval was widened
+            for rare events, else ``""``.
     """
 
     value: float
@@ -63,6 +65,7 @@ class Estimate:
     n_clusters: int
     reason: str = ""
     method: str = ""
+    same_value: str = ""
 
 
 def seed_from_ids(ids: Iterable[str]) -> int:
@@ -266,6 +269,7 @@ def _with_rare_events(
         low=min(estimate.value if estimate.low is None else estimate.low, mode - share * (mode - low)),
         high=max(estimate.value if estimate.high is None else estimate.high, mode + share * (high - mode)),
         reason="; ".join(filter(None, [note, estimate.reason])),
+        same_value="all" if count == k else "all but one",
     )
 
 

@@ -8,13 +8,12 @@ good side, passes. Everything else is ``failed`` or ``not computed`` with the re
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from vgaudit.conditions import ALL, ANY, GateSpec, unknown_group, unknown_kind
+from vgaudit.conditions import ALL, ANY, GateSpec, unknown_group
 from vgaudit.errors import ExitCode
+from vgaudit.gate_evidence import Evidence, Gaps, GatedClip, Held, count, gaps_of
+from vgaudit.gate_findings import hold_coverage, hold_findings, hold_runtime
 from vgaudit.records import (
     COMPUTED,
     NOT_APPLICABLE,
@@ -23,19 +22,14 @@ from vgaudit.records import (
     Measurement,
     Outcome,
     Result,
-    Severity,
     Verdict,
 )
 from vgaudit.registry import nearest
+from vgaudit.shortfall import missing_evidence
 
-__all__ = ["Gaps", "GateSpec", "evaluate", "is_assessed", "verdict"]
+__all__ = ["Gaps", "GateSpec", "GatedClip", "evaluate", "is_assessed", "verdict"]
 
-Gaps = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
-"""Metric or kind of finding -> group -> reason -> names of the clips that were not looked at for it."""
-
-_DIGITS = re.compile(r"\d+(?:\.\d+)?")
-_REASONS_SHOWN = 3
-_CLIPS_SHOWN = 2
+_THIN = "insufficient evidence"
 
 
 def is_assessed(measurement: Measurement) -> bool:
@@ -46,48 +40,6 @@ def is_assessed(measurement: Measurement) -> bool:
     if measurement.unassessed:
         return False
     return all(reason.startswith(f"{NOT_APPLICABLE}:") for reason in measurement.missing.values())
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What findings gates are held against; fields as in :func:`evaluate`."""
-
-    findings: Sequence[Finding]
-    owners: Mapping[str, str]
-    coverage: Mapping[str, Mapping[str, tuple[int, int]]]
-    kinds: Mapping[str, Collection[str]] | None
-    outside: Mapping[tuple[str, str], str]
-    """Metric and group -> why its network is out of domain there."""
-    no_alerts: Mapping[str, str]
-    """Metric -> why none of its findings can be an alert, whatever it saw."""
-    gaps: Gaps
-    closed: Sequence[Finding]
-    expired: Sequence[Finding]
-    undecidable: str
-
-    def why_not(self, name: str, group: str) -> str:
-        """Why clips were not looked at: reasons of most clips first, each with how many and which come first.
-
-        Reasons that differ in numbers alone count as one, in the words of the first.
-        """
-        alike: dict[str, dict[str, Sequence[str]]] = {}
-        for why, clips in self.gaps.get(name, {}).get(group, {}).items():
-            alike.setdefault(_DIGITS.sub("0", why), {})[why] = clips
-        all_of = {
-            next(iter(each)): list(dict.fromkeys(c for clips in each.values() for c in clips))
-            for each in alike.values()
-        }
-        differ = {next(iter(each)) for each in alike.values() if len(each) > 1}
-        found = sorted(all_of.items(), key=lambda item: -len(item[1]))
-        told = []
-        for why, clips in found[:_REASONS_SHOWN]:
-            dots = ", ..." if len(clips) > _CLIPS_SHOWN else ""
-            how_many = _count(len(clips), "clip") + (", other numbers in some" if why in differ else "")
-            told.append(f"{why} ({how_many}: {', '.join(clips[:_CLIPS_SHOWN])}{dots})")
-        if left := found[_REASONS_SHOWN:]:
-            clips_left = len({clip for _, clips in left for clip in clips})
-            told.append(f"and {_count(len(left), 'more reason')} ({_count(clips_left, 'clip')})")
-        return "; ".join(told)
 
 
 def evaluate(
@@ -104,6 +56,8 @@ def evaluate(
     expired: Sequence[Finding] = (),
     undecidable: str = "",
     no_alerts: Mapping[str, str] | None = None,
+    clips: Mapping[str, GatedClip] | None = None,
+    confidence: float = 0.95,
 ) -> list[GateResult]:
     """Hold every gate against every group it names.
 
@@ -119,12 +73,15 @@ def evaluate(
         finding_kinds: Metric -> kinds it can find, where it declares them; guards against a misspelt kind
             that would pass for ever. Of a metric that declares none, only ``metric.*`` can be asked for.
         gaps: Why clips are missing from the coverage. Only told to the reader: the counts of ``coverage`` decide.
+            By default as ``clips`` have it.
         closed: The findings a reviewer has closed; only told to the reader.
         expired: Those of ``findings`` that were closed by a decision that has expired: with one of them no findings
             gate passes, whatever it allows.
         undecidable: Why reviewers' decisions cannot be read, if so: then no findings gate is computed.
-
         no_alerts: Metric -> why none of its findings can be an alert in this run: gates on alerts have no answer.
+        clips: Sample id -> what gates need to know of it, for all samples of the plan. Without, gates on runtime,
+            findings per 100 clips, and findings or coverage of a tag have no answer.
+        confidence: Coverage of the interval of findings per 100 clips.
 
     Returns:
         For each gate in turn: one result per group, or a single one for ``group: any`` and for a named group.
@@ -134,30 +91,40 @@ def evaluate(
         by_key.setdefault((result.name, result.group), []).append(result)
     names = sorted({result.name for result in results})
     outside = {(r.name.partition(".")[0], r.group): why for r in results if (why := _out_of_domain(r))}
-    evidence = _Evidence(
-        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts or {}, gaps or {}, closed,
-        expired, undecidable,
+    told = gaps_of(clips or {}) if gaps is None else gaps
+    whole = Evidence(
+        findings, sample_groups or {}, coverage or {}, finding_kinds, outside, no_alerts or {}, told, closed,
+        expired, undecidable, clips or {}, confidence,
     )  # fmt: skip
     out: list[GateResult] = []
     for gate in gates:
         wanted = list(groups) if gate.group in (ALL, ANY) else [gate.group]
+        evidence = whole if gate.tag is None else whole.of_tag(gate.tag)
         held: list[GateResult] = []
         for group in wanted:
             if group not in groups:
-                outcome, why = Outcome.NOT_COMPUTED, unknown_group(group, groups)
+                answer = Held(Outcome.NOT_COMPUTED, unknown_group(group, groups))
+            elif gate.metric is not None:
+                answer = _hold_result(gate, by_key.get((gate.result_name, group), []), names)
+            elif gate.tag is not None and not evidence.of_group(group):
+                answer = Held(Outcome.NOT_COMPUTED, f"no clip of this group has the tag {'='.join(gate.tag)}")
             elif gate.findings is not None:
-                outcome, why = _hold_findings(gate, group, evidence)
+                answer = hold_findings(gate, group, evidence)
+            elif gate.coverage is not None:
+                answer = hold_coverage(gate, group, evidence)
             else:
-                outcome, why = _hold_result(gate, by_key.get((gate.metric or "", group), []), names)
-            held.append(_gate_result(gate, group, outcome, why))
+                answer = hold_runtime(gate, group, evidence)
+            held.append(_gate_result(gate, group, answer))
         if not wanted:
-            held = [_gate_result(gate, gate.group, Outcome.NOT_COMPUTED, "the run has no groups")]
+            held = [_gate_result(gate, gate.group, Held(Outcome.NOT_COMPUTED, "the run has no groups"))]
         out += [_any_of(gate, held)] if gate.group == ANY else held
     return out
 
 
 def verdict(gate_results: Sequence[GateResult], failed_samples: int = 0, max_failed: int = 0) -> Verdict:
-    """The run's answer. A failed gate (3) wins over one that could not be computed (4); warnings never count.
+    """The run's answer. A failed gate (3) wins over one that could not be computed (4).
+
+    Warnings never count, nor do neutral gates without an answer; the reason says how many there are.
 
     Args:
         gate_results: From :func:`evaluate`.
@@ -166,69 +133,90 @@ def verdict(gate_results: Sequence[GateResult], failed_samples: int = 0, max_fai
     """
     counted = [g for g in gate_results if g.severity == "fail"]
     failed = [g for g in counted if g.outcome == Outcome.FAILED]
-    unknown = [g for g in counted if g.outcome == Outcome.NOT_COMPUTED]
+    neutral = [g for g in counted if g.neutral and g.outcome == Outcome.NOT_COMPUTED]
+    unknown = [g for g in counted if not g.neutral and g.outcome == Outcome.NOT_COMPUTED]
     warned = sum(g.severity == "warn" and g.outcome != Outcome.PASSED for g in gate_results)
     notes = []
     if failed:
-        notes.append(f"{_count(len(failed), 'gate')} failed: {_listing(failed)}")
+        notes.append(f"{count(len(failed), 'gate')} failed: {_listing(failed)}")
     if unknown:
-        notes.append(f"{_count(len(unknown), 'gate')} could not be computed: {_listing(unknown)}")
+        notes.append(f"{count(len(unknown), 'gate')} could not be computed: {_listing(unknown)}")
+    if neutral:
+        notes.append(
+            f"{count(len(neutral), 'neutral gate')} could not be computed for lack of evidence, which the suite "
+            f"lets stand: {_listing(neutral)}"
+        )
     if failed_samples > max_failed:
-        notes.append(f"{_count(failed_samples, 'sample')} failed, {max_failed} allowed by max_failed")
+        notes.append(f"{count(failed_samples, 'sample')} failed, {max_failed} allowed by max_failed")
     if warned:
-        notes.append(f"{_count(warned, 'warning gate')} did not pass")
+        notes.append(f"{count(warned, 'warning gate')} did not pass")
     if failed:
         return Verdict(Outcome.FAILED, int(ExitCode.GATE_FAILED), "; ".join(notes))
     if unknown or failed_samples > max_failed:
         return Verdict(Outcome.NOT_COMPUTED, int(ExitCode.NOT_COMPUTED), "; ".join(notes))
-    passed = f"all {_count(len(counted), 'gate')} passed" if len(counted) > 1 else "the gate passed"
+    held = len(counted) - len(neutral)
+    passed = f"all {count(held, 'gate')} passed" if held > 1 else "the gate passed"
+    if neutral:
+        passed = f"{count(held, 'gate')} passed" if held else "no gate passed, and none failed"
     return Verdict(Outcome.PASSED, int(ExitCode.OK), "; ".join([passed if counted else "no gates", *notes]))
 
 
-def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) -> tuple[Outcome, str]:
+def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) -> Held:
     unknown = Outcome.NOT_COMPUTED
     if not found:
-        known = nearest(gate.metric or "", list(names))
-        return unknown, f"there is no result {gate.metric}{known}"
+        return Held(unknown, f"there is no result {gate.result_name}{nearest(gate.result_name, list(names))}")
     if len(found) > 1:
-        return unknown, f"there are {len(found)} results {gate.metric} for this group; expected one"
+        return Held(
+            unknown, f"there are {len(found)} results {gate.result_name} for this group; expected one"
+        )
     result = found[0]
     if result.status == NOT_APPLICABLE:
         if gate.allow_not_applicable:
-            return Outcome.PASSED, f"not applicable, which the gate allows: {result.reason}"
-        return unknown, f"not applicable: {result.reason} (allow_not_applicable: true lets this pass)"
+            return Held(Outcome.PASSED, f"not applicable, which the gate allows: {result.reason}")
+        return Held(unknown, f"not applicable: {result.reason} (allow_not_applicable: true lets this pass)")
     if result.status != COMPUTED:
-        return unknown, result.reason or f"the result is {result.status}"
+        return Held(unknown, result.reason or f"the result is {result.status}")
     value = result.value
     if value is None or not math.isfinite(value):
-        return unknown, f"the value is {value}"
+        return Held(unknown, f"the value is {value}")
     if result.n <= 0:
-        return unknown, "the value rests on no clips (n = 0)"
+        return Held(unknown, "the value rests on no clips (n = 0)")
     if why := _disqualified(result, gate.allow_missing):
-        return unknown, why
-    facts = f"{value:.4g}, n = {result.n}, {_count(result.n_clusters, 'prompt')}"
+        return Held(unknown, why, thin=why.startswith(_THIN))
+    facts = f"{value:.4g}, n = {result.n}, {count(result.n_clusters, 'prompt')}"
     if accepted := result.detail.get("accepted_small_n"):
         facts += f", few clips accepted: {accepted}"
     if gate.on == "estimate":
         good = _good(gate, value, value)
-        return (Outcome.PASSED if good else Outcome.FAILED), f"{facts} (estimate only)"
+        return Held(Outcome.PASSED if good else Outcome.FAILED, f"{facts} (estimate only)")
     if result.low is None and result.high is None:
-        return (
+        return Held(
             unknown,
-            f"insufficient evidence: {facts}, without an interval ({result.reason or 'no reason given'})",
+            f"{_THIN}: {facts}, without an interval ({result.reason or 'no reason given'})",
+            thin=True,
         )
     low = -math.inf if result.low is None else result.low
     high = math.inf if result.high is None else result.high
     if math.isnan(low) or math.isnan(high) or low > high:
-        return unknown, f"the interval {low} to {high} is none"
+        return Held(unknown, f"the interval {low} to {high} is none")
     if result.confidence is None:
-        return unknown, f"the interval {low:.4g} to {high:.4g} does not say its confidence"
+        return Held(unknown, f"the interval {low:.4g} to {high:.4g} does not say its confidence")
     facts = f"{facts}, {100 * result.confidence:.4g} % interval {low:.4g} to {high:.4g}"
     if _good(gate, low, high):
-        return Outcome.PASSED, facts
+        return Held(Outcome.PASSED, facts)
     if _bad(gate, low, high):
-        return Outcome.FAILED, facts
-    return unknown, f"insufficient evidence: the limit lies inside the interval ({facts})"
+        return Held(Outcome.FAILED, facts)
+    short = missing_evidence(result, upper=_upper(gate), lower=_lower(gate))
+    lacking = f"; {short}" if short else ""
+    return Held(unknown, f"{_THIN}: the limit lies inside the interval ({facts}){lacking}", thin=True)
+
+
+def _upper(gate: GateSpec) -> float | None:
+    return gate.max if gate.max is not None else gate.below
+
+
+def _lower(gate: GateSpec) -> float | None:
+    return gate.min if gate.min is not None else gate.above
 
 
 def _disqualified(result: Result, allow_missing: int) -> str:
@@ -239,7 +227,7 @@ def _disqualified(result: Result, allow_missing: int) -> str:
     if outside := _out_of_domain(result):
         return outside
     if insufficient := detail.get("insufficient"):
-        return f"insufficient evidence: {insufficient if isinstance(insufficient, str) else result.reason}"
+        return f"{_THIN}: {insufficient if isinstance(insufficient, str) else result.reason}"
     n_missing = detail.get("n_missing", 0)
     if not isinstance(n_missing, int) or n_missing > allow_missing:
         return f"not every clip was measured: {result.reason or f'{n_missing} clips have no value'}"
@@ -272,110 +260,20 @@ def _bad(gate: GateSpec, low: float, high: float) -> bool:
     )
 
 
-def _hold_findings(gate: GateSpec, group: str, evidence: _Evidence) -> tuple[Outcome, str]:
-    if evidence.undecidable:
-        return Outcome.NOT_COMPUTED, f"which findings are open cannot be told: {evidence.undecidable}"
-    limit = int(gate.max or 0)
-    pattern, relevant = gate.findings or "", _asked_for(gate, evidence.findings)
-    count = sum(evidence.owners.get(f.sample_id) == group for f in relevant)
-    closed, expired = (
-        sum(evidence.owners.get(f.sample_id) == group for f in _asked_for(gate, of))
-        for of in (evidence.closed, evidence.expired)
-    )
-    told = f"; {closed} closed by decisions" if closed else ""
-    told += f"; {_count(expired, 'decision')} expired" if expired else ""
-    if count > limit:
-        worst = max(
-            (f for f in relevant if evidence.owners.get(f.sample_id) == group), key=lambda f: f.severity.rank
-        )
-        named = f" ({worst.fingerprint[:8]})" if worst.fingerprint else ""
-        first = f"the worst: {worst.kind} at {worst.start_s:.2f} s of {worst.sample_id}{named}"
-        return Outcome.FAILED, f"{_count(count, 'open finding')}, {limit} allowed; {first}{told}"
-    if stray := sum(f.sample_id not in evidence.owners for f in relevant):
-        return Outcome.NOT_COMPUTED, f"{_count(stray, 'finding')} cannot be put to a group: unknown sample"
-    metrics = gate.metric_names() or tuple(
-        m for m in evidence.coverage if not any(m.startswith(f"{other}.") for other in evidence.coverage)
-    )
-    if not metrics:
-        return Outcome.NOT_COMPUTED, "no metric was run"
-    allowed = []
-    for metric in metrics:
-        if unknown := unknown_kind(pattern, metric, evidence.kinds):
-            return Outcome.NOT_COMPUTED, unknown
-        if gate.at_least is Severity.ALERT and (why := evidence.no_alerts.get(metric)):
-            return (
-                Outcome.NOT_COMPUTED,
-                f"{metric} can raise no alert here, so finding none says nothing: {why}",
-            )
-        seen = evidence.coverage.get(metric, {}).get(group)
-        if seen is None:
-            return Outcome.NOT_COMPUTED, f"{metric} was not run on this group"
-        assessed, planned = seen
-        if planned <= 0:
-            return Outcome.NOT_COMPUTED, f"there are no clips {metric} could have looked at"
-        if assessed < planned:
-            outside, why = evidence.outside.get((metric, group), ""), evidence.why_not(metric, group)
-            few = f"{metric} looked at only {assessed} of {planned} clips"
-            few += f" ({outside})" if outside and outside not in why else ""
-            few += f": {why}" if why else ""
-            if planned - assessed > gate.allow_missing or assessed <= 0:
-                return Outcome.NOT_COMPUTED, few
-            allowed.append(few)
-        too_few, few_enough = _unsearched(gate, metric, group, evidence)
-        if too_few:
-            return Outcome.NOT_COMPUTED, "; ".join(too_few)
-        allowed += few_enough
-    looked = ", ".join(f"{m} looked at {evidence.coverage[m][group][0]} clips" for m in metrics)
-    missed = "".join(f"; allowed by allow_missing: {few}" for few in allowed)
-    facts = f"{_count(count, 'open finding')}, {limit} allowed; {looked}{missed}{told}"
-    if expired:
-        return Outcome.NOT_COMPUTED, f"{facts}: a person has to decide again"
-    return Outcome.PASSED, facts
-
-
-def _asked_for(gate: GateSpec, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings a gate is about: of its kinds, and bad enough."""
-    least = (gate.at_least or Severity.MINOR).rank
-    return [f for f in findings if fnmatchcase(f.kind, gate.findings or "") and f.severity.rank >= least]
-
-
-def _unsearched(gate: GateSpec, metric: str, group: str, evidence: _Evidence) -> tuple[list[str], list[str]]:
-    """Kinds the gate asks for that some clips were not searched for: those past what it allows, and those within.
-
-    Kinds that the same clips were not searched for, for the same reasons, share a sentence.
-    """
-    alike: dict[tuple[int, int, str], list[str]] = {}
-    for kind, by_group in evidence.coverage.items():
-        if kind.startswith(f"{metric}.") and fnmatchcase(kind, gate.findings or ""):
-            key = *by_group.get(group, (0, 0)), evidence.why_not(kind, group)
-            alike.setdefault(key, []).append(kind)
-    too_few, few_enough = [], []
-    for (searched, planned, why), kinds in alike.items():
-        few = f"{', '.join(kinds)} could be looked for in only {searched} of {planned} clips"
-        few += f": {why}" if why else ""
-        if planned - searched > gate.allow_missing or searched <= 0:
-            too_few.append(few)
-        elif searched < planned:
-            few_enough.append(few)
-    return too_few, few_enough
-
-
 def _any_of(gate: GateSpec, held: Sequence[GateResult]) -> GateResult:
     """One answer for ``group: any``: passed if one group passes, failed only if every group fails."""
     for outcome in (Outcome.PASSED, Outcome.NOT_COMPUTED, Outcome.FAILED):
         if of_it := [g for g in held if g.outcome == outcome]:
             why = "; ".join(f"{g.group}: {g.reason}" for g in of_it[:3])
-            return GateResult(gate.text, ANY, outcome, why, gate.severity)
+            neutral = outcome is Outcome.NOT_COMPUTED and all(g.neutral for g in of_it)
+            return GateResult(gate.text, ANY, outcome, why, gate.severity, neutral)
     raise AssertionError("a gate was held against no group")
 
 
-def _gate_result(gate: GateSpec, group: str, outcome: Outcome, why: str) -> GateResult:
-    note = f" [{gate.reason}]" if gate.reason and outcome != Outcome.PASSED else ""
-    return GateResult(gate.text, group, outcome, why + note, gate.severity)
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+def _gate_result(gate: GateSpec, group: str, held: Held) -> GateResult:
+    note = f" [{gate.reason}]" if gate.reason and held.outcome != Outcome.PASSED else ""
+    neutral = held.thin and gate.on_insufficient == "neutral"
+    return GateResult(gate.text, group, held.outcome, held.why + note, gate.severity, neutral)
 
 
 def _listing(gates: Sequence[GateResult]) -> str:

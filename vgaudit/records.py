@@ -265,6 +265,7 @@ class GateResult:
         outcome: passed, failed or not computed.
         reason: One sentence with the numbers.
         severity: ``fail`` counts for the exit code, ``warn`` is only shown.
+        neutral: Not computed for lack of evidence, and its suite lets that stand: it does not count.
     """
 
     gate: str
@@ -272,10 +273,17 @@ class GateResult:
     outcome: Outcome
     reason: str
     severity: Literal["fail", "warn"] = "fail"
+    neutral: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether the verdict hangs on it."""
+        return self.severity == "fail" and not self.neutral
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return {**asdict(self), "outcome": self.outcome.value}
+        """As a JSON object; ``neutral`` only where it is true, as in files from before there was any."""
+        out = {**asdict(self), "outcome": self.outcome.value}
+        return out if self.neutral else {k: v for k, v in out.items() if k != "neutral"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GateResult:

@@ -132,6 +132,11 @@ def stored_facts(path: Path) -> dict[str, int]:
     return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
+def _no_number(name: str) -> float:
+    """Refuse ``NaN`` and ``Infinity``, which are no JSON and which nothing here writes."""
+    raise ValueError(f"expected a number, found {name}")
+
+
 class RunDir:
     """One run on disk. Reading needs no lock; whoever writes holds :meth:`lock`."""
 
@@ -412,12 +417,12 @@ class RunDir:
         """
         file = self.path / "results.json"
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            return dict(json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_number))
         except FileNotFoundError as error:
             raise RunDirError(
                 f"{self.path}: this run has no results yet; run `vgaudit score {self.path}` first"
             ) from error
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise RunDirError(
                 f"{file}: cannot be read ({error}); run `vgaudit score {self.path}` again"
             ) from error

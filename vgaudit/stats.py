@@ -35,6 +35,7 @@ __all__ = [
     "expanded_tail",
     "mean_result",
     "mean_results",
+    "prompts_with",
     "rate_result",
     "seed_from_ids",
 ]
@@ -219,12 +220,22 @@ def rate_result(
         return mean_result(name, group, measured, spec, confidence, detail=detail)
     gaps = [reason or "no reason given" for _, value, reason in measured if value is None]
     estimate = clustered_rate([event for _, event in have], [s.prompt_id for s, _ in have], confidence)
-    events = len({sample.prompt_id for sample, event in have if event})
-    trials = estimate.n_clusters
-    facts = {**(detail or {}), **_missing_facts(gaps), "events": events, "trials": trials}
+    facts = {**(detail or {}), **_missing_facts(gaps), **prompts_with([(s.prompt_id, e) for s, e in have])}
     return _as_result(
         (name, group), estimate, spec, confidence=confidence, facts=facts, gaps=(gaps, len(measured))
     )
+
+
+def prompts_with(outcomes: Sequence[tuple[str, bool | int]]) -> dict[str, int]:
+    """What the interval of a clustered rate rests on: ``events``, ``always`` and ``trials``, all of them prompts.
+
+    Args:
+        outcomes: Of each clip its prompt, and whether it had the event.
+    """
+    prompts = {prompt for prompt, _ in outcomes}
+    some = {prompt for prompt, event in outcomes if event}
+    never_whole = {prompt for prompt, event in outcomes if not event}
+    return {"events": len(some), "always": len(prompts - never_whole), "trials": len(prompts)}
 
 
 def _as_result(
@@ -241,6 +252,10 @@ def _as_result(
         notes.append(_missing_text(*gaps))
     if estimate.method:
         facts["interval"] = estimate.method
+    if estimate.method in ("bootstrap", "t") and estimate.low is not None and estimate.high is not None:
+        facts["half_width"] = {"low": estimate.value - estimate.low, "high": estimate.high - estimate.value}
+    if estimate.same_value:
+        facts["same_value"] = estimate.same_value
     return Result(
         name=key[0],
         group=key[1],

@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 
 from vgaudit.metrics.base import Measured, SummaryContext, ValueSpec
 from vgaudit.pipeline.binding import BoundMetric
-from vgaudit.pipeline.summary import Collected, gaps, refusal_results, summarize
+from vgaudit.pipeline.gated_clips import gaps
+from vgaudit.pipeline.summary import Collected, refusal_results, summarize
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import ClipRecord, Measurement, Result
 

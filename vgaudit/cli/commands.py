@@ -15,9 +15,11 @@ from vgaudit.cli.export import export
 from vgaudit.cli.gallery import gallery
 from vgaudit.cli.imports import import_
 from vgaudit.cli.models import models
+from vgaudit.cli.power import power
 from vgaudit.cli.reference import reference
 from vgaudit.cli.review import review
 from vgaudit.cli.selftest import selftest
+from vgaudit.cli.suggest import gate_suggest
 from vgaudit.errors import ExitCode, SuiteError, UsageError, VgauditError
 
 app = typer.Typer(
@@ -36,10 +38,6 @@ app.add_typer(review)
 app.add_typer(models)
 app.add_typer(reference)
 app.add_typer(baseline)
-app.command()(selftest)
-app.command()(export)
-app.command()(compare)
-app.command(name="import")(import_)
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of a bundled suite.")
@@ -427,6 +425,11 @@ def doctor() -> None:
         print(f"{mark} {check.name}: {check.text}")
     if broken:
         raise typer.Exit(ExitCode.ERROR)
+
+
+for _command in (gate_suggest, compare, power, export, selftest):
+    app.command()(_command)
+app.command(name="import")(import_)
 
 
 def _prepare(

@@ -55,9 +55,9 @@ def _failed(data: ReportData) -> list[str]:
 def _gates(gates: Sequence[GateResult]) -> list[str]:
     """One line per gate and group; a gate that all groups pass takes one line."""
     lines = []
-    for text, severity in dict.fromkeys((g.gate, g.severity) for g in gates):
-        held = [g for g in gates if (g.gate, g.severity) == (text, severity)]
-        warn = " (warning)" if severity == "warn" else ""
+    for text, severity, neutral in dict.fromkeys((g.gate, g.severity, g.neutral) for g in gates):
+        held = [g for g in gates if (g.gate, g.severity, g.neutral) == (text, severity, neutral)]
+        warn = " (warning)" if severity == "warn" else " (neutral)" if neutral else ""
         if len(held) > 1 and all(g.outcome is Outcome.PASSED for g in held):
             lines.append(f"gate {'passed':<13} {text}{warn}: in all {len(held)} groups")
             continue

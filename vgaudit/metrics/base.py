@@ -143,6 +143,9 @@ class Metric(Protocol):
     ``sliced``, optional, names values that get slices by tag (``<metric>.<value>@key=value``): :meth:`summarize` is
     then called once more for every tag of a group's samples, with its clips only, and ``context.tag``.
 
+    ``sliceable``, optional, names values of groups alone that may have such slices too where a gate asks for one:
+    :meth:`summarize` counts the clips it is given for them and nothing else. Values of clips need not be named.
+
     ``settle(measured, unmeasured)``, optional, is called once when all clips of a run are measured, before any
     summary, where a measurement depends on the whole run (how many comparisons it makes): it takes every measured
     clip with the features of the class attribute ``settle_features``, and the planned samples that have no

@@ -90,6 +90,7 @@ class Integrity:
         ),
     )
     summary_features: ClassVar[tuple[str, ...]] = ()
+    sliceable: ClassVar[tuple[str, ...]] = ("ok_rate",)
     finding_kinds: ClassVar[tuple[str, ...]] = (
         "integrity.frame_count",
         "integrity.size",

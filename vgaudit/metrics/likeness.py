@@ -126,6 +126,7 @@ class Likeness:
         ),
     )  # fmt: skip
     summary_features: ClassVar[tuple[str, ...]] = ()
+    sliceable: ClassVar[tuple[str, ...]] = ("alert_rate", "review_rate", "face_rate")
     settle_features: ClassVar[tuple[str, ...]] = ("faces",)
     finding_kinds: tuple[str, ...] = FINDING_KINDS
 

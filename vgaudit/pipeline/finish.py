@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,10 +14,11 @@ from vgaudit.errors import RunDirError
 from vgaudit.gates import evaluate, verdict
 from vgaudit.pipeline import comparing
 from vgaudit.pipeline.decided import Decided, read_decided
+from vgaudit.pipeline.gated_clips import gated_clips
 from vgaudit.pipeline.publish import decide
 from vgaudit.pipeline.runspec import RunSpec
 from vgaudit.pipeline.scoring import Scorer
-from vgaudit.pipeline.summary import Collected, gaps, refusal_results, summarize, value_specs
+from vgaudit.pipeline.summary import Collected, refusal_results, summarize, value_specs
 from vgaudit.plan import Plan
 from vgaudit.progress import Progress
 from vgaudit.records import (
@@ -84,7 +86,7 @@ def finish(
     collected.settle()
     results: list[Result] = []
     if spec.kind != "census":
-        gated = {gate.metric for gate in spec.gates if gate.metric}
+        gated = {gate.result_name for gate in spec.gates if gate.metric}
         results = refusal_results(plan, records, spec.confidence, gated)
         results += summarize(collected, spec.confidence, gated)
     kinds = {b.name: getattr(b.metric, "finding_kinds", None) for b in scorer.metrics}
@@ -115,7 +117,7 @@ def finish(
         )
     decided = read_decided(run.path, spec.review, findings_of(plan, collected.measurements), anchor)
     stored |= {"decided": decided.key, "decisions": decided.anchor}
-    stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, collected.measurements, decided)
+    stored |= _gated(spec, stored, plan, records, collected.measurements, decided)
     _write_settlements(run, collected)
     run.write_results(stored)
     data = read_report_data(run)
@@ -168,7 +170,7 @@ def hold_again(run: RunDir, photos: Callable[[ReportData], Photographs] | None =
     measurements = stored_measurements(run, stored)
     decided = read_decided(run.path, spec.review, findings_of(plan, measurements), stored.get("decisions"))
     stored |= {"decided": decided.key, "decisions": decided.anchor}
-    stored |= _gated(spec.gates, spec.max_failed, stored, plan, records, measurements, decided)
+    stored |= _gated(spec, stored, plan, records, measurements, decided)
     run.write_results(stored)
     data = read_report_data(run)
     write_reports(data, None if photos is None else photos(data))
@@ -198,13 +200,37 @@ def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportDat
         The run as its reports see it, with the outcome of these gates.
     """
     stored = run.results()
+    with _damage_told(run):
+        return _regated(run, gates, max_failed, stored)
+
+
+@contextmanager
+def _damage_told(run: RunDir) -> Iterator[None]:
+    """What stored records raise when they are not what this program wrote, as an error that names the run."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunDirError(
+            f"{run.path}: expected the results and measurements of a scored run, found damaged ones "
+            f"({type(error).__name__}: {error}); run `vgaudit score {run.path}` again"
+        ) from error
+
+
+def _regated(
+    run: RunDir, gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any]
+) -> ReportData:
     data = read_report_data(run)
+    if (found := run.plan().digest) != (expected := data.manifest["plan_digest"]):
+        raise RunDirError(
+            f"{run.path}: expected the plan with the digest {expected[:12]} that the manifest names, found another "
+            f"one ({found[:12]}); `vgaudit run` the suite again"
+        )
     records = {e.sample.sample_id: e.clip for e in data.clips}
     plan = Plan(tuple(e.sample for e in data.clips))
     measurements = stored_measurements(run, stored)
-    policy = RunSpec.from_json(data.manifest["spec"]).review
-    decided = read_decided(run.path, policy, findings_of(plan, measurements), stored.get("decisions"))
-    held = _gated(gates, max_failed, stored, plan, records, measurements, decided)
+    spec = replace(RunSpec.from_json(data.manifest["spec"]), gates=tuple(gates), max_failed=max_failed)
+    decided = read_decided(run.path, spec.review, findings_of(plan, measurements), stored.get("decisions"))
+    held = _gated(spec, stored, plan, records, measurements, decided)
     return replace(
         data,
         gates=tuple(GateResult.from_json(g) for g in held["gates"]),
@@ -213,7 +239,7 @@ def regate(run: RunDir, gates: Sequence[GateSpec], max_failed: int) -> ReportDat
 
 
 def _gated(
-    gates: Sequence[GateSpec], max_failed: int, stored: Mapping[str, Any], plan: Plan,
+    spec: RunSpec, stored: Mapping[str, Any], plan: Plan,
     records: Mapping[str, ClipRecord], measurements: Mapping[str, Mapping[str, Measurement]], decided: Decided,
 ) -> dict[str, Any]:  # fmt: skip
     failed = sum(r.failed for r in records.values())
@@ -221,21 +247,23 @@ def _gated(
         answer = _census_verdict(stored, plan, records, measurements, decided)
         return {"gates": [], "verdict": decided.judged(answer).to_json()}
     findings = findings_of(plan, measurements)
+    clips = gated_clips(plan, records, measurements, stored["unchecked"], stored["measurement_keys"])
     held: list[GateResult] = evaluate(
-        gates,
+        spec.gates,
         [Result.from_json(r) for r in stored["results"]],
         stored["groups"],
         findings=[f for f in findings if not decided.of(f).closed],
         sample_groups={s.sample_id: s.group for s in plan},
         coverage={m: {g: (c[0], c[1]) for g, c in by.items()} for m, by in stored["coverage"].items()},
         finding_kinds=stored["finding_kinds"],
-        gaps=gaps(plan, records, measurements, stored["unchecked"]),
         closed=[f for f in findings if decided.of(f).closed],
         expired=[f for f in findings if decided.of(f).expired],
         undecidable=decided.problem,
         no_alerts=_no_alerts(stored),
+        clips=clips,
+        confidence=spec.confidence,
     )
-    answer = decided.judged(verdict(held, failed, max_failed))
+    answer = decided.judged(verdict(held, failed, spec.max_failed))
     return {"gates": [g.to_json() for g in held], "verdict": answer.to_json()}
 
 

@@ -9,23 +9,20 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from vgaudit.errors import Unavailable
-from vgaudit.gates import Gaps, is_assessed
+from vgaudit.gates import is_assessed
 from vgaudit.metrics.base import Measured, Settlement, SummaryContext, for_summary, kept_roles
 from vgaudit.pipeline.binding import BoundMetric
+from vgaudit.pipeline.gated_clips import REFUSED
 from vgaudit.pipeline.scoring import Scorer
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import (
     COMPUTED,
-    NOT_APPLICABLE,
     NOT_COMPUTED,
     REFUSAL_RATE,
     ClipRecord,
     Measurement,
     Result,
 )
-
-REFUSED = ("refused_input", "refused_output")
-_NAME_LENGTH = 80
 
 
 def value_specs(metrics: Iterable[BoundMetric]) -> dict[str, dict[str, Any]]:
@@ -167,66 +164,6 @@ def _is_assessed(metric: str, measurement: Measurement) -> bool:
     return is_assessed(measurement) and all(k.startswith(f"{metric}.") for k in measurement.unassessed_kinds)
 
 
-def gaps(
-    plan: Plan,
-    records: Mapping[str, ClipRecord],
-    measurements: Mapping[str, Mapping[str, Measurement]],
-    unchecked: Mapping[str, Mapping[str, str]],
-) -> Gaps:
-    """Why clips are missing from :meth:`Collected.coverage`, by metric or kind of finding, group, and reason.
-
-    Args:
-        plan: What should have been looked at.
-        records: Sample id to what is stored of it.
-        measurements: Metric to sample id to measurement.
-        unchecked: Sample id to metric to why a decodable clip has no measurement.
-
-    Returns:
-        Clips by the name their owner knows, in plan order. A clip that a metric did not look at counts for each of
-        its kinds, as it does in the coverage; refused samples are no clips.
-    """
-    found: dict[str, dict[str, dict[str, list[str]]]] = {}
-    metrics = dict.fromkeys([*measurements, *(m for by_metric in unchecked.values() for m in by_metric)])
-    for metric in metrics:
-        by_sample = measurements.get(metric, {})
-        own = {k for m in by_sample.values() for k in m.unassessed_kinds if k.startswith(f"{metric}.")}
-        for sample in plan:
-            record, measurement = records[sample.sample_id], by_sample.get(sample.sample_id)
-            if record.outcome in REFUSED:
-                continue
-            if measurement is None:
-                why = unchecked.get(sample.sample_id, {}).get(metric, "not measured")
-                whole = [_without_clip(record) or why]
-            else:
-                whole = _why_not_whole(metric, measurement)
-            kinds = measurement.unassessed_kinds if measurement else {}
-            told = {metric: whole} | {k: [*whole, *([kinds[k]] if k in kinds else [])] for k in sorted(own)}
-            for name, reasons in told.items():
-                for reason in dict.fromkeys(reasons):
-                    group = found.setdefault(name, {}).setdefault(sample.group, {})
-                    group.setdefault(reason, []).append(_called(sample))
-    return found
-
-
-def _without_clip(record: ClipRecord) -> str:
-    if record.outcome != "ok":
-        return f"there is no clip: {record.message or record.outcome}"
-    return f"the clip cannot be decoded: {record.media_error}" if record.media_error else ""
-
-
-def _why_not_whole(metric: str, measurement: Measurement) -> list[str]:
-    """Why a clip does not count as looked at, in the words of :func:`_is_assessed`'s three conditions."""
-    absent = [why for why in measurement.missing.values() if not why.startswith(f"{NOT_APPLICABLE}:")]
-    stray = [why for k, why in measurement.unassessed_kinds.items() if not k.startswith(f"{metric}.")]
-    return [*([measurement.unassessed] if measurement.unassessed else []), *absent, *stray]
-
-
-def _called(sample: Sample) -> str:
-    """What its owner calls a clip; of a long path the end, which tells files apart."""
-    name = sample.source or sample.sample_id
-    return name if len(name) <= _NAME_LENGTH else "\N{HORIZONTAL ELLIPSIS}" + name[1 - _NAME_LENGTH :]
-
-
 def summarize(collected: Collected, confidence: float, gated: Collection[str] = ()) -> list[Result]:
     """Results of every metric and group: one per declared value, computed or saying why not.
 
@@ -303,8 +240,7 @@ def _of_group(
         return [not_computed(name, f"{type(error).__name__}: {error}") for name in asked]
     accounts = [made.get(name) or not_computed(name, "the metric gave no such result") for name in asked]
     whole = [_with_account(r, bound, context, collected) for r in accounts]
-    sliced = {f"{bound.name}.{short}" for short in getattr(bound.metric, "sliced", ())}
-    return whole + _slices(bound, [r for r in whole if r.name in sliced], context, collected, gated)
+    return whole + _slices(bound, whole, context, collected, gated)
 
 
 def _slices(
@@ -316,25 +252,44 @@ def _slices(
 ) -> list[Result]:
     """``whole`` again for each tag of the group's samples, computed or saying why not.
 
-    Where the whole has no number no slice has one either, and only those that a gate asks for say so.
+    Values that the metric has ``sliced`` have one for each tag, all others only for tags that a gate asks for. Where
+    the whole has no number no slice has one either, and only those that a gate asks for say so.
     """
+    sliced = {f"{bound.name}.{short}" for short in getattr(bound.metric, "sliced", ())}
+    parted = sliced | {f"{bound.name}.{short}" for short in getattr(bound.metric, "sliceable", ())}
+    parted |= {f"{bound.name}.{spec.name}" for spec in bound.values if spec.per_clip}
     tags = dict.fromkeys(tag for sample in context.planned for tag in sorted(sample.tags.items()))
     found: list[Result] = []
-    for key, value in tags if whole else ():
+    for key, value in tags:
+        asked = [r for r in whole if r.name in sliced or f"{r.name}@{key}={value}" in gated]
+        if not asked:
+            continue
         planned = [s for s in context.planned if s.tags.get(key) == value]
         measured = [m for m in context.all_groups[context.group] if m.sample.tags.get(key) == value]
         made: dict[str, Result] = {}
         why = "the metric gave no such result"
         limited = replace(context, planned=planned, tag=(key, value))
-        if any(result.status == COMPUTED for result in whole):
+        if any(result.status == COMPUTED and result.name in parted for result in asked):
             try:
                 made = {r.name: r for r in bound.metric.summarize(measured, limited)}
             except Unavailable as error:
                 why = error.reason
             except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 why = f"{type(error).__name__}: {error}"
-        for result in whole:
+        for result in asked:
             name = f"{result.name}@{key}={value}"
+            if result.name not in parted:
+                why_not = "a value of the group as a whole, of which the metric has no slices by tag"
+                found.append(
+                    Result.not_computed(
+                        name,
+                        context.group,
+                        why_not,
+                        unit=result.unit,
+                        higher_is_better=result.higher_is_better,
+                    )
+                )
+                continue
             if result.status != COMPUTED:
                 if name in gated:
                     found.append(replace(result, name=name))
@@ -391,7 +346,7 @@ def refusal_results(
     plan: Plan, records: Mapping[str, ClipRecord], confidence: float, gated: Collection[str] = ()
 ) -> list[Result]:
     """:data:`REFUSAL_RATE` per group, and per tag (``...@key=value``) where a request was refused or a gate asks."""
-    from vgaudit.stats import clustered_rate
+    from vgaudit.stats import clustered_rate, prompts_with
 
     results = []
     for group in plan.groups:
@@ -420,7 +375,8 @@ def refusal_results(
                 Result(
                     name, group, rate.value, rate.low, rate.high, confidence, rate.n, rate.n_clusters,
                     "fraction of requests", None, reason=rate.reason,
-                    detail={"interval": rate.method} | {kind: outcomes.count(kind) for kind in REFUSED},
+                    detail={"interval": rate.method} | {kind: outcomes.count(kind) for kind in REFUSED}
+                    | prompts_with([(s.prompt_id, s in refused) for s in answered]),
                 )
             )  # fmt: skip
     return results

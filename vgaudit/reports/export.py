@@ -64,6 +64,7 @@ GATES = (
     Column("group", "text", "Group that it was held against."),
     Column("outcome", "text", "passed, failed or not computed. What is not computed has not passed."),
     Column("severity", "text", "fail counts for the verdict, warn is only shown."),
+    Column("neutral", "truth", "Not computed for lack of evidence, which the suite lets stand."),
     Column("reason", "text", "One sentence with the numbers."),
 )
 COMPARISONS = (
@@ -135,7 +136,7 @@ def tables(data: ReportData) -> list[Table]:
         ),
         Table("findings", "something a detector noticed in a clip", FINDINGS, finding_rows(data)),
         Table("results", "an estimate for a group", RESULTS, _result_rows(data)),
-        Table("gates", "a condition held against a group", GATES, [g.to_json() for g in data.gates]),
+        Table("gates", "a condition held against a group", GATES, _gate_rows(data)),
         Table("comparisons", "a paired difference of two groups", COMPARISONS, _comparison_rows(data)),
         Table("decisions", "a reviewer's decision on a finding of this run", DECISIONS, _decision_rows(data)),
         Table("values", "a measured value: its unit and meaning", VALUES, _value_rows(data)),
@@ -311,6 +312,10 @@ def _comparison_rows(data: ReportData) -> list[dict[str, Any]]:
     for name, why in stored["not_paired"].items():
         rows.append({"name": name, "group": "", "reference": "", "status": NOT_APPLICABLE, "reason": why})
     return rows
+
+
+def _gate_rows(data: ReportData) -> list[dict[str, Any]]:
+    return [{"neutral": False, **gate.to_json()} for gate in data.gates]
 
 
 def _decision_rows(data: ReportData) -> list[dict[str, Any]]:

@@ -28,11 +28,11 @@ _TEXT_LENGTH = 2000
 def write_junit(data: ReportData, path: Path) -> Path:
     """Write ``junit.xml``.
 
-    Suites: ``verdict`` (one case), ``gates`` (a case per gate and group: failure, error for not computed; a gate
-    that only warns is skipped instead), ``samples`` (a case per sample without a usable clip: an error, or skipped
-    where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure, review is skipped).
-    Clips made elsewhere are named by their path, with the sample's id in ``system-out``. The time of the run's last
-    pass stands at the verdict, in seconds, so that sums are right. People of the gallery are
+    Suites: ``verdict`` (one case), ``gates`` (a case per gate and group: failure, error for not computed; a gate that
+    only warns, or is neutral, is skipped instead), ``samples`` (a case per sample without a usable clip: an error, or
+    skipped where the backend refused) and, for a census, ``clips`` (a case per clip: hold is a failure, review is
+    skipped). Clips made elsewhere are named by their path, with the sample's id in ``system-out``. The time of the
+    run's last pass stands at the verdict, in seconds, so that sums are right. People of the gallery are
     numbered, as in report.sarif.
 
     Args:
@@ -152,6 +152,8 @@ def _gate(suite: Element, run: str, gate: GateResult) -> None:
         add_output(case, gate.reason)
     elif gate.severity == "warn":
         add_outcome(case, "skipped", f"warning only, {gate.outcome.value}: {gate.reason}", "warning")
+    elif gate.neutral:
+        add_outcome(case, "skipped", f"neutral, not computed: {gate.reason}", "neutral")
     elif gate.outcome is Outcome.FAILED:
         add_outcome(case, "failure", gate.reason, "failed")
     else:

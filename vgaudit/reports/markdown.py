@@ -179,7 +179,8 @@ def _gates(data: ReportData, room: int) -> str:
         return ""
     rows = (
         (
-            f"{_MARKS[g.outcome]} {g.outcome.value}" + (" (warns only)" if g.severity == "warn" else ""),
+            f"{_MARKS[g.outcome]} {g.outcome.value}"
+            + (" (warns only)" if g.severity == "warn" else " (neutral)" if g.neutral else ""),
             cell(g.gate, _NAME),
             cell(g.group, _NAME),
             cell(g.reason, _GATE),

@@ -13,6 +13,7 @@ from vgaudit.records import COMPUTED, GateResult, Outcome, Result
 from vgaudit.reports import numbers
 from vgaudit.reports.data import ClipEntry, ReportData
 from vgaudit.reports.escaping import one_line
+from vgaudit.shortfall import missing_evidence
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"(<=|>=|<|>)\s*({_NUMBER})\s*(%?)")
@@ -77,15 +78,17 @@ def condition(gate: str) -> Condition | None:
 
 def gate_summary(gates: Sequence[GateResult]) -> str:
     """``2 failed, 1 not computed, 5 passed; 1 more only warns``."""
-    outcomes = Counter(g.outcome for g in gates if g.severity == "fail")
+    outcomes = Counter(g.outcome for g in gates if g.counts)
     text = ", ".join(f"{outcomes[o]:,} {o.value}" for o in _GATE_ORDER)
+    neutral = sum(g.neutral and g.severity == "fail" for g in gates)
+    text += f"; {neutral:,} more not computed and neutral" if neutral else ""
     warnings = sum(g.severity == "warn" for g in gates)
     return f"{text}; {warnings:,} more only warn{'s' if warnings == 1 else ''}" if warnings else text
 
 
 def sorted_gates(gates: Sequence[GateResult]) -> list[GateResult]:
     """Failed first, then not computed, then passed; gates that count before those that only warn."""
-    return sorted(gates, key=lambda g: (_GATE_ORDER[g.outcome], g.severity == "warn"))
+    return sorted(gates, key=lambda g: (_GATE_ORDER[g.outcome], not g.counts))
 
 
 def problem(entry: ClipEntry) -> str:
@@ -122,7 +125,7 @@ def tiles(data: ReportData) -> list[Tile]:
         if without:
             out.append(Tile(f"{without:,}", "without an answer", "nc"))
     elif data.gates:
-        counting = [g for g in data.gates if g.severity == "fail"]
+        counting = [g for g in data.gates if g.counts]
         passed = sum(g.outcome is Outcome.PASSED for g in counting)
         tone = "pass" if passed == len(counting) else "plain"
         out = [Tile(f"{passed:,} of {len(counting):,}", "gates passed", tone)]
@@ -144,7 +147,7 @@ def remedies(data: ReportData) -> list[str]:
     out = _failed_samples(data)
     waiting: dict[str, list[str]] = {}
     for gate in sorted_gates(data.gates):
-        if gate.outcome is Outcome.PASSED or gate.severity == "warn":
+        if gate.outcome is Outcome.PASSED or not gate.counts:
             continue
         asked = condition(gate.gate)
         result = results.get((asked.name, gate.group)) if asked else None
@@ -159,7 +162,7 @@ def remedies(data: ReportData) -> list[str]:
         elif limit := _straddled(result, asked):
             out.append(
                 f"{head}: {numbers.estimate(result)} reaches to both sides of {limit}; more prompts "
-                f"narrow the interval (now {numbers.count(result.n_clusters, 'prompt')})."
+                f"narrow the interval (now {numbers.count(result.n_clusters, 'prompt')}{_lacking(result, asked)})."
             )
         else:
             out.append(f"{head}: {one_line(gate.reason)}")
@@ -206,6 +209,13 @@ def _straddled(result: Result, asked: Condition) -> str:
     if result.low is None or result.high is None:
         return ""
     return next((f"{limit:g}" for _, limit in asked.limits if result.low <= limit <= result.high), "")
+
+
+def _lacking(result: Result, asked: Condition) -> str:
+    """How many more prompts would do, where that can be said, as an insertion."""
+    by_sign = {sign[0]: limit for sign, limit in asked.limits}
+    words = missing_evidence(result, upper=by_sign.get("<"), lower=by_sign.get(">"))
+    return f"; {words}" if words else ""
 
 
 def title_of(name: str, spec: Mapping[str, Any] | None = None) -> str:

@@ -244,7 +244,7 @@ class _Log:
     def _of_gate(self, gate: GateResult) -> dict[str, Any]:
         failed = gate.outcome is Outcome.FAILED
         usual = "warning" if failed else "error"
-        level = "note" if gate.severity == "warn" else usual
+        level = usual if gate.counts else "note"
         words = f"Gate {gate.gate} of {gate.group}: {gate.outcome.value}: {gate.reason}"
         return _notification("gate-failed" if failed else "gate-not-computed", level, self._say(words))
 

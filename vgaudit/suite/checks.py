@@ -242,13 +242,18 @@ class SuiteChecks:
             gate = self._gate(item, here)
             if gate is None:
                 continue
+            if gate.on_insufficient is None and self.raw.get("on_insufficient") == "neutral":
+                gate = gate.model_copy(update={"on_insufficient": "neutral"})
             out.append(gate)
             if broken & set(gate.metric_names()):
                 continue  # what is wrong with that metric is told already
             _, of_tag, tag = (gate.metric or "").partition("@")
+            where = "after '@'"
+            if gate.tag is not None:
+                of_tag, tag, where = "@", "=".join(gate.tag), "for the gate"
             if of_tag and prompts and tag not in tags:
                 self._tell(
-                    here, f"expected a tag of a prompt after '@', found {tag!r}{did_you_mean(tag, tags)}"
+                    here, f"expected a tag of a prompt {where}, found {tag!r}{did_you_mean(tag, tags)}"
                 )
             for problem in gate.problems(computed, groups, kinds):
                 self._tell(here, f"expected a gate on something computed: {problem}")
@@ -376,6 +381,12 @@ def _gate_from_pair(item: Any) -> Any:
     """``{"temporal.warp_error": "<= 0.05"}`` as the condition in one line; anything else as it is."""
     if isinstance(item, dict) and len(item) == 1:
         name, condition = next(iter(item.items()))
+        if (
+            name in ("coverage", "runtime", "findings")
+            and isinstance(condition, str)
+            and re.search("[<>=]", condition)
+        ):
+            return f"{name} {condition}"
         if isinstance(condition, str) and (re.match(r"\s*[<>=!]", condition) or "." in name):
             return f"{name} {condition}"
     return item

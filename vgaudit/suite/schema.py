@@ -160,6 +160,10 @@ class Suite(Block):
     prompts: Any = Field(None, description="Prompts, or a CSV/JSONL/TXT file; each is held to `Prompt`.")
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict, description="What is computed.")
     gates: Any = Field((), description="Conditions on results; they decide the exit code.")
+    on_insufficient: Literal["fail", "neutral"] = Field(
+        "fail",
+        description="neutral: gates without an answer for lack of evidence do not count, unless they say otherwise.",
+    )
     limits: Limits = Field(Limits(), description="How large a clip may be.")
     max_failed: int | float = Field(0, description="Samples that may fail: a number, or a fraction (0.05).")
     review: Review = Field(Review(), description="What is asked of the people who decide on findings.")
