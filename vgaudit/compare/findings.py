@@ -16,7 +16,7 @@ from typing import Any
 from vgaudit.compare.comparable import Pair, Shared
 from vgaudit.compare.snapshot import Clip, Snapshot
 from vgaudit.estimates import clustered_rate
-from vgaudit.pipeline.summary import REFUSED
+from vgaudit.pipeline.gated_clips import REFUSED
 from vgaudit.sign_flips import holm
 
 NOT_LOOKED_FOR = "not looked for"

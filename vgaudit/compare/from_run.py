@@ -13,7 +13,7 @@ from vgaudit.errors import RunDirError
 from vgaudit.gates import is_assessed
 from vgaudit.paired import MIN_PROMPTS
 from vgaudit.pipeline.finish import read_report_data, stored_measurements
-from vgaudit.pipeline.summary import REFUSED
+from vgaudit.pipeline.gated_clips import REFUSED
 from vgaudit.records import Measurement, Result, digest
 from vgaudit.reports.data import ReportData
 from vgaudit.rundir import RunDir
