@@ -212,10 +212,10 @@ def _straddled(result: Result, asked: Condition) -> str:
 
 
 def _lacking(result: Result, asked: Condition) -> str:
-    """How many more prompts would do, where that can be said, as an insertion."""
+    """How many more prompts would do, as an insertion; empty where that is not known."""
     by_sign = {sign[0]: limit for sign, limit in asked.limits}
     words = missing_evidence(result, upper=by_sign.get("<"), lower=by_sign.get(">"))
-    return f"; {words}" if words else ""
+    return f"; {words}" if words and "not known" not in words else ""
 
 
 def title_of(name: str, spec: Mapping[str, Any] | None = None) -> str:
