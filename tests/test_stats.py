@@ -335,7 +335,10 @@ def test_mean_result_carries_everything_a_reader_needs() -> None:
     assert result.confidence == 0.95
     assert result.low < result.value < result.high
     assert result.reason == ""
-    assert result.detail == {"interval": "bootstrap"}
+    assert result.detail == {
+        "interval": "bootstrap",
+        "half_width": {"low": result.value - result.low, "high": result.high - result.value},
+    }
 
 
 def test_interval_is_cut_to_what_the_value_can_be() -> None:

@@ -158,7 +158,7 @@ class _Breaking:
 def test_frames_the_detector_broke_on_stand_in_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = planted(head(None, "astronaut"), frames=12, at=(50, 10))
     clip[[3, 9]] = 128
-    real = face_detection._load_cascade(20, "auto")
+    real = face_detection._load_cascade(20, "auto", face_detection.THRESHOLDS)
     monkeypatch.setattr(face_detection, "_load_cascade", lambda *_: _Breaking(real))
     for batch in (1, 4):
         monkeypatch.setitem(face_detection.DETECT_BATCH, "cpu", batch)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from vgaudit.cli.conclusion import say
 from vgaudit.errors import ExitCode
 
 
@@ -21,6 +20,7 @@ def gate_suggest(
 
     Exits with 4 where no gate could be suggested.
     """
+    from vgaudit.cli.conclusion import say
     from vgaudit.pipeline.finish import read_report_data
     from vgaudit.pipeline.suggesting import as_yaml, suggest
     from vgaudit.rundir import RunDir
