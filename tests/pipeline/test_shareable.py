@@ -222,7 +222,7 @@ def test_real_people_are_found_in_no_frame(shared_data: Path, tmp_path: Path, na
     checked = blur(path, tmp_path / "a.mp4", tmp_path / "a.jpg", judge, DEFAULT_LIMITS, seconds)
     after = frames_of(tmp_path / "a.mp4")
     before = frames_of(path)[: len(after)]
-    assert checked.faces > 10
+    assert checked.faces >= 10
     own = []
     for was, now in zip(before, after, strict=True):
         assert len(judge.ordinary.detect(now)) == 0
