@@ -191,6 +191,20 @@ NEUTRAL = {"metric": "m.v", "max": 1, "on_insufficient": "neutral"}
         (WIDE, True),
         (Result("m.v", "g", 0.5, n=3, n_clusters=1), True),
         (Result("m.v", "g", 0.5, 0.4, 0.6, 0.95, 9, 9, detail={"insufficient": "too few clips"}), True),
+        (
+            Result(
+                "m.v",
+                "g",
+                0.5,
+                0.4,
+                0.6,
+                0.95,
+                9,
+                9,
+                detail={"insufficient": "too few clips", "n_missing": 3},
+            ),
+            False,  # clips that broke are no lack of evidence
+        ),
         (Result("m.v", "g", None, status="not computed", reason="weights are missing"), False),
         (Result("m.v", "g", 0.5, 0.4, 1.2, 0.95, 9, 9, detail={"n_missing": 1}), False),
         (Result("m.v", "g", 0.5, 0.4, 1.2, 0.95, 9, 9, detail={"uncalibrated": True}), False),

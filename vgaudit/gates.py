@@ -181,8 +181,8 @@ def _hold_result(gate: GateSpec, found: Sequence[Result], names: Sequence[str]) 
         return Held(unknown, f"the value is {value}")
     if result.n <= 0:
         return Held(unknown, "the value rests on no clips (n = 0)")
-    if why := _disqualified(result, gate.allow_missing):
-        return Held(unknown, why, thin=why.startswith(_THIN))
+    if (disqualified := _disqualified(result, gate.allow_missing)) is not None:
+        return disqualified
     facts = f"{value:.4g}, n = {result.n}, {count(result.n_clusters, 'prompt')}"
     if accepted := result.detail.get("accepted_small_n"):
         facts += f", few clips accepted: {accepted}"
@@ -219,19 +219,29 @@ def _lower(gate: GateSpec) -> float | None:
     return gate.min if gate.min is not None else gate.above
 
 
-def _disqualified(result: Result, allow_missing: int) -> str:
-    """Why a computed number must not be gated on, or an empty text."""
+def _disqualified(result: Result, allow_missing: int) -> Held | None:
+    """Why a computed number must not be gated on, or ``None``."""
     detail = result.detail
+    unknown = Outcome.NOT_COMPUTED
     if detail.get("uncalibrated"):
-        return "uncalibrated likeness result: it has no known error rate; gate on open findings instead"
+        return Held(
+            unknown,
+            "uncalibrated likeness result: it has no known error rate; gate on open findings instead",
+        )
     if outside := _out_of_domain(result):
-        return outside
-    if insufficient := detail.get("insufficient"):
-        return f"{_THIN}: {insufficient if isinstance(insufficient, str) else result.reason}"
+        return Held(unknown, outside)
     n_missing = detail.get("n_missing", 0)
-    if not isinstance(n_missing, int) or n_missing > allow_missing:
-        return f"not every clip was measured: {result.reason or f'{n_missing} clips have no value'}"
-    return ""
+    incomplete = not isinstance(n_missing, int) or n_missing > allow_missing
+    if insufficient := detail.get("insufficient"):
+        why = f"{_THIN}: {insufficient if isinstance(insufficient, str) else result.reason}"
+        if incomplete:  # more clips would not help where those that are there were not measured
+            why += f"; not every clip was measured ({n_missing} have no value)"
+        return Held(unknown, why, thin=not incomplete)
+    if incomplete:
+        return Held(
+            unknown, f"not every clip was measured: {result.reason or f'{n_missing} clips have no value'}"
+        )
+    return None
 
 
 def _out_of_domain(result: Result) -> str:
