@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
+from vgaudit.gate_evidence import gaps_of
 from vgaudit.metrics.base import Measured, SummaryContext, ValueSpec
 from vgaudit.pipeline.binding import BoundMetric
-from vgaudit.pipeline.gated_clips import gaps
+from vgaudit.pipeline.gated_clips import gated_clips
 from vgaudit.pipeline.summary import Collected, refusal_results, summarize
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import ClipRecord, Measurement, Result
@@ -124,7 +125,7 @@ def test_gaps_say_why_each_clip_that_is_not_counted_is_not() -> None:
         measurement=lambda _, sample, __: said.get(sample.sample_id),
     )
     collected = Collected(plan, records, scorer)  # type: ignore[arg-type]
-    found = gaps(plan, records, collected.measurements, unchecked)
+    found = gaps_of(gated_clips(plan, records, collected.measurements, unchecked))
     whole = {
         "broken": ["s2"],
         "no weights": ["s3"],
@@ -145,7 +146,8 @@ def test_gaps_say_why_each_clip_that_is_not_counted_is_not() -> None:
 def test_gaps_name_a_long_path_by_its_end() -> None:
     plan = Plan((Sample("s", "p", "", "model", source="d/" * 100 + "clip.mp4"),))
     said = {"m": {"s": Measurement(unassessed="too dark")}}
-    ((name,),) = gaps(plan, {"s": ClipRecord("s", "ok")}, said, {})["m"]["model"].values()
+    seen = gated_clips(plan, {"s": ClipRecord("s", "ok")}, said, {})
+    ((name,),) = gaps_of(seen)["m"]["model"].values()
     assert len(name) == 80
     assert name.endswith("/clip.mp4")
 

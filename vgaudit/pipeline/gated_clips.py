@@ -1,10 +1,10 @@
-"""What gates need to know of every clip of a run, and why clips were not looked at."""
+"""What gates need to know of every clip of a run, and why it was not looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from vgaudit.gate_evidence import Gaps, GatedClip, gaps_of
+from vgaudit.gate_evidence import GatedClip
 from vgaudit.plan import Plan, Sample
 from vgaudit.records import NOT_APPLICABLE, ClipRecord, Measurement
 
@@ -70,19 +70,6 @@ def gated_clips(
             unseen=unseen,
         )
     return found
-
-
-def gaps(
-    plan: Plan,
-    records: Mapping[str, ClipRecord],
-    measurements: Mapping[str, Mapping[str, Measurement]],
-    unchecked: Mapping[str, Mapping[str, str]],
-) -> Gaps:
-    """Why clips are missing from the coverage, by metric or kind of finding, group, and reason.
-
-    Arguments as of :func:`gated_clips`. Clips are called by the name their owner knows, in plan order.
-    """
-    return gaps_of(gated_clips(plan, records, measurements, unchecked))
 
 
 def _without_clip(record: ClipRecord) -> str:
